@@ -1,0 +1,1 @@
+//! Scenarios across crates live in `tests/`; this library is empty on purpose.

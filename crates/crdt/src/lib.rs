@@ -1,1 +1,48 @@
-//! Placeholder.
+//! Causal kernel and delta-state CRDTs: the state that syncline replicates, and the one join that merges it.
+//!
+//! # What it is
+//!
+//! Every write of a replica is named by a [`Dot`] and carries a hybrid-logical-clock [`Stamp`]. A *row* is the set of
+//! [`Siblings`] that no later write has superseded; a [`Context`] is the set of all dots that a replica has ever seen.
+//! A dot that is in the context but in no row is *dead*: somebody who had observed it removed or overwrote it. That is why a
+//! deletion leaves no tombstone, and why it can never be undone by a replica that was away.
+//!
+//! Two rows merge by one rule, [`Siblings::join`]: keep what both hold, and what either holds that the other has never seen.
+//! A [`CausalMap`] is rows with their context; it is at once the state of a CRDT and the *delta* that each change returns.
+//!
+//! # What it is not
+//!
+//! No storage, no network, no threads, no clock and no randomness: time and entropy come in as arguments. The crate is
+//! `no_std` with `alloc`.
+//!
+//! # How a value flows through it
+//!
+//! 1. A mutator takes the next dot of its replica, replaces the siblings that it observed, and returns the delta.
+//! 2. The delta travels as [`Canonical`] bytes. It may be lost, doubled or reordered on its way.
+//! 3. The receiver joins it. Replicas that have joined the same deltas, in whatever order, or each other's whole states, are
+//!    equal, down to the byte.
+//! 4. A read decides between siblings: [`Siblings::winner`] for "last writer", all of them for a multi-value register.
+#![no_std]
+
+extern crate alloc;
+#[cfg(any(test, feature = "laws"))]
+extern crate std;
+
+mod canonical;
+mod causal_map;
+mod clock;
+mod context;
+mod dot;
+pub mod limits;
+mod row_key;
+mod seen;
+mod siblings;
+
+pub use canonical::{Canonical, DecodeError, Input};
+pub use causal_map::{CausalMap, Delta};
+pub use clock::{Hlc, Stamp};
+pub use context::{Context, Edit};
+pub use dot::{Dot, ReplicaId};
+pub use row_key::{Family, RowKey, RowKeyError};
+pub use seen::{Everything, Nothing, Seen};
+pub use siblings::{Row, Sibling, Siblings};

@@ -1,0 +1,548 @@
+//! The command line: parsed and validated here, carried out elsewhere. What a command receives needs no second look.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+use crate::failure::{Failure, Reason};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  failed: the text says what and what to do
+  2  the arguments are wrong
+  3  done, and something differs: replicas that did not come to agree, a state that is not the reference's
+  4  malformed input
+  5  the peer could not be reached, or refused";
+
+/// A leaderless replicated key-value engine: any node takes writes, any two nodes can make up their differences.
+#[derive(Debug, Parser)]
+#[command(name = "syncline", version, after_help = EXIT_CODES, propagate_version = true)]
+pub(crate) struct Arguments {
+    /// Log to standard error what goes on: -v for the main events, -vv for details.
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Three replicas on this machine: load, cut the network, edit, kill one, heal, and prove that all agree.
+    Demo(Demo),
+    /// Make the identities of a cluster.
+    #[command(subcommand)]
+    Cluster(Cluster),
+    /// Read records into a namespace.
+    Import(Import),
+    /// Print a namespace as JSON lines that `import` reads.
+    Export(Export),
+    /// Make up the differences with one peer, or serve peers that ask.
+    Sync(Sync),
+    /// Measure.
+    #[command(subcommand)]
+    Bench(Bench),
+    /// One replica of the demo, driven over standard input and output.
+    #[command(hide = true)]
+    DemoReplica(DemoReplica),
+    /// A process that writes until it is killed, for `bench open`.
+    #[command(hide = true)]
+    BenchWriter(BenchWriter),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  syncline demo
+  syncline demo --input people.csv --key id
+  syncline demo --json --keep /tmp/demo | jq .agreed")]
+pub(crate) struct Demo {
+    /// A data set of your own instead of the Unicode Character Database: CSV, TSV or JSON lines.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
+    /// The format of --input, where its name does not tell.
+    #[arg(long, value_enum, requires = "input")]
+    pub(crate) format: Option<Format>,
+    /// The column of --input that names a record; for CSV and TSV the first if not given.
+    #[arg(long, value_name = "COLUMN", requires = "input")]
+    pub(crate) key: Option<String>,
+    /// Keep the three data directories and the logs in this new directory.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keep: Option<PathBuf>,
+    /// Seed of the edits: the same seed makes the same edits.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Print the report as one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoReplica {
+    /// The node's name in the report.
+    #[arg(long)]
+    pub(crate) name: String,
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Cluster {
+    /// Make a new cluster: its certificate authority, its secret, and the identities of its nodes.
+    Init(ClusterInit),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  syncline cluster init ./cluster --node berlin --node oslo
+  scp -r ./cluster/oslo oslo.example:/var/lib/syncline
+
+A second run on the same directory adds nodes to the cluster that is there.")]
+pub(crate) struct ClusterInit {
+    /// Directory of the cluster; made if need be.
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
+    /// A node to make an identity for; repeat it for more.
+    #[arg(long = "node", value_name = "NAME", value_parser = node_name)]
+    pub(crate) nodes: Vec<String>,
+    /// Print what was made as one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Where a replica is, which almost every command asks.
+#[derive(Debug, Args)]
+pub(crate) struct Place {
+    /// The node's data directory.
+    #[arg(long, value_name = "DIR", env = "SYNCLINE_DATA")]
+    pub(crate) data: PathBuf,
+    /// The namespace.
+    #[arg(long, value_name = "NAME", env = "SYNCLINE_NAMESPACE")]
+    pub(crate) namespace: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// One JSON object a line.
+    Jsonl,
+    /// Comma separated, under a header line.
+    Csv,
+    /// Tab separated, under a header line; no quoting.
+    Tsv,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+With --key (and for CSV and TSV always) each record becomes a map named by its key column, with one field per other
+column; empty columns and JSON nulls are left out. Without --key, JSON lines must be what `syncline export` prints.
+Records that are there already with the same values are not written again. A malformed record stops the import with its
+line; complete batches before it stay.
+
+Examples:
+  syncline import --data ./a --namespace people --key id people.jsonl
+  syncline import --data ./a --namespace people --format csv - < people.csv
+  syncline export --data ./a --namespace people | syncline import --data ./b --namespace people -")]
+pub(crate) struct Import {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// The format, where the file's name does not tell; JSON lines for standard input.
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<Format>,
+    /// The column that names a record; for CSV and TSV the first if not given.
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) key: Option<String>,
+    /// Put this before every key.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) prefix: String,
+    /// Records per batch; a batch is applied whole or not at all.
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) batch: u32,
+    /// Print the outcome as one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The file to read, or - for standard input.
+    #[arg(value_name = "FILE|-")]
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Each line is one register, counter, map or set (large maps and sets take several lines). Bytes that are not UTF-8 are
+printed as base64 behind `base64:`.
+
+Examples:
+  syncline export --data ./a --namespace people > people.jsonl
+  syncline export --data ./a --namespace people --prefix user: | jq -r .key")]
+pub(crate) struct Export {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// Only keys that begin so.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) prefix: String,
+    /// The format of the output.
+    #[arg(long, value_enum, default_value = "jsonl")]
+    pub(crate) format: ExportFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// One typed JSON object a line.
+    Jsonl,
+}
+
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("side").required(true).args(["peer", "listen"])))]
+#[command(after_help = "\
+Examples:
+  syncline sync --data ./oslo --listen 0.0.0.0:7400
+  syncline sync --data ./berlin --peer oslo.example:7400
+  syncline sync --data ./berlin --peer 127.0.0.1:7400 --namespace people --strategy walk --json")]
+pub(crate) struct Sync {
+    /// The node's data directory.
+    #[arg(long, value_name = "DIR", env = "SYNCLINE_DATA")]
+    pub(crate) data: PathBuf,
+    /// The peer to sync with, once per namespace.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) peer: Option<String>,
+    /// Serve peers at this address until interrupted.
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// A namespace; repeat it for more. All that the data directory holds if not given.
+    #[arg(long = "namespace", value_name = "NAME")]
+    pub(crate) namespaces: Vec<String>,
+    /// How differences are found.
+    #[arg(long, value_enum, default_value = "auto", conflicts_with = "listen")]
+    pub(crate) strategy: Strategy,
+    /// Print one JSON object per session.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Strategy {
+    /// Contexts first, then digests for what they cannot tell.
+    Auto,
+    /// Digests of key ranges only.
+    Walk,
+    /// All rows.
+    Full,
+}
+
+impl Strategy {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Walk => "walk",
+            Self::Full => "full",
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bench {
+    /// Two durable replicas that differ in a known way, synced over QUIC on loopback.
+    Sync(BenchSync),
+    /// How long a store takes to open after its writer was killed.
+    Open(BenchOpen),
+    /// The memory that range digests take beyond the engine's cache.
+    Memory(BenchMemory),
+    /// Batched writes with digests and dot index kept fresh, beside the bare engine writing the rows alone.
+    Write(BenchWrite),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// One side holds rows the other lacks, scattered over the key space.
+    Adds,
+    /// One side has overwritten scattered rows.
+    Overwrites,
+    /// One side has deleted scattered rows.
+    Deletes,
+    /// One side has deleted rows that share a prefix.
+    Clustered,
+    /// Nothing differs.
+    None,
+    /// One side is empty.
+    Bootstrap,
+}
+
+impl Kind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Adds => "adds",
+            Self::Overwrites => "overwrites",
+            Self::Deletes => "deletes",
+            Self::Clustered => "clustered",
+            Self::None => "none",
+            Self::Bootstrap => "bootstrap",
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  syncline bench sync --rows 1000000 --differences 1000 --kind deletes --strategy walk --rtt-ms 50
+  syncline bench sync --rows 1000000 --kind bootstrap --interrupt 0.5 --json
+  syncline bench sync --rows 1000000 --kind none --json | jq .bytes_total")]
+pub(crate) struct BenchSync {
+    /// Rows both sides have in common.
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub(crate) rows: u64,
+    /// Rows in which they differ; ignored by `none` and `bootstrap`.
+    #[arg(long, value_name = "D", default_value_t = 1_000)]
+    pub(crate) differences: u64,
+    #[arg(long, value_enum, default_value = "adds")]
+    pub(crate) kind: Kind,
+    #[arg(long, value_enum, default_value = "auto")]
+    pub(crate) strategy: Strategy,
+    /// Round-trip time of the link, half of it each way.
+    #[arg(long, value_name = "R", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=10_000))]
+    pub(crate) rtt_ms: u64,
+    /// Break the link when this share of the rows has arrived, then sync again; with `bootstrap`.
+    #[arg(long, value_name = "SHARE")]
+    pub(crate) interrupt: Option<f64>,
+    /// Seed of keys, values and differences.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Keep the built store in this directory and use it again for the same rows and seed.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) reuse: Option<PathBuf>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  syncline bench open --rows 1000000 --json")]
+pub(crate) struct BenchOpen {
+    #[command(flatten)]
+    pub(crate) size: BenchSize,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  syncline bench memory --rows 1000000")]
+pub(crate) struct BenchMemory {
+    #[command(flatten)]
+    pub(crate) size: BenchSize,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  syncline bench write --rows 1000000 --batch 10000")]
+pub(crate) struct BenchWrite {
+    #[command(flatten)]
+    pub(crate) size: BenchSize,
+    /// Rows per commit.
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub(crate) batch: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchSize {
+    /// Rows in the store.
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub(crate) rows: u64,
+    /// Seed of keys and values.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Keep the built store in this directory and use it again for the same rows and seed.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) reuse: Option<PathBuf>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchWriter {
+    /// The store to write to.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) store: PathBuf,
+    #[arg(long)]
+    pub(crate) seed: u64,
+}
+
+impl Arguments {
+    /// What clap cannot say about arguments that contradict each other.
+    pub(crate) fn validate(&self) -> Result<(), Failure> {
+        match &self.command {
+            Command::Import(import) => import.validate(),
+            Command::Bench(Bench::Sync(bench)) => bench.validate(),
+            Command::Demo(Demo {
+                input: Some(input),
+                format,
+                key: None,
+                ..
+            }) if format.or(Format::of(input)) == Some(Format::Jsonl) => Err(usage(
+                "--input with JSON lines needs --key, the field that names a record",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Import {
+    fn validate(&self) -> Result<(), Failure> {
+        self.format()?;
+        Ok(())
+    }
+
+    pub(crate) fn from_standard_input(&self) -> bool {
+        self.file.as_os_str() == "-"
+    }
+
+    /// The format as told, or as the file's name tells.
+    pub(crate) fn format(&self) -> Result<Format, Failure> {
+        if let Some(format) = self.format {
+            return Ok(format);
+        }
+        if self.from_standard_input() {
+            return Ok(Format::Jsonl);
+        }
+        Format::of(&self.file).ok_or_else(|| {
+            usage(format!(
+                "the name of {} does not tell its format; add --format jsonl, csv or tsv",
+                self.file.display()
+            ))
+        })
+    }
+}
+
+impl Format {
+    /// The format that a file's extension names.
+    pub(crate) fn of(file: &std::path::Path) -> Option<Self> {
+        let extension = file.extension()?.to_str()?.to_ascii_lowercase();
+        match extension.as_str() {
+            "jsonl" | "ndjson" | "json" => Some(Self::Jsonl),
+            "csv" => Some(Self::Csv),
+            "tsv" | "tab" => Some(Self::Tsv),
+            _ => None,
+        }
+    }
+}
+
+impl BenchSync {
+    fn validate(&self) -> Result<(), Failure> {
+        if let Some(share) = self.interrupt {
+            if self.kind != Kind::Bootstrap {
+                return Err(usage("--interrupt goes with --kind bootstrap"));
+            }
+            if !(share > 0.0 && share < 1.0) {
+                return Err(usage("--interrupt is a share between 0 and 1, such as 0.5"));
+            }
+        }
+        if self.differences > self.rows && !matches!(self.kind, Kind::None | Kind::Bootstrap) {
+            return Err(usage("--differences must not exceed --rows"));
+        }
+        Ok(())
+    }
+
+    /// Differences as the kind has them.
+    pub(crate) fn differing(&self) -> u64 {
+        match self.kind {
+            Kind::None => 0,
+            Kind::Bootstrap => self.rows,
+            _ => self.differences,
+        }
+    }
+}
+
+/// A node's name becomes a directory and the name in its certificate.
+fn node_name(text: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if text.is_empty() || text.len() > 63 || !text.chars().all(plain) || text.starts_with('-') {
+        return Err(
+            "a node's name has 1 to 63 letters, digits, - or _, and does not begin with -"
+                .to_owned(),
+        );
+    }
+    Ok(text.to_owned())
+}
+
+fn usage(text: impl Into<String>) -> Failure {
+    Failure::new(Reason::Usage, text)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(line: &str) -> Result<Arguments, String> {
+        let arguments = Arguments::try_parse_from(line.split_whitespace())
+            .map_err(|error| error.to_string())?;
+        arguments
+            .validate()
+            .map_err(|failure| failure.to_string())?;
+        Ok(arguments)
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_visible_command_shows_an_example() {
+        fn leaves(command: &clap::Command, path: &str, missing: &mut Vec<String>) {
+            let path = format!("{path} {}", command.get_name());
+            if command.is_hide_set() {
+                return;
+            }
+            if !command.has_subcommands() {
+                let shown = command
+                    .get_after_help()
+                    .map(ToString::to_string)
+                    .unwrap_or_default();
+                if !shown.contains("Example") {
+                    missing.push(path.clone());
+                }
+            }
+            for sub in command.get_subcommands() {
+                leaves(sub, &path, missing);
+            }
+        }
+        let mut missing = Vec::new();
+        leaves(&Arguments::command(), "", &mut missing);
+        assert!(missing.is_empty(), "no example: {missing:?}");
+    }
+
+    #[test]
+    fn contradictions_are_refused_with_what_to_do() {
+        for (line, word) in [
+            (
+                "syncline bench sync --kind adds --interrupt 0.5",
+                "bootstrap",
+            ),
+            (
+                "syncline bench sync --kind bootstrap --interrupt 1.5",
+                "between 0 and 1",
+            ),
+            ("syncline bench sync --rows 10 --differences 11", "exceed"),
+            ("syncline import --data a --namespace n records", "--format"),
+            ("syncline demo --input x.jsonl", "--key"),
+            ("syncline sync --data a", "--peer"),
+            (
+                "syncline sync --data a --peer b:1 --listen 127.0.0.1:0",
+                "--listen",
+            ),
+            ("syncline cluster init d --node ../x", "letters"),
+        ] {
+            let error = parse(line).unwrap_err();
+            assert!(error.contains(word), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_format_follows_the_file_name() {
+        assert_eq!(Format::of("a/b.TSV".as_ref()), Some(Format::Tsv));
+        assert_eq!(Format::of("b.ndjson".as_ref()), Some(Format::Jsonl));
+        assert_eq!(Format::of("b".as_ref()), None);
+        assert!(parse("syncline import --data a --namespace n -").is_ok());
+    }
+}

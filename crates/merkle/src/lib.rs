@@ -1,1 +1,18 @@
-//! Placeholder.
+//! Range digests over ordered keys, and reconciliation of key ranges by walking them.
+#![no_std]
+
+extern crate alloc;
+
+mod digest;
+mod key;
+mod memory;
+mod range;
+mod source;
+pub mod tree;
+
+pub use digest::{ItemDigest, RangeDigest};
+pub use key::{DigestKey, MAX_LEVEL};
+pub use memory::MemoryTree;
+pub use range::{Bounds, KeyRange};
+pub use source::Source;
+pub use tree::{Change, Item, Node, NodeEdit, Nodes};

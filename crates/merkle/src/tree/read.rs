@@ -1,0 +1,130 @@
+//! The digest of any range, and its cuts, from stored nodes.
+
+use alloc::vec::Vec;
+
+use super::{Node, Nodes, each_item, each_node};
+use crate::range::after;
+use crate::{KeyRange, MAX_LEVEL, RangeDigest};
+
+/// The digest of everything.
+pub fn root<N: Nodes>(nodes: &N) -> Result<RangeDigest, N::Error> {
+    Ok(nodes
+        .floor(0, b"")?
+        .map_or(RangeDigest::ZERO, |root| root.digest))
+}
+
+/// The digest of the items in `range`.
+///
+/// It climbs from the items at the lower bound to the highest nodes that fit, and down again to
+/// those at the upper bound: one leaf and one fanout per level at each end, and nothing at an end
+/// that is a fence of the level reached.
+pub fn digest<N: Nodes>(nodes: &N, range: &KeyRange) -> Result<RangeDigest, N::Error> {
+    if *range == KeyRange::ALL {
+        return root(nodes);
+    }
+    if range.is_empty() {
+        return Ok(RangeDigest::ZERO);
+    }
+    let mut sum = RangeDigest::ZERO;
+    let mut rest = range.clone();
+    let mut level = 0;
+    // Up: while a fence of the next level lies ahead, sum this level up to it.
+    while level < MAX_LEVEL {
+        let Some(next) = nodes.nodes(level + 1, &rest, 1)?.into_iter().next() else {
+            break;
+        };
+        let step = KeyRange {
+            lower: rest.lower,
+            upper: Some(next.fence),
+        };
+        sum += sum_level(nodes, level, &step)?;
+        rest = KeyRange {
+            lower: step.upper.unwrap_or_default(),
+            upper: rest.upper,
+        };
+        level += 1;
+    }
+    // Down: sum this level's nodes that end inside, then go on below in the one that does not.
+    while level > 0 {
+        let mut last: Option<Node> = None;
+        each_node(nodes, level, &rest, |node| {
+            sum += last
+                .replace(node)
+                .map_or(RangeDigest::ZERO, |ended| ended.digest);
+        })?;
+        let Some(last) = last else {
+            break;
+        };
+        if ends_at(nodes, level, &rest)? {
+            return Ok(sum + last.digest);
+        }
+        rest.lower = last.fence;
+        level -= 1;
+    }
+    Ok(sum + sum_level(nodes, 0, &rest)?)
+}
+
+/// Whether the upper bound is one of the level's own, so that the node before it ends there.
+fn ends_at<N: Nodes>(nodes: &N, level: u8, range: &KeyRange) -> Result<bool, N::Error> {
+    let Some(upper) = &range.upper else {
+        return Ok(true);
+    };
+    let bound = KeyRange {
+        lower: upper.clone(),
+        upper: Some(after(upper)),
+    };
+    Ok(!nodes.nodes(level, &bound, 1)?.is_empty())
+}
+
+fn sum_level<N: Nodes>(nodes: &N, level: u8, range: &KeyRange) -> Result<RangeDigest, N::Error> {
+    let mut sum = RangeDigest::ZERO;
+    if level == 0 {
+        each_item(nodes, range, |item| sum += RangeDigest::of(&item.digest))?;
+    } else {
+        each_node(nodes, level, range, |node| sum += node.digest)?;
+    }
+    Ok(sum)
+}
+
+/// Cuts `range` at every fence of `level` (1 and up) strictly inside it: the sub-ranges in order,
+/// by lower bound and digest.
+///
+/// The first begins at the range's own lower bound; one sub-range is the whole range. The inner
+/// ones are stored nodes; the two at the ends cost a [`digest`] each where the range does not begin
+/// or end at a fence of the level.
+pub fn cut<N: Nodes>(nodes: &N, range: &KeyRange, level: u8) -> Result<Vec<Node>, N::Error> {
+    let inside = KeyRange {
+        lower: after(&range.lower),
+        upper: range.upper.clone(),
+    };
+    let mut cuts = Vec::new();
+    each_node(nodes, level, &inside, |node| cuts.push(node))?;
+
+    let first = KeyRange {
+        lower: range.lower.clone(),
+        upper: cuts
+            .first()
+            .map(|node| node.fence.clone())
+            .or_else(|| range.upper.clone()),
+    };
+    if let Some(last) = cuts.last_mut()
+        && !ends_at(nodes, level, range)?
+    {
+        last.digest = digest(
+            nodes,
+            &KeyRange {
+                lower: last.fence.clone(),
+                upper: range.upper.clone(),
+            },
+        )?;
+    }
+    let first_digest = digest(nodes, &first)?;
+    cuts.insert(
+        0,
+        Node {
+            fence: first.lower,
+            digest: first_digest,
+        },
+    );
+    Ok(cuts)
+}

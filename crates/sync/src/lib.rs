@@ -1,1 +1,3 @@
 //! Placeholder.
+#[cfg(feature = "quic")]
+pub mod quic;

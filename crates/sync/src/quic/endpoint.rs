@@ -1,0 +1,249 @@
+//! An address that peers reach us at and that we reach them from, and the connections through it.
+//!
+//! Nothing here touches quinn's socket traits: the sockets are plain ones that quinn wraps by itself.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::VarInt;
+use rustls::pki_types::CertificateDer;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::identity::{CERTIFICATE_NAME, Identity, NodeId};
+use super::limits::Limits;
+use super::lost::{BindError, ConnectError, Lost};
+use super::tls;
+
+/// One UDP socket, for connections in both directions.
+///
+/// Cloning is cheap and yields the same endpoint. It lives on the tokio runtime it was bound on.
+///
+/// ```no_run
+/// use syncline_sync::quic::{Endpoint, Identity, Limits};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let identity = Identity::load("ada/node.pem", "ada/node.key", "ada/ca.pem")?;
+/// let endpoint = Endpoint::bind("127.0.0.1:7400".parse()?, &identity, Limits::default())?;
+/// let connection = endpoint.connect("10.0.0.7:7400".parse()?).await?;
+/// println!("talking to {}", connection.peer());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    quinn: quinn::Endpoint,
+    shared: Arc<Shared>,
+}
+
+/// What all connections of an endpoint have in common.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) limits: Limits,
+    /// One permit per session that may be served.
+    pub(crate) sessions: Arc<Semaphore>,
+    pub(crate) node: NodeId,
+}
+
+impl Endpoint {
+    /// Listens on `address`; port 0 takes a free one, see [`Endpoint::local_addr`].
+    ///
+    /// # Errors
+    /// [`BindError`] when the address is not to be had, or outside of a tokio runtime.
+    pub fn bind(
+        address: SocketAddr,
+        identity: &Identity,
+        limits: Limits,
+    ) -> Result<Self, BindError> {
+        let transport = limits.transport();
+        let server = tls::server_config(identity).map_err(BindError::Tls)?;
+        let mut server = quinn::ServerConfig::with_crypto(Arc::new(server));
+        server
+            .transport_config(transport.clone())
+            .max_incoming(limits.connections);
+        let client = tls::client_config(identity).map_err(BindError::Tls)?;
+        let mut client = quinn::ClientConfig::new(Arc::new(client));
+        client.transport_config(transport);
+
+        let mut quinn = quinn::Endpoint::server(server, address)
+            .map_err(|source| BindError::Address { address, source })?;
+        quinn.set_default_client_config(client);
+        Ok(Self {
+            quinn,
+            shared: Arc::new(Shared {
+                sessions: Arc::new(Semaphore::new(limits.sessions)),
+                limits,
+                node: identity.node_id(),
+            }),
+        })
+    }
+
+    /// The address it listens on.
+    ///
+    /// # Errors
+    /// What the operating system says when asked.
+    pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.quinn.local_addr()
+    }
+
+    /// The identity it was bound with.
+    pub fn node_id(&self) -> NodeId {
+        self.shared.node
+    }
+
+    /// Connects to a peer and checks that it belongs to our cluster.
+    ///
+    /// That the peer accepts *us* is not known yet: a TLS 1.3 client is done before the server has seen its
+    /// certificate. The first session on the connection tells, and its error is [`Lost::RefusedByPeer`].
+    ///
+    /// # Errors
+    /// [`ConnectError`]; after [`Limits::connect`] at the latest.
+    pub async fn connect(&self, address: SocketAddr) -> Result<Connection, ConnectError> {
+        let connecting =
+            self.quinn
+                .connect(address, CERTIFICATE_NAME)
+                .map_err(|error| match error {
+                    quinn::ConnectError::EndpointStopping => ConnectError::Closed,
+                    other => ConnectError::Address {
+                        address,
+                        reason: other.to_string(),
+                    },
+                })?;
+        self.established(address, connecting).await
+    }
+
+    /// The next peer that wants to connect; `None` once the endpoint is closed.
+    ///
+    /// Its handshake has yet to be done, in a task of its own, so that a slow one delays nobody else. Peers beyond
+    /// [`Limits::connections`] are refused here and never seen.
+    ///
+    /// Cancellation safe.
+    pub async fn accept(&self) -> Option<Incoming> {
+        loop {
+            let incoming = self.quinn.accept().await?;
+            if self.quinn.open_connections() < self.shared.limits.connections {
+                return Some(Incoming {
+                    quinn: incoming,
+                    endpoint: self.clone(),
+                });
+            }
+            tracing::debug!(peer = %incoming.remote_address(), "refused: too many connections");
+            incoming.refuse();
+        }
+    }
+
+    async fn established(
+        &self,
+        address: SocketAddr,
+        handshake: impl Future<Output = Result<quinn::Connection, quinn::ConnectionError>>,
+    ) -> Result<Connection, ConnectError> {
+        let limit = self.shared.limits.connect;
+        let quinn = timeout(limit, handshake)
+            .await
+            .map_err(|_| ConnectError::NoAnswer {
+                address,
+                seconds: limit.as_secs(),
+            })?
+            .map_err(|error| ConnectError::Handshake {
+                address,
+                lost: error.into(),
+            })?;
+        let peer = peer_of(&quinn).ok_or_else(|| ConnectError::Handshake {
+            address,
+            lost: Lost::Transport {
+                reason: "the handshake yielded no certificate".to_owned(),
+            },
+        })?;
+        Ok(Connection {
+            quinn,
+            peer,
+            shared: self.shared.clone(),
+        })
+    }
+
+    /// Closes all connections at once, and waits until the peers have been told (or a second has passed).
+    ///
+    /// Sessions under way end with [`Lost::ClosedHere`] here and [`Lost::ClosedByPeer`] there; what they had stored
+    /// stays.
+    pub async fn close(&self) {
+        self.quinn.close(SHUTDOWN, b"the node shuts down");
+        // The peers find out by themselves when the telling fails, so there is no error to report.
+        let _told = timeout(Duration::from_secs(1), self.quinn.wait_idle()).await;
+    }
+}
+
+/// Connection closed because it served its purpose.
+const DONE: VarInt = VarInt::from_u32(0);
+/// Connection closed because the node goes away.
+const SHUTDOWN: VarInt = VarInt::from_u32(1);
+
+fn peer_of(connection: &quinn::Connection) -> Option<NodeId> {
+    let chain = connection
+        .peer_identity()?
+        .downcast::<Vec<CertificateDer<'static>>>()
+        .ok()?;
+    NodeId::of_certificate(chain.first()?).ok()
+}
+
+/// A peer that wants to connect.
+#[derive(Debug)]
+pub struct Incoming {
+    quinn: quinn::Incoming,
+    endpoint: Endpoint,
+}
+
+impl Incoming {
+    /// Where it comes from.
+    pub fn remote_addr(&self) -> SocketAddr {
+        self.quinn.remote_address()
+    }
+
+    /// Does the handshake. A peer without a certificate of our cluster never becomes a connection.
+    ///
+    /// # Errors
+    /// [`ConnectError`]; after [`Limits::connect`] at the latest.
+    pub async fn established(self) -> Result<Connection, ConnectError> {
+        let address = self.quinn.remote_address();
+        self.endpoint
+            .established(address, self.quinn.into_future())
+            .await
+    }
+}
+
+/// An authenticated connection with a peer of the cluster. Sessions run over it, many at a time if need be.
+///
+/// Cloning is cheap and yields the same connection, which closes when the last clone is dropped.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    pub(crate) quinn: quinn::Connection,
+    pub(crate) peer: NodeId,
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Connection {
+    /// The peer's identity, proven in the handshake.
+    pub fn peer(&self) -> NodeId {
+        self.peer
+    }
+
+    /// Where the peer is.
+    pub fn remote_addr(&self) -> SocketAddr {
+        self.quinn.remote_address()
+    }
+
+    /// The current estimate of the round-trip time.
+    pub fn rtt(&self) -> Duration {
+        self.quinn.rtt()
+    }
+
+    /// Waits for the end of the connection and says why.
+    pub async fn closed(&self) -> Lost {
+        self.quinn.closed().await.into()
+    }
+
+    /// Closes the connection; sessions under way on it are cut.
+    pub fn close(&self) {
+        self.quinn.close(DONE, b"done");
+    }
+}

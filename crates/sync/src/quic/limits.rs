@@ -1,0 +1,94 @@
+//! The bounds an endpoint holds its peers to, and what they come to in quinn's terms.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::{IdleTimeout, TransportConfig, VarInt};
+
+/// What an endpoint grants its peers in memory and patience. Start from [`Limits::default`].
+///
+/// Every member of the cluster could be broken, so nothing a peer does can take more than this. The greatest memory
+/// that peers can make an endpoint hold is about `connections × (connection_window × 2)` in the transport, when every
+/// peer fills what it may, plus `sessions × (stream_window + two frames)` in sessions under way.
+///
+/// ```
+/// use std::time::Duration;
+/// use syncline_sync::quic::Limits;
+///
+/// let mut limits = Limits::default();
+/// limits.stall = Duration::from_secs(10);
+/// limits.sessions = 8;
+/// # let _ = limits;
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Sessions served at one time by the whole endpoint; a peer that asks for one more is told `busy`.
+    /// Sessions that we begin ourselves are not counted. Default 32.
+    pub sessions: usize,
+    /// Connections open at one time, handshakes included; one more is refused before any cryptography. Default 256.
+    pub connections: usize,
+    /// Sessions that one connection may have open at a time in each direction; a peer's further ones wait. Default 16.
+    pub streams_per_connection: u32,
+    /// Bytes that a peer may send on one stream ahead of our reading them. Default 8 MiB, which is 640 Mbit/s at a
+    /// round trip of 100 ms.
+    pub stream_window: u32,
+    /// Bytes that may be under way on one connection, all its streams together, each direction for itself.
+    /// Default 16 MiB.
+    pub connection_window: u32,
+    /// How long a session waits for a peer that makes no progress, neither sending nor taking what we send, before it
+    /// is cut. It must exceed the time a busy peer needs to store a few frames. Default 60 s.
+    pub stall: Duration,
+    /// The slowest a frame under way may be, in bytes per second, beyond [`Limits::stall`]: a peer that sends
+    /// or takes a byte now and then, so that it is never quite silent, is cut too. Default 16 KiB/s.
+    pub slowest: u32,
+    /// Silence after which a connection is taken for dead. Default 20 s.
+    pub idle: Duration,
+    /// How often a connection with nothing to say shows that it lives; must be well under [`Limits::idle`] of both
+    /// sides. Default 5 s.
+    pub keep_alive: Duration,
+    /// How long connecting may take, the handshake included. Default 10 s.
+    pub connect: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            sessions: 32,
+            connections: 256,
+            streams_per_connection: 16,
+            stream_window: 8 << 20,
+            connection_window: 16 << 20,
+            stall: Duration::from_secs(60),
+            slowest: 16 << 10,
+            idle: Duration::from_secs(20),
+            keep_alive: Duration::from_secs(5),
+            connect: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Limits {
+    /// The time a frame of `length` bytes may take from its first byte to its last.
+    pub(crate) fn frame_time(&self, length: usize) -> Duration {
+        let seconds = length as u64 / u64::from(self.slowest.max(1));
+        self.stall + Duration::from_secs(seconds)
+    }
+
+    /// A session is one bidirectional stream, so the other kinds of traffic are turned off.
+    pub(crate) fn transport(&self) -> Arc<TransportConfig> {
+        let mut config = TransportConfig::default();
+        // Milliseconds beyond QUIC's 62 bits mean no limit at all, which is not on offer here.
+        let idle = IdleTimeout::try_from(self.idle).unwrap_or(IdleTimeout::from(VarInt::MAX));
+        config
+            .max_concurrent_bidi_streams(self.streams_per_connection.into())
+            .max_concurrent_uni_streams(0u32.into())
+            .datagram_receive_buffer_size(None)
+            .stream_receive_window(self.stream_window.into())
+            .receive_window(self.connection_window.into())
+            .send_window(self.connection_window.into())
+            .max_idle_timeout(Some(idle))
+            .keep_alive_interval(Some(self.keep_alive));
+        Arc::new(config)
+    }
+}

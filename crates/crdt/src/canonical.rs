@@ -138,30 +138,50 @@ impl<'a> Input<'a> {
         Ok(*taken)
     }
 
+    /// All that is left.
+    pub fn rest(&mut self) -> &'a [u8] {
+        core::mem::take(&mut self.rest)
+    }
+
     /// A LEB128 varint in its shortest form.
     ///
     /// # Errors
-    /// [`DecodeError::Overlong`], [`DecodeError::OutOfRange`] above 128 bits, or [`DecodeError::UnexpectedEnd`].
-    pub fn varint(&mut self) -> Result<u128, DecodeError> {
-        let mut value = 0u128;
-        for shift in (0..).step_by(7) {
+    /// [`DecodeError::Overlong`], [`DecodeError::OutOfRange`] above 64 bits, or [`DecodeError::UnexpectedEnd`].
+    pub fn varint(&mut self) -> Result<u64, DecodeError> {
+        let mut value = 0;
+        for shift in (0..u64::BITS).step_by(7) {
             let byte = self.byte()?;
-            let bits = u128::from(byte & 0x7f);
-            if shift > 121 && bits >> (128 - shift) != 0 {
+            let bits = u64::from(byte & 0x7f);
+            if bits << shift >> shift != bits {
                 return Err(DecodeError::OutOfRange);
             }
             value |= bits << shift;
-            if byte & 0x80 == 0 {
-                if byte == 0 && shift > 0 {
-                    return Err(DecodeError::Overlong);
-                }
-                break;
-            }
-            if shift >= 126 {
-                return Err(DecodeError::OutOfRange);
+            match byte {
+                0 if shift > 0 => return Err(DecodeError::Overlong),
+                0..=0x7f => return Ok(value),
+                _ => {}
             }
         }
-        Ok(value)
+        Err(DecodeError::OutOfRange)
+    }
+
+    /// As [`varint`](Self::varint), up to 128 bits.
+    fn wide_varint(&mut self) -> Result<u128, DecodeError> {
+        let mut value = 0;
+        for shift in (0..u128::BITS).step_by(7) {
+            let byte = self.byte()?;
+            let bits = u128::from(byte & 0x7f);
+            if bits << shift >> shift != bits {
+                return Err(DecodeError::OutOfRange);
+            }
+            value |= bits << shift;
+            match byte {
+                0 if shift > 0 => return Err(DecodeError::Overlong),
+                0..=0x7f => return Ok(value),
+                _ => {}
+            }
+        }
+        Err(DecodeError::OutOfRange)
     }
 
     /// A varint that announces so many items of at least `least` bytes each (taken as 1 when 0); more than can follow are refused
@@ -190,7 +210,16 @@ impl<'a> Input<'a> {
 }
 
 /// Appends a LEB128 varint in its shortest form.
-fn put_varint(mut value: u128, out: &mut Vec<u8>) {
+fn put_varint(mut value: u64, out: &mut Vec<u8>) {
+    while value > 0x7f {
+        out.push((value & 0x7f) as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// As [`put_varint`], of up to 128 bits.
+fn put_wide_varint(mut value: u128, out: &mut Vec<u8>) {
     while value > 0x7f {
         out.push((value & 0x7f) as u8 | 0x80);
         value >>= 7;
@@ -225,20 +254,26 @@ impl Canonical for bool {
 }
 
 macro_rules! unsigned {
-    ($($int:ty),*) => {$(
+    ($($int:ty: $wide:ty, $put:ident, $take:ident;)*) => {$(
         /// A varint.
         impl Canonical for $int {
             fn encode(&self, out: &mut Vec<u8>) {
-                put_varint(u128::from(*self), out);
+                $put(<$wide>::from(*self), out);
             }
 
             fn decode(input: &mut Input<'_>) -> Result<Self, DecodeError> {
-                <$int>::try_from(input.varint()?).map_err(|_| DecodeError::OutOfRange)
+                <$int>::try_from(input.$take()?).map_err(|_| DecodeError::OutOfRange)
             }
         }
     )*};
 }
-unsigned!(u8, u16, u32, u64, u128);
+unsigned! {
+    u8: u64, put_varint, varint;
+    u16: u64, put_varint, varint;
+    u32: u64, put_varint, varint;
+    u64: u64, put_varint, varint;
+    u128: u128, put_wide_varint, wide_varint;
+}
 
 macro_rules! signed {
     ($($int:ty),*) => {$(
@@ -246,11 +281,11 @@ macro_rules! signed {
         impl Canonical for $int {
             fn encode(&self, out: &mut Vec<u8>) {
                 let wide = i128::from(*self);
-                put_varint(((wide << 1) ^ (wide >> 127)) as u128, out);
+                put_wide_varint(((wide << 1) ^ (wide >> 127)) as u128, out);
             }
 
             fn decode(input: &mut Input<'_>) -> Result<Self, DecodeError> {
-                let zigzag = input.varint()?;
+                let zigzag = input.wide_varint()?;
                 let wide = (zigzag >> 1) as i128 ^ -((zigzag & 1) as i128);
                 <$int>::try_from(wide).map_err(|_| DecodeError::OutOfRange)
             }

@@ -30,6 +30,7 @@ extern crate std;
 
 mod canonical;
 mod causal_map;
+pub mod cell;
 mod clock;
 mod context;
 mod dot;

@@ -1,0 +1,318 @@
+//! The numeric cell: a value that can be set, deleted and added to, on any replica at any time.
+//!
+//! A string, a map's field and a counter are one kind of row. Its siblings are *bases* (a SET or a DEL) and *contributions*
+//! (the INCRs of one replica, summed up). One principle decides what they come to: an operation acts only on what its
+//! replica had observed. So an increment is erased by exactly the sets and deletes that observed it.
+//!
+//! - A contribution is *named* by the dot of its first increment. It belongs to one replica id, and it only grows: increments
+//!   and decrements are summed apart. Each increment supersedes its own earlier sum and nothing else.
+//! - A base supersedes all that it observed, and remembers for each name how much of it that was: its *baseline*. A
+//!   replica that has not seen the base yet may go on with the contribution, whose larger sum then arrives beside the base: only
+//!   what exceeds the baseline counts.
+//! - A replica that knows of a baseline for its own contribution begins a new one, from zero, named by a new dot.
+//! - The value is the winning SET, or nothing, plus all that exceeds the greatest baselines. A DEL never competes: it has
+//!   erased what it observed, and a concurrent SET or INCR was not among that.
+//!
+//! ```
+//! use syncline_crdt::cell::{self, Cell, Value};
+//! use syncline_crdt::{CausalMap, ReplicaId, Stamp};
+//!
+//! let [ada, bob] = [1, 2].map(|id| ReplicaId::from_bytes([id; 16]));
+//! let mut ours: CausalMap<(), Cell> = CausalMap::new();
+//! let row = |map: &CausalMap<(), Cell>| map.row(&()).cloned().unwrap_or_default();
+//!
+//! // x = 5, made by ada alone and known to both.
+//! let five = cell::add(&row(&ours), ada, 5).unwrap();
+//! ours.put_superseding((), ours.context().next_dot(ada), Stamp::new(1, 0), five.cell, &five.supersedes);
+//! let mut theirs = ours.clone();
+//!
+//! // DEL x here, INCR x there, neither aware of the other.
+//! let delete = cell::assign(&row(&theirs), None);
+//! theirs.put((), theirs.context().next_dot(bob), Stamp::new(2, 0), delete);
+//! let one = cell::add(&row(&ours), ada, 1).unwrap();
+//! ours.put_superseding((), ours.context().next_dot(ada), Stamp::new(2, 0), one.cell, &one.supersedes);
+//! assert_eq!(cell::read(&row(&ours)), Some(Value::Integer(6)));
+//! assert_eq!(cell::read(&row(&theirs)), None);
+//!
+//! // Merged, exactly the increment is left that the delete had not observed.
+//! ours.join(&theirs);
+//! assert_eq!(cell::read(&row(&ours)), Some(Value::Integer(1)));
+//! ```
+
+mod codec;
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use crate::dot::{Dot, ReplicaId};
+use crate::siblings::{Sibling, Siblings};
+
+/// How much a contribution has grown, upwards and downwards. Both only ever grow, so of two versions the greater parts are the later ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Sum {
+    /// The sum of all increments.
+    pub up: u128,
+    /// The sum of all decrements.
+    pub down: u128,
+}
+
+impl Sum {
+    /// Part by part, the greater of two versions.
+    #[must_use]
+    pub fn greatest(self, other: Self) -> Self {
+        Self {
+            up: self.up.max(other.up),
+            down: self.down.max(other.down),
+        }
+    }
+
+    /// This much and `by` more; nothing when that leaves 128 bits.
+    fn grown(self, by: i64) -> Option<Self> {
+        let more = u128::from(by.unsigned_abs());
+        Some(if by < 0 {
+            Self {
+                down: self.down.checked_add(more)?,
+                ..self
+            }
+        } else {
+            Self {
+                up: self.up.checked_add(more)?,
+                ..self
+            }
+        })
+    }
+
+    /// What exceeds a baseline.
+    fn beyond(self, baseline: Self) -> Self {
+        Self {
+            up: self.up.saturating_sub(baseline.up),
+            down: self.down.saturating_sub(baseline.down),
+        }
+    }
+}
+
+/// The payload of one sibling of a numeric cell. See the [module](self) for how they act together, and
+/// [`to_bytes`](Self::to_bytes) for its encoding.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Cell {
+    /// A SET, or a DEL when there is no value.
+    Base {
+        /// What was set: any bytes, at most [`MAX_VALUE`](crate::limits::MAX_VALUE). A number when they
+        /// [read as one](parse_integer).
+        value: Option<Vec<u8>>,
+        /// For each contribution, by name, how much of it was observed and thereby erased.
+        baselines: BTreeMap<Dot, Sum>,
+    },
+    /// The increments of one replica since it began this contribution.
+    Contribution {
+        /// The dot of the first increment; none when that is the sibling's own dot.
+        name: Option<Dot>,
+        /// Their sum so far.
+        sum: Sum,
+    },
+}
+
+/// What a cell reads as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// Text that is not a number.
+    Bytes(Vec<u8>),
+    /// A number. It leaves the range of `i64` only where concurrent increments, each within it, were merged; saturates at 128 bits.
+    Integer(i128),
+}
+
+/// An increment to be written: a sibling, and the dots that it supersedes. Those are at most its own earlier sum, and never all
+/// siblings of the row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Increment {
+    /// The earlier sums of the same contribution.
+    pub supersedes: Vec<Dot>,
+    /// What to write under a fresh dot.
+    pub cell: Cell,
+}
+
+/// Why nothing can be added to a cell. The cell is unchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddError {
+    /// The value is text.
+    #[error("the value is not an integer; set it to one first")]
+    NotANumber,
+    /// The sum would leave the range of a signed 64-bit integer.
+    #[error("the sum would be out of the range of 64 bits")]
+    Overflow,
+}
+
+/// The value that the siblings come to, or nothing when the cell is absent or deleted.
+///
+/// Linear in the siblings and their baselines.
+#[must_use]
+pub fn read(row: &Siblings<Cell>) -> Option<Value> {
+    let tally = Tally::of(row);
+    match tally.number() {
+        Ok(number) => number.map(Value::Integer),
+        Err(text) => Some(Value::Bytes(text.to_vec())),
+    }
+}
+
+/// A SET of this value, or a DEL: what to write under a fresh dot in place of *all* observed siblings.
+///
+/// A DEL that has no baselines to remember says nothing; its row can be removed outright instead.
+#[must_use]
+pub fn assign(observed: &Siblings<Cell>, value: Option<Vec<u8>>) -> Cell {
+    let Tally {
+        mut baselines,
+        sums,
+        ..
+    } = Tally::of(observed);
+    for (name, sum) in sums {
+        raise(&mut baselines, name, sum);
+    }
+    Cell::Base { value, baselines }
+}
+
+/// An increment (a decrement when negative) by `replica`, the id under which its dot will be made.
+///
+/// # Errors
+/// [`AddError::NotANumber`] when the cell reads as text. [`AddError::Overflow`] when the number would leave the range of `i64`; a
+/// merge may have taken it there already, then only steps back towards the range are allowed.
+pub fn add(observed: &Siblings<Cell>, replica: ReplicaId, by: i64) -> Result<Increment, AddError> {
+    let tally = Tally::of(observed);
+    let now = tally
+        .number()
+        .map_err(|_| AddError::NotANumber)?
+        .unwrap_or(0);
+    let then = now.saturating_add(i128::from(by));
+    if (by > 0 && then > i128::from(i64::MAX)) || (by < 0 && then < i128::from(i64::MIN)) {
+        return Err(AddError::Overflow);
+    }
+    // A base that has erased a part of our contribution closes it: what the base remembers of it is final from then on, so
+    // that both can be dropped once they are stable. We begin another one, from zero.
+    let own = tally
+        .sums
+        .iter()
+        .find(|(name, _)| name.replica == replica && !tally.baselines.contains_key(name));
+    let Some((&name, sum)) = own else {
+        let sum = Sum::default().grown(by).ok_or(AddError::Overflow)?;
+        return Ok(Increment {
+            supersedes: Vec::new(),
+            cell: Cell::Contribution { name: None, sum },
+        });
+    };
+    Ok(Increment {
+        supersedes: observed
+            .iter()
+            .filter(|sibling| name_of(sibling) == Some(name))
+            .map(|sibling| sibling.dot)
+            .collect(),
+        cell: Cell::Contribution {
+            name: Some(name),
+            sum: sum.grown(by).ok_or(AddError::Overflow)?,
+        },
+    })
+}
+
+/// The number that these bytes write, in the one form that writes it: decimal digits with no leading zero, after a `-` for
+/// negative ones, within 64 bits. So a number prints as the bytes it was read from.
+///
+/// ```
+/// use syncline_crdt::cell::parse_integer;
+///
+/// assert_eq!(parse_integer(b"-9223372036854775808"), Some(i64::MIN));
+/// assert_eq!(parse_integer(b"007"), None);
+/// ```
+#[must_use]
+pub fn parse_integer(text: &[u8]) -> Option<i64> {
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
+    let canonical = match digits {
+        [b'0'] => digits.len() == text.len(),
+        [b'1'..=b'9', rest @ ..] => rest.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    if !canonical {
+        return None;
+    }
+    core::str::from_utf8(text).ok()?.parse().ok()
+}
+
+/// The siblings of a cell, brought together.
+struct Tally<'a> {
+    /// The greatest baseline of each name.
+    baselines: BTreeMap<Dot, Sum>,
+    /// The greatest sum of each name. While a row arrives in parts, an earlier sum can stand beside its successor.
+    sums: BTreeMap<Dot, Sum>,
+    /// The value of the winning SET.
+    set: Option<&'a [u8]>,
+}
+
+impl<'a> Tally<'a> {
+    fn of(row: &'a Siblings<Cell>) -> Self {
+        let mut tally = Self {
+            baselines: BTreeMap::new(),
+            sums: BTreeMap::new(),
+            set: None,
+        };
+        let mut latest = None;
+        for sibling in row {
+            match &sibling.payload {
+                Cell::Base { value, baselines } => {
+                    for (&name, &sum) in baselines {
+                        raise(&mut tally.baselines, name, sum);
+                    }
+                    let order = Some((sibling.stamp, sibling.dot));
+                    if let Some(value) = value.as_ref().filter(|_| order > latest) {
+                        latest = order;
+                        tally.set = Some(value);
+                    }
+                }
+                Cell::Contribution { name, sum } => {
+                    raise(&mut tally.sums, name.unwrap_or(sibling.dot), *sum);
+                }
+            }
+        }
+        tally
+    }
+
+    /// The number that the cell reads as, nothing when it is absent, or the text that it reads as instead.
+    fn number(&self) -> Result<Option<i128>, &'a [u8]> {
+        let start = match self.set {
+            Some(text) => Some(i128::from(parse_integer(text).ok_or(text)?)),
+            None => None,
+        };
+        let mut present = start.is_some();
+        let mut extra = Sum::default();
+        for (name, sum) in &self.sums {
+            let baseline = self.baselines.get(name);
+            let beyond = sum.beyond(baseline.copied().unwrap_or_default());
+            // An increment by zero makes an absent key 0, so mere presence counts where no base knows the name.
+            present |= baseline.is_none() || beyond != Sum::default();
+            // Ups and downs saturate apart, which does not depend on the order of summing.
+            extra.up = extra.up.saturating_add(beyond.up);
+            extra.down = extra.down.saturating_add(beyond.down);
+        }
+        Ok(present.then(|| difference(extra).saturating_add(start.unwrap_or(0))))
+    }
+}
+
+/// Ups less downs, saturating.
+fn difference(sum: Sum) -> i128 {
+    let magnitude = i128::try_from(sum.up.abs_diff(sum.down)).unwrap_or(i128::MAX);
+    if sum.up < sum.down {
+        -magnitude
+    } else {
+        magnitude
+    }
+}
+
+/// Keeps the greatest sum of each name.
+fn raise(sums: &mut BTreeMap<Dot, Sum>, name: Dot, sum: Sum) {
+    let kept = sums.entry(name).or_default();
+    *kept = kept.greatest(sum);
+}
+
+fn name_of(sibling: &Sibling<Cell>) -> Option<Dot> {
+    match &sibling.payload {
+        Cell::Base { .. } => None,
+        Cell::Contribution { name, .. } => Some(name.unwrap_or(sibling.dot)),
+    }
+}

@@ -38,6 +38,8 @@ pub mod limits;
 mod row_key;
 mod seen;
 mod siblings;
+pub mod types;
+mod version_vector;
 
 pub use canonical::{Canonical, DecodeError, Input};
 pub use causal_map::{CausalMap, Delta};
@@ -47,3 +49,5 @@ pub use dot::{Dot, ReplicaId};
 pub use row_key::{Family, RowKey, RowKeyError};
 pub use seen::{Everything, Nothing, Seen};
 pub use siblings::{Row, Sibling, Siblings};
+pub use types::{EnableWinsFlag, LwwMap, LwwRegister, MvRegister, OrSet, PnCounter};
+pub use version_vector::VersionVector;

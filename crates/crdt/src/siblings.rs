@@ -110,6 +110,17 @@ impl<P> Siblings<P> {
             .max_by_key(|sibling| (sibling.stamp, sibling.dot))
     }
 
+    /// The same row with each payload seen through `read`, such as an encoder.
+    #[must_use]
+    pub fn map<Q>(&self, mut read: impl FnMut(&P) -> Q) -> Siblings<Q> {
+        let see = |sibling: &Sibling<P>| Sibling {
+            dot: sibling.dot,
+            stamp: sibling.stamp,
+            payload: read(&sibling.payload),
+        };
+        Siblings(self.0.iter().map(see).collect())
+    }
+
     /// The same row with each payload seen through `read`, such as a decoder.
     ///
     /// # Errors

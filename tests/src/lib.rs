@@ -1,1 +1,12 @@
-//! Scenarios across crates live in `tests/`; this library is empty on purpose.
+//! The parts that scenarios across crates are made of.
+//!
+//! What it is: seeded choices ([`rng`]), a reference that says what a set of operations comes to ([`reference`]), and the bodies of
+//! the fuzz targets ([`laws`]), so that a fuzzer and `cargo test` run the same code. The scenarios themselves are the
+//! files in `tests/`.
+//!
+//! What it is not: part of the product. Everything here panics when something is wrong, as tests do.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+pub mod laws;
+pub mod reference;
+pub mod rng;

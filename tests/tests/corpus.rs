@@ -1,0 +1,43 @@
+//! Replays what the fuzzers have kept in `fuzz/corpus`, and some random bytes, through the bodies of the fuzz targets.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
+
+use std::fs;
+use std::path::Path;
+
+use syncline_tests::laws::merge_laws;
+use syncline_tests::rng::{Choices, Rng};
+
+/// Runs every kept input, then `random` inputs of random bytes. A panic names the input.
+fn replay(target: &str, random: u64, body: fn(&[u8])) {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../fuzz/corpus")
+        .join(target);
+    let mut paths: Vec<_> = fs::read_dir(&directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    paths.sort();
+    assert!(!paths.is_empty(), "{} is empty", directory.display());
+    for path in paths {
+        let input = fs::read(&path).unwrap();
+        named(&path.display().to_string(), || body(&input));
+    }
+    for seed in 0..random {
+        let mut rng = Rng::new(seed);
+        let len = rng.below(600);
+        let input = rng.bytes(len);
+        named(&format!("seed {seed} of {target}"), || body(&input));
+    }
+}
+
+fn named(input: &str, run: impl FnOnce() + std::panic::UnwindSafe) {
+    if let Err(panic) = std::panic::catch_unwind(run) {
+        eprintln!("failed on {input}");
+        std::panic::resume_unwind(panic);
+    }
+}
+
+#[test]
+fn merge_laws_hold() {
+    replay("merge_laws", 500, merge_laws);
+}

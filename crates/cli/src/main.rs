@@ -4,9 +4,11 @@
 //! `failure` is how all of them end badly. Nothing here decides anything about replication.
 
 mod args;
+mod demo;
 mod failure;
 mod progress;
 mod records;
+mod seeded;
 mod table;
 
 fn main() {}

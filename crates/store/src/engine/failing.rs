@@ -1,0 +1,113 @@
+//! An engine that fails when told to: what full disks, dying devices and lying caches look like from above.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{Batch, Engine, EngineError, EngineSize};
+
+/// What goes wrong with a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing is applied, the disk is full.
+    DiskFull,
+    /// Nothing is applied, the device fails.
+    Io,
+    /// Everything is applied, and yet an error is reported: the answer of the device was lost.
+    AppliedButReported,
+    /// The commit is applied and acknowledged but not synced: the device lies about its cache.
+    NotSynced,
+}
+
+/// The handle by which a test tells a [`FailingEngine`] what to do, after the store has taken the engine over.
+#[derive(Debug, Clone, Default)]
+pub struct Faults {
+    plan: Arc<Mutex<Plan>>,
+}
+
+#[derive(Debug, Default)]
+struct Plan {
+    commits: u64,
+    fault: Option<(u64, Fault)>,
+}
+
+impl Faults {
+    /// Lets `fault` befall the commit after the next `healthy` ones. Only one fault is planned at a time.
+    pub fn after(&self, healthy: u64, fault: Fault) {
+        let mut plan = self.lock();
+        plan.fault = Some((plan.commits + healthy, fault));
+    }
+
+    /// How many commits were tried so far.
+    pub fn commits(&self) -> u64 {
+        self.lock().commits
+    }
+
+    /// The fault that befalls the commit which begins now.
+    fn strike(&self) -> Option<Fault> {
+        let mut plan = self.lock();
+        let at = plan.commits;
+        plan.commits += 1;
+        plan.fault
+            .take_if(|(planned, _)| *planned == at)
+            .map(|(_, fault)| fault)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Plan> {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Any engine, with faults injected at its commits.
+///
+/// ```
+/// use syncline_store::{Batch, Engine, EngineError, FailingEngine, Fault, MemoryEngine};
+///
+/// let (engine, faults) = FailingEngine::new(MemoryEngine::new());
+/// faults.after(1, Fault::DiskFull);
+/// assert!(engine.commit(Batch::new(), true).is_ok());
+/// assert!(matches!(engine.commit(Batch::new(), true), Err(EngineError::DiskFull(_))));
+/// ```
+#[derive(Debug)]
+pub struct FailingEngine<E> {
+    inner: E,
+    faults: Faults,
+}
+
+impl<E: Engine> FailingEngine<E> {
+    /// Wraps an engine; it is healthy until the handle says otherwise.
+    pub fn new(inner: E) -> (Self, Faults) {
+        let faults = Faults::default();
+        let engine = Self {
+            inner,
+            faults: faults.clone(),
+        };
+        (engine, faults)
+    }
+}
+
+impl<E: Engine> Engine for FailingEngine<E> {
+    type Snapshot = E::Snapshot;
+
+    fn snapshot(&self) -> Result<Self::Snapshot, EngineError> {
+        self.inner.snapshot()
+    }
+
+    fn commit(&self, batch: Batch, sync: bool) -> Result<(), EngineError> {
+        match self.faults.strike() {
+            None => self.inner.commit(batch, sync),
+            Some(Fault::DiskFull) => Err(EngineError::DiskFull(io::ErrorKind::StorageFull.into())),
+            Some(Fault::Io) => Err(EngineError::Io(io::Error::other("injected"))),
+            Some(Fault::AppliedButReported) => {
+                self.inner.commit(batch, sync)?;
+                Err(EngineError::Io(io::Error::other(
+                    "injected, though applied",
+                )))
+            }
+            Some(Fault::NotSynced) => self.inner.commit(batch, false),
+        }
+    }
+
+    fn size(&self) -> Result<EngineSize, EngineError> {
+        self.inner.size()
+    }
+}

@@ -1,0 +1,223 @@
+//! The engine in memory, with the durability of a disk: it can lose what was not synced.
+
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use imbl::OrdMap;
+
+use super::{
+    Batch, Bounds, Direction, Engine, EngineError, EngineSize, Entry, Snapshot, Table,
+    bounds_are_empty,
+};
+use crate::OpenError;
+
+/// Shared bytes: the persistent maps copy their nodes on write, and must not copy keys and values with them.
+type Bytes = Arc<[u8]>;
+type Tables = [OrdMap<Bytes, Bytes>; Table::ALL.len()];
+
+/// What a [`MemoryEngine`] writes to, and what is left of it when the process that used it is gone.
+///
+/// ```
+/// use syncline_store::{Batch, Engine, MemoryDisk, Snapshot, Table};
+///
+/// let disk = MemoryDisk::new();
+/// let engine = disk.mount()?;
+/// let mut batch = Batch::new();
+/// batch.put(Table::Rows, b"ada", b"1");
+/// engine.commit(batch, false)?;
+///
+/// disk.crash();
+/// let reopened = disk.mount()?;
+/// assert_eq!(reopened.snapshot()?.get(Table::Rows, b"ada")?, None, "it was never synced");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct MemoryDisk {
+    state: Arc<Mutex<Disk>>,
+}
+
+#[derive(Debug, Default)]
+struct Disk {
+    /// What readers and the writer see.
+    current: Tables,
+    /// What a crash leaves.
+    synced: Tables,
+    mounted: bool,
+    /// Counts crashes; an engine mounted before one is cut off, as a killed process is.
+    generation: u64,
+}
+
+impl MemoryDisk {
+    /// An empty disk.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The one engine that may use this disk at a time.
+    ///
+    /// # Errors
+    /// [`OpenError::AlreadyOpen`] while another is alive.
+    pub fn mount(&self) -> Result<MemoryEngine, OpenError> {
+        let mut disk = self.lock();
+        if disk.mounted {
+            return Err(OpenError::AlreadyOpen {
+                path: "memory".into(),
+            });
+        }
+        disk.mounted = true;
+        let generation = disk.generation;
+        drop(disk);
+        Ok(MemoryEngine {
+            disk: self.clone(),
+            generation,
+        })
+    }
+
+    /// Loses everything committed since the last synced commit, and cuts off the engine that wrote it.
+    pub fn crash(&self) {
+        let mut disk = self.lock();
+        disk.current = disk.synced.clone();
+        disk.generation += 1;
+        disk.mounted = false;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Disk> {
+        // No code that could panic half way runs under this lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tables in memory: the twin of [`RedbEngine`](super::RedbEngine) for tests, simulations and nodes without a disk.
+///
+/// A snapshot is a clone of persistent maps, O(1). Memory is what keys and values take, plus about 100 bytes an entry.
+#[derive(Debug)]
+pub struct MemoryEngine {
+    disk: MemoryDisk,
+    generation: u64,
+}
+
+impl MemoryEngine {
+    /// An engine on an empty disk of its own, which ends with it.
+    pub fn new() -> Self {
+        let disk = MemoryDisk::new();
+        disk.lock().mounted = true;
+        Self {
+            disk,
+            generation: 0,
+        }
+    }
+
+    fn lock(&self) -> Result<MutexGuard<'_, Disk>, EngineError> {
+        let disk = self.disk.lock();
+        if disk.generation != self.generation {
+            return Err(EngineError::Stopped("the memory disk crashed".into()));
+        }
+        Ok(disk)
+    }
+}
+
+impl Default for MemoryEngine {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for MemoryEngine {
+    fn drop(&mut self) {
+        let mut disk = self.disk.lock();
+        if disk.generation == self.generation {
+            // Closing in order writes everything out, as closing a file does.
+            disk.synced = disk.current.clone();
+            disk.mounted = false;
+        }
+    }
+}
+
+impl Engine for MemoryEngine {
+    type Snapshot = MemorySnapshot;
+
+    fn snapshot(&self) -> Result<MemorySnapshot, EngineError> {
+        let tables = self.lock()?.current.clone();
+        Ok(MemorySnapshot { tables })
+    }
+
+    fn commit(&self, mut batch: Batch, sync: bool) -> Result<(), EngineError> {
+        let mut disk = self.lock()?;
+        for table in Table::ALL {
+            let entries = &mut disk.current[table as usize];
+            for (key, value) in batch.sorted(table) {
+                match value {
+                    Some(value) => {
+                        entries.insert(key.into(), value.into());
+                    }
+                    None => {
+                        entries.remove(key);
+                    }
+                }
+            }
+        }
+        if sync {
+            disk.synced = disk.current.clone();
+        }
+        Ok(())
+    }
+
+    fn size(&self) -> Result<EngineSize, EngineError> {
+        let tables = self.lock()?.current.clone();
+        let bytes = tables
+            .iter()
+            .flat_map(OrdMap::iter)
+            .map(|(key, value)| (key.len() + value.len()) as u64)
+            .sum();
+        Ok(EngineSize { bytes })
+    }
+}
+
+/// The tables as they were when the snapshot was taken.
+#[derive(Debug, Clone)]
+pub struct MemorySnapshot {
+    tables: Tables,
+}
+
+impl Snapshot for MemorySnapshot {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
+        Ok(self.tables[table as usize]
+            .get(key)
+            .map(|value| value.to_vec()))
+    }
+
+    fn visit(
+        &self,
+        table: Table,
+        bounds: Bounds<'_>,
+        direction: Direction,
+        visitor: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), EngineError> {
+        if bounds_are_empty(bounds) {
+            return Ok(());
+        }
+        let mut entries = self.tables[table as usize].range::<_, [u8]>(bounds);
+        loop {
+            let entry = match direction {
+                Direction::Forward => entries.next(),
+                Direction::Backward => entries.next_back(),
+            };
+            match entry {
+                Some((key, value)) if visitor(key, value).is_continue() => {}
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    fn range<'s>(
+        &'s self,
+        table: Table,
+        bounds: Bounds<'_>,
+    ) -> Box<dyn Iterator<Item = Result<Entry, EngineError>> + Send + 's> {
+        if bounds_are_empty(bounds) {
+            return Box::new(std::iter::empty());
+        }
+        let entries = self.tables[table as usize].range::<_, [u8]>(bounds);
+        Box::new(entries.map(|(key, value)| Ok((key.to_vec(), value.to_vec()))))
+    }
+}

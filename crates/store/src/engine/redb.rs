@@ -1,0 +1,441 @@
+//! The engine on disk: one file, a copy-on-write B-tree per table, by way of redb.
+
+use std::fs;
+use std::io;
+use std::ops::{Bound, ControlFlow};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use redb::{
+    CommitError, Database, DatabaseError, Durability, ReadOnlyTable, ReadableDatabase,
+    StorageError, TableDefinition, TableError, TableHandle, TransactionError,
+};
+
+use super::{
+    Batch, Bounds, Direction, Engine, EngineError, EngineSize, Entry, Snapshot, Table,
+    bounds_are_empty,
+};
+use crate::OpenError;
+
+/// Settings of the file engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RedbOptions {
+    /// Bytes of memory for pages, read and to be written.
+    pub cache_bytes: usize,
+}
+
+impl Default for RedbOptions {
+    /// 128 MiB of cache.
+    fn default() -> Self {
+        Self {
+            cache_bytes: 128 << 20,
+        }
+    }
+}
+
+/// A file of ordered tables.
+///
+/// Commits are atomic; synced ones save the allocator's state with them, so that opening after a crash takes
+/// milliseconds whatever the size of the file. Only one engine at a time can have a file open, in any process.
+///
+/// ```
+/// use syncline_store::{Batch, Engine, OpenError, RedbEngine, RedbOptions, Snapshot, Table};
+///
+/// let directory = tempfile::tempdir()?;
+/// let path = directory.path().join("app.store");
+/// let engine = RedbEngine::create(&path, RedbOptions::default())?;
+/// let mut batch = Batch::new();
+/// batch.put(Table::Rows, b"ada", b"1");
+/// engine.commit(batch, true)?;
+///
+/// let second = RedbEngine::open(&path, RedbOptions::default());
+/// assert!(matches!(second, Err(OpenError::AlreadyOpen { .. })));
+/// drop(engine);
+/// let engine = RedbEngine::open(&path, RedbOptions::default())?;
+/// assert_eq!(engine.snapshot()?.get(Table::Rows, b"ada")?, Some(b"1".to_vec()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct RedbEngine {
+    database: Database,
+    /// For the size on disk; empty for a backend that is no file.
+    path: PathBuf,
+}
+
+impl RedbEngine {
+    /// Makes a new file, which must not exist yet. A crash in the middle leaves no half-made file at `path`.
+    ///
+    /// # Errors
+    /// [`OpenError::Exists`], [`OpenError::AlreadyOpen`] if another process has made it meanwhile, or whatever keeps
+    /// the file from being written.
+    pub fn create(path: impl AsRef<Path>, options: RedbOptions) -> Result<Self, OpenError> {
+        let path = path.as_ref();
+        if path.try_exists().map_err(|e| unreadable(path, e))? {
+            return Err(OpenError::Exists { path: path.into() });
+        }
+        // Made under another name and then linked: a process killed while making it leaves a file that nobody opens,
+        // and of two that make it at once one finds the name taken.
+        let fresh = fresh_name(path);
+        let database = guarded(path, || builder(options).create(&fresh))?;
+        let linked = fs::hard_link(&fresh, path).or_else(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => Err(error),
+            // Not every file system has hard links.
+            _ => fs::rename(&fresh, path),
+        });
+        let removed = match fs::remove_file(&fresh) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        };
+        linked.map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => OpenError::Exists { path: path.into() },
+            _ => unreadable(path, error),
+        })?;
+        removed
+            .and_then(|()| sync_directory(path))
+            .map_err(|error| unreadable(path, error))?;
+        Ok(Self {
+            database,
+            path: path.into(),
+        })
+    }
+
+    /// Opens an existing file. After a crash it is recovered to the last commit that was synced.
+    ///
+    /// # Errors
+    /// [`OpenError::Missing`], [`OpenError::AlreadyOpen`], [`OpenError::NotAStore`], [`OpenError::Damaged`], or
+    /// whatever keeps the file from being read.
+    pub fn open(path: impl AsRef<Path>, options: RedbOptions) -> Result<Self, OpenError> {
+        let path = path.as_ref();
+        if !path.try_exists().map_err(|e| unreadable(path, e))? {
+            return Err(OpenError::Missing { path: path.into() });
+        }
+        let database = guarded(path, || builder(options).open(path))?;
+        let engine = Self {
+            database,
+            path: path.into(),
+        };
+        engine.refuse_foreign_tables()?;
+        Ok(engine)
+    }
+
+    /// Opens the file if it exists, makes it otherwise.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open) and [`create`](Self::create).
+    pub fn open_or_create(path: impl AsRef<Path>, options: RedbOptions) -> Result<Self, OpenError> {
+        let path = path.as_ref();
+        match Self::open(path, options) {
+            Err(OpenError::Missing { .. }) => match Self::create(path, options) {
+                Err(OpenError::Exists { .. }) => Self::open(path, options),
+                created => created,
+            },
+            opened => opened,
+        }
+    }
+
+    /// A valid file of somebody else's tables is not ours to write to. An empty one is: it was made, and its first
+    /// commit never came.
+    fn refuse_foreign_tables(&self) -> Result<(), OpenError> {
+        let names: Vec<String> = guarded(&self.path, || {
+            let tables = self
+                .database
+                .begin_read()
+                .map_err(transaction_database_error)?;
+            let tables = tables.list_tables()?;
+            Ok(tables.map(|table| table.name().to_owned()).collect())
+        })?;
+        if names.is_empty()
+            || names
+                .iter()
+                .any(|name| Table::ALL.iter().any(|table| table.name() == name))
+        {
+            return Ok(());
+        }
+        Err(OpenError::NotAStore {
+            path: self.path.clone(),
+            found: format!("a redb file with a table named {:?}", names[0]),
+        })
+    }
+}
+
+impl Engine for RedbEngine {
+    type Snapshot = RedbSnapshot;
+
+    fn snapshot(&self) -> Result<RedbSnapshot, EngineError> {
+        let read = self.database.begin_read().map_err(transaction_error)?;
+        let mut tables = [const { None }; Table::ALL.len()];
+        for table in Table::ALL {
+            tables[table as usize] = match read.open_table(definition(table)) {
+                Ok(opened) => Some(opened),
+                // Tables come into being with their first row.
+                Err(TableError::TableDoesNotExist(_)) => None,
+                Err(error) => return Err(table_error(error)),
+            };
+        }
+        Ok(RedbSnapshot { tables })
+    }
+
+    fn commit(&self, mut batch: Batch, sync: bool) -> Result<(), EngineError> {
+        let mut write = self.database.begin_write().map_err(transaction_error)?;
+        write.set_quick_repair(true);
+        if !sync {
+            write
+                .set_durability(Durability::None)
+                .map_err(|error| EngineError::Stopped(error.to_string()))?;
+        }
+        for table in Table::ALL {
+            let mut edits = batch.sorted(table).peekable();
+            if edits.peek().is_some() {
+                let mut opened = write.open_table(definition(table)).map_err(table_error)?;
+                apply(&mut opened, edits).map_err(storage_error)?;
+            }
+        }
+        write.commit().map_err(|error| match error {
+            CommitError::Storage(error) => storage_error(error),
+            other => EngineError::Stopped(other.to_string()),
+        })
+    }
+
+    fn size(&self) -> Result<EngineSize, EngineError> {
+        let bytes = match fs::metadata(&self.path) {
+            Ok(metadata) => metadata.len(),
+            Err(_) if self.path.as_os_str().is_empty() => 0,
+            Err(error) => return Err(io_error(error)),
+        };
+        Ok(EngineSize { bytes })
+    }
+}
+
+type Bytes = &'static [u8];
+
+const fn definition(table: Table) -> TableDefinition<'static, Bytes, Bytes> {
+    TableDefinition::new(table.name())
+}
+
+/// Writes sorted edits. A run of new keys that all fall between the same two neighbours goes through a cursor, which
+/// fills pages in order, some three times faster than inserts that each descend from the root: the dot index, which
+/// is appended to, and a bootstrap in key order are all runs. Scattered keys find no runs, and soon stop looking.
+fn apply<'e>(
+    table: &mut redb::Table<'_, Bytes, Bytes>,
+    edits: impl Iterator<Item = (&'e [u8], Option<&'e [u8]>)>,
+) -> Result<(), StorageError> {
+    /// After how many fruitless searches in a row, doubling, the next one is made.
+    const MAX_PATIENCE: u32 = 64;
+    let mut edits = edits.peekable();
+    let (mut wait, mut patience) = (0, 1);
+    while let Some((key, value)) = edits.next() {
+        let Some(value) = value else {
+            table.remove(key)?;
+            continue;
+        };
+        if wait > 0 {
+            wait -= 1;
+            table.insert(key, value)?;
+            continue;
+        }
+        let mut cursor = table.lower_bound_mut(Bound::Included(key))?;
+        let next = cursor.peek_next()?.map(|(next, _)| next.value().to_vec());
+        let in_gap = |key: &[u8]| next.as_deref().is_none_or(|next| key < next);
+        let follows = |edit: &(&[u8], Option<&[u8]>)| edit.1.is_some() && in_gap(edit.0);
+        if !in_gap(key) || !edits.peek().is_some_and(follows) {
+            drop(cursor);
+            table.insert(key, value)?;
+            (wait, patience) = (patience, (patience * 2).min(MAX_PATIENCE));
+            continue;
+        }
+        patience = 1;
+        cursor_insert(&mut cursor, key, value)?;
+        while let Some((key, value)) = edits.next_if(follows) {
+            cursor_insert(&mut cursor, key, value.expect("only puts follow"))?;
+        }
+        cursor.close()?;
+    }
+    Ok(())
+}
+
+fn cursor_insert(
+    cursor: &mut redb::CursorMut<'_, Bytes, Bytes>,
+    key: &[u8],
+    value: &[u8],
+) -> Result<(), StorageError> {
+    cursor
+        .insert_before(key, value)
+        .map_err(|error| match error {
+            redb::CursorError::Storage(error) => error,
+            other => StorageError::Corrupted(other.to_string()),
+        })
+}
+
+/// A file's tables as of one commit. Its pages are kept until it is dropped, so a long-lived snapshot makes the file
+/// grow while writes go on.
+pub struct RedbSnapshot {
+    tables: [Option<ReadOnlyTable<Bytes, Bytes>>; Table::ALL.len()],
+}
+
+impl Snapshot for RedbSnapshot {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
+        let Some(table) = &self.tables[table as usize] else {
+            return Ok(None);
+        };
+        let value = table.get(key).map_err(storage_error)?;
+        Ok(value.map(|value| value.value().to_vec()))
+    }
+
+    fn visit(
+        &self,
+        table: Table,
+        bounds: Bounds<'_>,
+        direction: Direction,
+        visitor: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), EngineError> {
+        let Some(table) = &self.tables[table as usize] else {
+            return Ok(());
+        };
+        if bounds_are_empty(bounds) {
+            return Ok(());
+        }
+        let mut entries = table.range::<&[u8]>(bounds).map_err(storage_error)?;
+        loop {
+            let entry = match direction {
+                Direction::Forward => entries.next(),
+                Direction::Backward => entries.next_back(),
+            };
+            let Some(entry) = entry else { return Ok(()) };
+            let (key, value) = entry.map_err(storage_error)?;
+            if visitor(key.value(), value.value()).is_break() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn range<'s>(
+        &'s self,
+        table: Table,
+        bounds: Bounds<'_>,
+    ) -> Box<dyn Iterator<Item = Result<Entry, EngineError>> + Send + 's> {
+        let Some(table) = &self.tables[table as usize] else {
+            return Box::new(std::iter::empty());
+        };
+        if bounds_are_empty(bounds) {
+            return Box::new(std::iter::empty());
+        }
+        match table.range::<&[u8]>(bounds) {
+            Ok(entries) => Box::new(entries.map(|entry| {
+                let (key, value) = entry.map_err(storage_error)?;
+                Ok((key.value().to_vec(), value.value().to_vec()))
+            })),
+            Err(error) => Box::new(std::iter::once(Err(storage_error(error)))),
+        }
+    }
+}
+
+fn builder(options: RedbOptions) -> redb::Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(options.cache_bytes);
+    builder
+}
+
+/// Runs an opening step of redb, which trusts a file that was closed in order and may panic on one altered since.
+fn guarded<T>(
+    path: &Path,
+    open: impl FnOnce() -> Result<T, DatabaseError>,
+) -> Result<T, OpenError> {
+    let damaged = |detail: String| OpenError::Damaged {
+        path: path.into(),
+        detail,
+    };
+    match catch_unwind(AssertUnwindSafe(open)) {
+        Ok(Ok(opened)) => Ok(opened),
+        Ok(Err(DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch)) => {
+            Err(OpenError::AlreadyOpen { path: path.into() })
+        }
+        Ok(Err(DatabaseError::UpgradeRequired(version))) => Err(OpenError::NotAStore {
+            path: path.into(),
+            found: format!("a redb file of version {version}"),
+        }),
+        Ok(Err(DatabaseError::Storage(StorageError::Io(error)))) => Err(match error.kind() {
+            io::ErrorKind::InvalidData => OpenError::NotAStore {
+                path: path.into(),
+                found: error.to_string(),
+            },
+            io::ErrorKind::UnexpectedEof => damaged("it ends too early".into()),
+            _ => unreadable(path, error),
+        }),
+        Ok(Err(DatabaseError::Storage(StorageError::Corrupted(detail)))) => Err(damaged(detail)),
+        Ok(Err(other)) => Err(damaged(other.to_string())),
+        Err(_) => Err(damaged("its structures contradict each other".into())),
+    }
+}
+
+fn unreadable(path: &Path, error: io::Error) -> OpenError {
+    OpenError::Unreadable {
+        path: path.into(),
+        source: error,
+    }
+}
+
+/// A name beside `path` that no other thread or process uses.
+fn fresh_name(path: &Path) -> PathBuf {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(
+        ".new-{}-{}",
+        std::process::id(),
+        COUNT.fetch_add(1, Ordering::Relaxed)
+    ));
+    name.into()
+}
+
+/// Makes a new name in a directory survive power loss, where directories can be synced at all.
+fn sync_directory(path: &Path) -> io::Result<()> {
+    if cfg!(unix) {
+        let parent = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        fs::File::open(parent)?.sync_all()?;
+    }
+    Ok(())
+}
+
+fn io_error(error: io::Error) -> EngineError {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            EngineError::DiskFull(error)
+        }
+        _ => EngineError::Io(error),
+    }
+}
+
+fn storage_error(error: StorageError) -> EngineError {
+    match error {
+        StorageError::Io(error) => io_error(error),
+        StorageError::Corrupted(detail) => EngineError::Damaged(detail),
+        other => EngineError::Stopped(other.to_string()),
+    }
+}
+
+fn table_error(error: TableError) -> EngineError {
+    match error {
+        TableError::Storage(error) => storage_error(error),
+        other => EngineError::Damaged(other.to_string()),
+    }
+}
+
+fn transaction_error(error: TransactionError) -> EngineError {
+    match error {
+        TransactionError::Storage(error) => storage_error(error),
+        other => EngineError::Stopped(other.to_string()),
+    }
+}
+
+fn transaction_database_error(error: TransactionError) -> DatabaseError {
+    match error {
+        TransactionError::Storage(error) => error.into(),
+        other => StorageError::Corrupted(other.to_string()).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

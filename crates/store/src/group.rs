@@ -1,0 +1,110 @@
+//! Several transactions and joins in one commit.
+
+use std::sync::{Arc, MutexGuard};
+
+use syncline_crdt::{Delta, RowKey};
+
+use crate::commit::prepare;
+use crate::engine::{Batch, Engine};
+use crate::staging::Staging;
+use crate::store::Writer;
+use crate::{Durability, Incoming, Joined, StoreError, Transaction, View, Withdrawn};
+
+/// A commit in the making: made by [`Store::group`](crate::Store::group), it holds the store's write lock.
+///
+/// Each transaction and join sees what those before it in the group have done. Nothing is visible outside, and nothing
+/// may be acknowledged, until [`commit`](Self::commit) has returned; dropping the group forgets it all.
+///
+/// ```
+/// use syncline_crdt::RowKey;
+/// use syncline_store::{Config, Durability, MemoryEngine, Store, StoreError};
+///
+/// let store = Store::open(MemoryEngine::new(), Config::new("app", [7; 32]))?;
+/// let mut group = store.group()?;
+/// group.transact(|txn| txn.put(&RowKey::cell(b"a"), b"1".to_vec()))?;
+/// let failed = group.transact(|txn| {
+///     txn.put(&RowKey::cell(b"b"), b"2".to_vec())?;
+///     txn.put(&RowKey::cell(b"c"), vec![0; 17 << 20])
+/// });
+/// assert!(matches!(failed, Err(StoreError::ValueTooLarge { .. })));
+/// group.commit(Durability::Durable)?;
+///
+/// let view = store.view()?;
+/// assert_eq!(view.row_count(), 1, "the transaction that failed has left no trace, the other is there");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Group<'s, E: Engine> {
+    writer: MutexGuard<'s, Writer>,
+    staging: Staging<E>,
+}
+
+impl<'s, E: Engine> Group<'s, E> {
+    pub(crate) fn new(writer: MutexGuard<'s, Writer>, base: View<E>) -> Self {
+        let staging = Staging::new(base, writer.replica);
+        Self { writer, staging }
+    }
+
+    /// Runs a transaction within the group. When `body` fails, or panics, the group is as it was before.
+    ///
+    /// # Errors
+    /// What `body` fails with.
+    pub fn transact<T, X: From<StoreError>>(
+        &mut self,
+        body: impl FnOnce(&mut Transaction<'_, E>) -> Result<T, X>,
+    ) -> Result<(T, Delta), X> {
+        let mut transaction = Transaction::new(&mut self.staging);
+        let done = body(&mut transaction)?;
+        Ok((done, transaction.finish()))
+    }
+
+    /// Joins rows received from another replica.
+    ///
+    /// # Errors
+    /// As [`Store::join`](crate::Store::join). After an error of the engine the group cannot be committed.
+    pub fn join(&mut self, incoming: Incoming<'_>) -> Result<Joined, StoreError> {
+        self.staging.join(incoming)
+    }
+
+    /// Joins a delta of another replica.
+    ///
+    /// # Errors
+    /// As [`join`](Self::join).
+    pub fn join_delta(&mut self, delta: &Delta) -> Result<Joined, StoreError> {
+        self.staging.join_delta(delta)
+    }
+
+    /// Withdraws those of the rows that are damaged.
+    ///
+    /// # Errors
+    /// As [`Store::withdraw`](crate::Store::withdraw).
+    pub fn withdraw(&mut self, keys: &[RowKey]) -> Result<Withdrawn, StoreError> {
+        self.staging.withdraw(keys)
+    }
+
+    /// Commits everything that the group has done, atomically. If nothing has changed, nothing is written, save that a
+    /// durable commit syncs what was not.
+    ///
+    /// # Errors
+    /// Whatever the engine fails with. The store then refuses writes until it is opened again; whether the group is in
+    /// it will be seen then. [`StoreError::Torn`] if a join of the group failed half way.
+    pub fn commit(self, durability: Durability) -> Result<(), StoreError> {
+        let Self {
+            mut writer,
+            staging,
+        } = self;
+        let prepared = prepare(&staging)?;
+        let shared = Arc::clone(&staging.base.shared);
+        let (replica, before) = (staging.replica, staging.base.head.clone());
+        // The snapshot goes before the commit, so that pages which it alone still needs can be used again at once.
+        drop(staging);
+        match prepared {
+            Some((batch, head)) => shared.commit(&mut writer, batch, head, durability)?,
+            None if durability == Durability::Durable && writer.unsynced => {
+                shared.commit(&mut writer, Batch::new(), before, durability)?;
+            }
+            None => {}
+        }
+        writer.replica = replica;
+        Ok(())
+    }
+}

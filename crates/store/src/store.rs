@@ -1,0 +1,441 @@
+//! The store itself: opening, views, and the one writer.
+
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use syncline_crdt::{Context, Delta, ReplicaId, RowKey, Stamp};
+use syncline_merkle::DigestKey;
+
+use crate::engine::{Batch, Engine, EngineSize, Snapshot, Table};
+use crate::format::{self, FORMAT, State, meta};
+use crate::{
+    Environment, Group, Incoming, Joined, OpenError, StoreError, SystemEnvironment, Transaction,
+    View, Withdrawn,
+};
+
+/// What a store is opened with.
+#[derive(Clone)]
+pub struct Config {
+    /// The name of the replicated key space. A store belongs to one for good.
+    pub namespace: String,
+    /// The cluster's secret, from which the digest keys are derived. It lives as long as the data.
+    pub secret: [u8; 32],
+    /// Time and entropy.
+    pub environment: Arc<dyn Environment>,
+}
+
+impl Config {
+    /// A configuration with the operating system's clock and entropy.
+    pub fn new(namespace: impl Into<String>, secret: [u8; 32]) -> Self {
+        Self {
+            namespace: namespace.into(),
+            secret,
+            environment: Arc::new(SystemEnvironment),
+        }
+    }
+}
+
+/// Leaves out the secret.
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Config")
+            .field("namespace", &self.namespace)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How much a write must survive before it is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// May be lost with the process. Becomes durable with the next durable commit, or when the store is closed.
+    Memory,
+    /// Synced to the device: survives power loss.
+    #[default]
+    Durable,
+}
+
+/// One replica of one namespace.
+///
+/// Cloning gives another handle to the same store. Reads go through a [`View`] and never wait; writes, of any thread,
+/// follow one another. Everything that a write touches, the row, the dot index, the digests, the context and the
+/// counters, is in one atomic commit.
+///
+/// ```
+/// use syncline_crdt::RowKey;
+/// use syncline_store::{Config, Durability, MemoryEngine, Store, StoreError};
+///
+/// let store = Store::open(MemoryEngine::new(), Config::new("app", [7; 32]))?;
+/// let name = RowKey::cell(b"name");
+/// let (dot, delta) = store.transact(Durability::Durable, |txn| txn.put(&name, b"Ada".to_vec()))?;
+///
+/// let view = store.view()?;
+/// let row = view.get(&name)?.expect("it was just written");
+/// assert_eq!(row.winner().map(|sibling| sibling.payload.as_slice()), Some(&b"Ada"[..]));
+/// assert!(view.context().contains(&dot));
+/// assert_eq!((view.row_count(), view.key_count(), view.root()?.count()), (1, 1, 1));
+///
+/// // Another replica learns of it by joining the delta; lost, doubled or reordered ones do no harm.
+/// let other = Store::open(MemoryEngine::new(), Config::new("app", [7; 32]))?;
+/// other.join_delta(&delta, Durability::Durable)?;
+/// assert_eq!(other.view()?.root()?, view.root()?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Store<E: Engine> {
+    shared: Arc<Shared<E>>,
+}
+
+impl<E: Engine> Clone for Store<E> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+/// What all handles, views and groups of one open store have in common.
+pub(crate) struct Shared<E: Engine> {
+    pub(crate) engine: E,
+    pub(crate) digest_key: DigestKey,
+    pub(crate) namespace: String,
+    pub(crate) environment: Arc<dyn Environment>,
+    writer: Mutex<Writer>,
+    published: Mutex<Published>,
+}
+
+/// What only the holder of the write lock knows.
+pub(crate) struct Writer {
+    /// Minted at the first write after opening; never one that an earlier opening used.
+    pub(crate) replica: Option<ReplicaId>,
+    /// Whether commits were acknowledged that are not yet synced.
+    pub(crate) unsynced: bool,
+    /// The first commit that failed; none is tried after it.
+    pub(crate) failed: Option<String>,
+}
+
+/// The part of a commit that is held in memory. It is set only when the engine has taken the commit, so the two never
+/// disagree.
+#[derive(Clone)]
+pub(crate) struct Head {
+    pub(crate) state: State,
+    pub(crate) context: Arc<Context>,
+    /// Rows withdrawn since the store was opened.
+    pub(crate) withdrawals: u64,
+}
+
+/// The head of the last commit, and of the one that the engine is being given. A snapshot taken now is of one or the
+/// other, and its own count of commits tells which.
+struct Published {
+    current: Head,
+    coming: Option<Head>,
+}
+
+impl<E: Engine> Store<E> {
+    /// Opens the store in an engine; an empty engine becomes a new store.
+    ///
+    /// Reads the context and nothing else: neither rows nor digests are looked at, whatever happened before.
+    ///
+    /// # Errors
+    /// [`OpenError::NewerFormat`], [`OpenError::OtherNamespace`], [`OpenError::OtherSecret`],
+    /// [`OpenError::DamagedTables`], or what the engine fails with.
+    pub fn open(engine: E, config: Config) -> Result<Self, OpenError> {
+        let digest_key = DigestKey::derive(&config.secret);
+        let snapshot = engine.snapshot()?;
+        let head = match snapshot.get(Table::Meta, meta::FORMAT)? {
+            Some(format) => {
+                check_identity(&snapshot, &format, &digest_key, &config.namespace)?;
+                read_head(&snapshot)?
+            }
+            None => {
+                refuse_content_without_format(&snapshot)?;
+                drop(snapshot);
+                initialise(&engine, &digest_key, &config.namespace)?;
+                Head {
+                    state: State::default(),
+                    context: Arc::default(),
+                    withdrawals: 0,
+                }
+            }
+        };
+        tracing::debug!(
+            namespace = config.namespace,
+            rows = head.state.rows,
+            intervals = head.context.interval_count(),
+            "store opened"
+        );
+        Ok(Self {
+            shared: Arc::new(Shared {
+                engine,
+                digest_key,
+                namespace: config.namespace,
+                environment: config.environment,
+                writer: Mutex::new(Writer {
+                    replica: None,
+                    unsynced: false,
+                    failed: None,
+                }),
+                published: Mutex::new(Published {
+                    current: head,
+                    coming: None,
+                }),
+            }),
+        })
+    }
+
+    /// The namespace that the store holds.
+    pub fn namespace(&self) -> &str {
+        &self.shared.namespace
+    }
+
+    /// The store as of its last commit. Costs one snapshot of the engine, some microseconds, and waits for nobody.
+    ///
+    /// # Errors
+    /// Whatever keeps the engine from being read.
+    pub fn view(&self) -> Result<View<E>, StoreError> {
+        Shared::view(&self.shared)
+    }
+
+    /// Runs one transaction and commits it. When `body` fails, nothing has happened.
+    ///
+    /// Returns what `body` returned, and the delta to be sent to other replicas.
+    ///
+    /// # Errors
+    /// What `body` fails with, or [`StoreError::Failed`] and whatever else keeps the commit from being made.
+    pub fn transact<T, X: From<StoreError>>(
+        &self,
+        durability: Durability,
+        body: impl FnOnce(&mut Transaction<'_, E>) -> Result<T, X>,
+    ) -> Result<(T, Delta), X> {
+        let mut group = self.group()?;
+        let done = group.transact(body)?;
+        group.commit(durability)?;
+        Ok(done)
+    }
+
+    /// Joins rows received from another replica, in one commit.
+    ///
+    /// # Errors
+    /// [`StoreError::KeyTooLong`] and its like for rows over the limits, of which then none is joined;
+    /// [`StoreError::Failed`], or whatever else keeps the commit from being made.
+    pub fn join(
+        &self,
+        incoming: Incoming<'_>,
+        durability: Durability,
+    ) -> Result<Joined, StoreError> {
+        let mut group = self.group()?;
+        let joined = group.join(incoming)?;
+        group.commit(durability)?;
+        Ok(joined)
+    }
+
+    /// Joins a delta of another replica, with its context, in one commit. It may be one that was lost and comes late,
+    /// or one that was joined before.
+    ///
+    /// # Errors
+    /// As [`join`](Self::join).
+    pub fn join_delta(&self, delta: &Delta, durability: Durability) -> Result<Joined, StoreError> {
+        let mut group = self.group()?;
+        let joined = group.join_delta(delta)?;
+        group.commit(durability)?;
+        Ok(joined)
+    }
+
+    /// Begins a group: any number of transactions and joins that share one commit. Waits for the writer before.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`] after a failed commit; whatever keeps the engine from being read.
+    pub fn group(&self) -> Result<Group<'_, E>, StoreError> {
+        let writer = self.shared.lock_writer()?;
+        Ok(Group::new(writer, self.view()?))
+    }
+
+    /// Withdraws damaged rows, durably and in one commit: the row goes, and its dots leave the context as gaps, so that
+    /// the next session fetches them from another replica. Rows that are sound stay as they are, so this is safe to call
+    /// on suspicion, and late. The indexes of a row are made to agree with it on the way.
+    ///
+    /// Reads the whole dot index once, because nothing else tells what a damaged row held.
+    ///
+    /// # Errors
+    /// [`StoreError::Irreparable`] for a row whose dots nothing tells; then none is withdrawn. Otherwise as
+    /// [`join`](Self::join).
+    pub fn withdraw(&self, keys: &[RowKey]) -> Result<Withdrawn, StoreError> {
+        let mut group = self.group()?;
+        let withdrawn = group.withdraw(keys)?;
+        group.commit(Durability::Durable)?;
+        Ok(withdrawn)
+    }
+
+    /// Makes every commit so far durable.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`], or whatever keeps the engine from syncing.
+    pub fn flush(&self) -> Result<(), StoreError> {
+        self.group()?.commit(Durability::Durable)
+    }
+
+    /// How much room the store takes.
+    ///
+    /// # Errors
+    /// Whatever keeps the engine from being measured.
+    pub fn size(&self) -> Result<EngineSize, StoreError> {
+        Ok(self.shared.engine.size()?)
+    }
+}
+
+impl<E: Engine> Shared<E> {
+    pub(crate) fn view(shared: &Arc<Self>) -> Result<View<E>, StoreError> {
+        // Under the lock neither head moves on, so the snapshot is of one of the two.
+        let published = shared.lock_published();
+        let snapshot = shared.engine.snapshot()?;
+        let state = snapshot.get(Table::Meta, meta::STATE)?;
+        let state = state.as_deref().and_then(State::from_bytes);
+        let head = [Some(&published.current), published.coming.as_ref()]
+            .into_iter()
+            .flatten()
+            .find(|head| Some(head.state) == state)
+            .ok_or(StoreError::DamagedTable {
+                table: Table::Meta.name(),
+                detail: "its state is of no commit that this process made",
+            })?;
+        Ok(View::new(Arc::clone(shared), snapshot, head.clone()))
+    }
+
+    /// The right to write, unless a commit has failed.
+    fn lock_writer(&self) -> Result<MutexGuard<'_, Writer>, StoreError> {
+        // What the lock guards changes only after a commit, in steps that cannot panic.
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        match &writer.failed {
+            Some(cause) => Err(StoreError::Failed {
+                cause: cause.clone(),
+            }),
+            None => Ok(writer),
+        }
+    }
+
+    /// Gives a batch to the engine and moves the head with it.
+    pub(crate) fn commit(
+        &self,
+        writer: &mut Writer,
+        mut batch: Batch,
+        head: Head,
+        durability: Durability,
+    ) -> Result<(), StoreError> {
+        let sync = durability == Durability::Durable;
+        batch.put(Table::Meta, meta::STATE, &head.state.to_bytes());
+        self.lock_published().coming = Some(head);
+        if let Err(error) = self.engine.commit(batch, sync) {
+            // The engine may have applied it or not. `coming` stays, so that views know either outcome.
+            tracing::error!(namespace = self.namespace, %error, "a commit failed; the store refuses further writes");
+            writer.failed = Some(error.to_string());
+            return Err(error.into());
+        }
+        let mut published = self.lock_published();
+        if let Some(head) = published.coming.take() {
+            published.current = head;
+        }
+        writer.unsynced = !sync;
+        Ok(())
+    }
+
+    fn lock_published(&self) -> MutexGuard<'_, Published> {
+        self.published
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn check_identity(
+    snapshot: &impl Snapshot,
+    format: &[u8],
+    digest_key: &DigestKey,
+    namespace: &str,
+) -> Result<(), OpenError> {
+    let damaged = |what: &str| OpenError::DamagedTables(format!("its {what} cannot be read"));
+    let format = format.try_into().map_err(|_| damaged("format version"))?;
+    match u32::from_be_bytes(format) {
+        FORMAT => {}
+        found if found > FORMAT => {
+            return Err(OpenError::NewerFormat {
+                found,
+                known: FORMAT,
+            });
+        }
+        found => {
+            return Err(OpenError::DamagedTables(format!(
+                "there never was a format {found}"
+            )));
+        }
+    }
+    let found = snapshot.get(Table::Meta, meta::NAMESPACE)?;
+    let found = found.and_then(|name| String::from_utf8(name).ok());
+    let found = found.ok_or_else(|| damaged("namespace"))?;
+    if found != namespace {
+        return Err(OpenError::OtherNamespace {
+            found,
+            expected: namespace.into(),
+        });
+    }
+    let secret = snapshot.get(Table::Meta, meta::SECRET)?;
+    if secret.ok_or_else(|| damaged("fingerprint"))? != digest_key.fingerprint() {
+        return Err(OpenError::OtherSecret {
+            namespace: namespace.into(),
+        });
+    }
+    Ok(())
+}
+
+fn read_head(snapshot: &impl Snapshot) -> Result<Head, OpenError> {
+    let state = snapshot.get(Table::Meta, meta::STATE)?;
+    let state = state
+        .as_deref()
+        .and_then(State::from_bytes)
+        .ok_or_else(|| OpenError::DamagedTables("its counters cannot be read".into()))?;
+    Ok(Head {
+        state,
+        context: Arc::new(read_context(snapshot)?),
+        withdrawals: 0,
+    })
+}
+
+/// The context as the tables have it.
+pub(crate) fn read_context(snapshot: &impl Snapshot) -> Result<Context, OpenError> {
+    let mut context = Context::new();
+    for interval in snapshot.range(Table::Context, (Bound::Unbounded, Bound::Unbounded)) {
+        let (key, end) = interval?;
+        format::read_interval(&key, &end, &mut context).ok_or_else(|| {
+            OpenError::DamagedTables("its context has intervals that overlap or end early".into())
+        })?;
+    }
+    Ok(context)
+}
+
+/// Tables with content and no format are not a new store.
+fn refuse_content_without_format(snapshot: &impl Snapshot) -> Result<(), OpenError> {
+    for table in Table::ALL {
+        let all = (Bound::Unbounded, Bound::Unbounded);
+        if snapshot.range(table, all).next().transpose()?.is_some() {
+            return Err(OpenError::DamagedTables(
+                "it has content but no format version".into(),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn initialise(
+    engine: &impl Engine,
+    digest_key: &DigestKey,
+    namespace: &str,
+) -> Result<(), OpenError> {
+    let mut batch = Batch::new();
+    batch.put(Table::Meta, meta::FORMAT, &FORMAT.to_be_bytes());
+    batch.put(Table::Meta, meta::NAMESPACE, namespace.as_bytes());
+    batch.put(Table::Meta, meta::SECRET, &digest_key.fingerprint());
+    batch.put(Table::Meta, meta::STATE, &State::default().to_bytes());
+    Ok(engine.commit(batch, true)?)
+}
+
+impl Head {
+    pub(crate) fn clock(&self) -> Stamp {
+        self.state.clock
+    }
+}

@@ -1,0 +1,362 @@
+//! Writing rows of our own: every mutation gets a fresh dot and supersedes what it observed.
+
+use std::ops::ControlFlow;
+
+use syncline_crdt::{
+    Context, Delta, Dot, Hlc, ReplicaId, Row, RowKey, RowKeyError, Sibling, Siblings, Stamp, limits,
+};
+use syncline_merkle::KeyRange;
+
+use crate::engine::{Direction, Engine, Snapshot, Table};
+use crate::format;
+use crate::staging::Staging;
+use crate::view::damaged;
+use crate::{MAX_TRANSACTION_ROWS, StoreError};
+
+/// A transaction in progress: what [`Store::transact`](crate::Store::transact) gives to its body.
+///
+/// It reads what the store holds and what it has itself written. A damaged row that it meets is withdrawn in the same
+/// commit, and reads as absent.
+///
+/// ```
+/// use syncline_crdt::RowKey;
+/// use syncline_merkle::KeyRange;
+/// use syncline_store::{Config, Durability, MemoryEngine, Store, StoreError};
+///
+/// let store = Store::open(MemoryEngine::new(), Config::new("app", [7; 32]))?;
+/// let ada = RowKey::member(b"online", b"ada");
+/// store.transact(Durability::Durable, |txn| {
+///     txn.put(&ada, Vec::new())?;
+///     txn.put(&RowKey::member(b"online", b"bob"), Vec::new())?;
+///     assert!(txn.get(&ada)?.is_some());
+///     assert!(txn.remove(&ada)?);
+///     assert!(!txn.remove(&ada)?, "it is gone");
+///     let online = KeyRange::prefix(&RowKey::key_prefix(b"online"));
+///     assert_eq!(txn.scan(&online, 100)?.len(), 1);
+///     Ok::<_, StoreError>(())
+/// })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Transaction<'g, E: Engine> {
+    staging: &'g mut Staging<E>,
+    /// The first dot of the transaction's own; the others follow it.
+    first: Option<Dot>,
+    /// How many dots it has made.
+    made: u64,
+    stamp: Option<Stamp>,
+    /// The dots that were live before and are no more.
+    superseded: Vec<Dot>,
+    /// Each row touched, as it was before.
+    undo: Vec<(RowKey, Row, bool)>,
+    clock_before: Hlc,
+    finished: bool,
+}
+
+impl<'g, E: Engine> Transaction<'g, E> {
+    pub(crate) fn new(staging: &'g mut Staging<E>) -> Self {
+        staging.transactions += 1;
+        Self {
+            clock_before: staging.clock.clone(),
+            staging,
+            first: None,
+            made: 0,
+            stamp: None,
+            superseded: Vec::new(),
+            undo: Vec::new(),
+            finished: false,
+        }
+    }
+
+    /// The row at a key, if it is present.
+    ///
+    /// # Errors
+    /// Whatever keeps the engine from being read; [`StoreError::Irreparable`] for a damaged row that cannot be withdrawn.
+    pub fn get(&mut self, key: &RowKey) -> Result<Option<Row>, StoreError> {
+        if !self.staging.rows.contains_key(key) {
+            match self.staging.base.get(key) {
+                Err(StoreError::Damaged { .. }) => self.staging.load(key)?,
+                read => return read,
+            }
+        }
+        let staged = self.staging.rows.get(key);
+        Ok(staged
+            .map(|staged| staged.row.clone())
+            .filter(|row| !row.is_empty()))
+    }
+
+    /// The first rows of a range in key order, at most `limit`. Go on from the key after the last.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn scan(
+        &mut self,
+        range: &KeyRange,
+        limit: usize,
+    ) -> Result<Vec<(RowKey, Row)>, StoreError> {
+        let (rows, broken) = self.read_range(range, limit)?;
+        if broken.is_empty() {
+            return Ok(rows);
+        }
+        self.staging.load_all(broken.iter())?;
+        let (rows, broken) = self.read_range(range, limit)?;
+        // Rows that came into reach because broken ones went may be broken too.
+        match broken.first() {
+            Some(key) => Err(damaged(key)),
+            None => Ok(rows),
+        }
+    }
+
+    /// Writes a row, superseding all siblings that are live in it. Returns the dot of the write.
+    ///
+    /// # Errors
+    /// [`StoreError::KeyTooLong`], [`StoreError::FieldTooLong`], [`StoreError::ValueTooLarge`],
+    /// [`StoreError::TooManyRows`], or as [`get`](Self::get).
+    pub fn put(&mut self, key: &RowKey, payload: Vec<u8>) -> Result<Dot, StoreError> {
+        check_payload(&payload)?;
+        self.touch(key)?;
+        let (dot, stamp) = (self.fresh_dot(), self.stamp());
+        let superseded = &mut self.superseded;
+        self.staging.edit(key, |row, _| {
+            superseded.extend(row.dots());
+            *row = Siblings::one(dot, stamp, payload);
+            true
+        });
+        Ok(dot)
+    }
+
+    /// Writes a sibling that supersedes just the given ones, as an increment does its own earlier sum. Dots that are not
+    /// live in the row are passed over.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    pub fn put_superseding(
+        &mut self,
+        key: &RowKey,
+        payload: Vec<u8>,
+        superseded: &[Dot],
+    ) -> Result<Dot, StoreError> {
+        check_payload(&payload)?;
+        self.touch(key)?;
+        let (dot, stamp) = (self.fresh_dot(), self.stamp());
+        let gone = &mut self.superseded;
+        self.staging.edit(key, |row, _| {
+            gone.extend(superseded.iter().filter(|dot| row.remove(dot).is_some()));
+            row.insert(Sibling {
+                dot,
+                stamp,
+                payload,
+            });
+            true
+        });
+        Ok(dot)
+    }
+
+    /// Removes a row: supersedes all siblings that are live in it, under a dot of its own. Returns whether there was any.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    pub fn remove(&mut self, key: &RowKey) -> Result<bool, StoreError> {
+        self.touch(key)?;
+        let superseded = &mut self.superseded;
+        let removed = self.staging.edit(key, |row, _| {
+            superseded.extend(row.dots());
+            !std::mem::take(row).is_empty()
+        });
+        if removed {
+            self.fresh_dot();
+        }
+        Ok(removed)
+    }
+
+    /// The transaction's stamp: later than every stamp observed so far, the same for all its writes, which their dots tell
+    /// apart.
+    pub fn stamp(&mut self) -> Stamp {
+        *self.stamp.get_or_insert_with(|| {
+            let now = self.staging.base.shared.environment.wall_ms();
+            self.staging.clock.tick(now)
+        })
+    }
+
+    /// The id under which the transaction writes. Minted here if the store has not written since it was opened.
+    pub fn replica(&mut self) -> ReplicaId {
+        self.staging.replica()
+    }
+
+    /// Makes the transaction's dots seen, and returns its delta.
+    pub(crate) fn finish(mut self) -> Delta {
+        self.finished = true;
+        let mut delta = Delta::new();
+        let mut context: Context = self.superseded.iter().copied().collect();
+        if let Some(Dot { replica, counter }) = self.first {
+            let last = counter + (self.made - 1);
+            context.insert_range(replica, counter, last);
+            let Staging {
+                context,
+                context_edits,
+                ..
+            } = &mut *self.staging;
+            context.insert_recording(replica, counter, last, context_edits);
+        }
+        delta.observe_all(&context);
+        for (key, ..) in std::mem::take(&mut self.undo) {
+            let own = |sibling: &&Sibling<Vec<u8>>| {
+                self.first.is_some_and(|first| is_own(first, sibling.dot))
+            };
+            let written: Row = self.staging.rows[&key]
+                .row
+                .iter()
+                .filter(own)
+                .cloned()
+                .collect();
+            delta.set_row(key, written);
+        }
+        delta
+    }
+
+    /// Loads a row for writing and notes how to put it back.
+    fn touch(&mut self, key: &RowKey) -> Result<(), StoreError> {
+        check_key(key)?;
+        self.staging.load(key)?;
+        let staged = self.staging.rows.get_mut(key).expect("it was just loaded");
+        if staged.touched_by != self.staging.transactions {
+            if self.undo.len() == MAX_TRANSACTION_ROWS {
+                return Err(StoreError::TooManyRows);
+            }
+            staged.touched_by = self.staging.transactions;
+            self.undo
+                .push((key.clone(), staged.row.clone(), staged.changed));
+        }
+        Ok(())
+    }
+
+    fn fresh_dot(&mut self) -> Dot {
+        let first = *self.first.get_or_insert_with(|| {
+            let replica = self.staging.replica();
+            self.staging.context.next_dot(replica)
+        });
+        let dot = Dot::new(first.replica, first.counter + self.made);
+        self.made += 1;
+        dot
+    }
+
+    /// The rows of a range as the transaction sees them, and the keys of damaged ones in between.
+    #[allow(clippy::type_complexity)]
+    fn read_range(
+        &self,
+        range: &KeyRange,
+        limit: usize,
+    ) -> Result<(Vec<(RowKey, Row)>, Vec<RowKey>), StoreError> {
+        let (mut rows, mut broken) = (Vec::new(), Vec::new());
+        let Some(bounds) = range.bounds() else {
+            return Ok((rows, broken));
+        };
+        let Staging {
+            base, rows: staged, ..
+        } = &*self.staging;
+        let mut staged = staged
+            .iter()
+            .skip_while(|(key, _)| key.as_bytes() < range.lower.as_slice())
+            .take_while(|(key, _)| range.contains(key.as_bytes()))
+            .peekable();
+        let mut outcome = Ok(());
+        if limit > 0 {
+            base.snapshot.visit(
+                Table::Rows,
+                bounds,
+                Direction::Forward,
+                &mut |key, value| {
+                    while let Some((before, staged)) =
+                        staged.next_if(|(staged, _)| staged.as_bytes() < key)
+                    {
+                        if !staged.row.is_empty() && rows.len() < limit {
+                            rows.push((before.clone(), staged.row.clone()));
+                        }
+                    }
+                    if rows.len() >= limit {
+                        return ControlFlow::Break(());
+                    }
+                    if let Some((same, staged)) =
+                        staged.next_if(|(staged, _)| staged.as_bytes() == key)
+                    {
+                        if !staged.row.is_empty() {
+                            rows.push((same.clone(), staged.row.clone()));
+                        }
+                        return ControlFlow::Continue(());
+                    }
+                    match format::read_row_key(key) {
+                        Ok(found) => match format::read_row(&base.shared.digest_key, key, value) {
+                            Some((_, row)) => rows.push((found, row)),
+                            None => broken.push(found),
+                        },
+                        Err(error) => {
+                            outcome = Err(error);
+                            return ControlFlow::Break(());
+                        }
+                    }
+                    ControlFlow::Continue(())
+                },
+            )?;
+            outcome?;
+        }
+        for (key, staged) in staged.filter(|(_, staged)| !staged.row.is_empty()) {
+            if rows.len() >= limit {
+                break;
+            }
+            rows.push((key.clone(), staged.row.clone()));
+        }
+        Ok((rows, broken))
+    }
+}
+
+/// A transaction that fails or panics leaves the group as it was. Rows that it found damaged stay withdrawn.
+impl<E: Engine> Drop for Transaction<'_, E> {
+    fn drop(&mut self) {
+        if self.finished {
+            return;
+        }
+        for (key, row, changed) in std::mem::take(&mut self.undo) {
+            self.staging.restore(&key, row, changed);
+        }
+        self.staging.clock = self.clock_before.clone();
+    }
+}
+
+impl<E: Engine> Staging<E> {
+    /// The id under which this opening of the store writes.
+    fn replica(&mut self) -> ReplicaId {
+        if let Some(replica) = self.replica {
+            return replica;
+        }
+        let environment = &self.base.shared.environment;
+        let (mut now, entropy) = (environment.wall_ms(), environment.entropy());
+        let mut fresh = ReplicaId::mint(now, entropy);
+        // Never continue an id that anybody has used, even if time and entropy repeat.
+        while self.context.intervals_of(fresh).next().is_some() {
+            now += 1;
+            fresh = ReplicaId::mint(now, entropy);
+        }
+        self.replica = Some(fresh);
+        fresh
+    }
+}
+
+fn is_own(first: Dot, dot: Dot) -> bool {
+    dot.replica == first.replica && dot.counter >= first.counter
+}
+
+pub(crate) fn check_key(key: &RowKey) -> Result<(), StoreError> {
+    key.check_limits().map_err(|error| match error {
+        RowKeyError::KeyTooLong(length) => StoreError::KeyTooLong { length },
+        RowKeyError::FieldTooLong(length) => StoreError::FieldTooLong { length },
+        _ => damaged(key),
+    })
+}
+
+pub(crate) fn check_payload(payload: &[u8]) -> Result<(), StoreError> {
+    if payload.len() > limits::MAX_VALUE {
+        return Err(StoreError::ValueTooLarge {
+            length: payload.len(),
+        });
+    }
+    Ok(())
+}

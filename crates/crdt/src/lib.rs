@@ -34,6 +34,8 @@ pub mod cell;
 mod clock;
 mod context;
 mod dot;
+#[cfg(feature = "laws")]
+pub mod laws;
 pub mod limits;
 mod row_key;
 mod seen;

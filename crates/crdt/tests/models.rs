@@ -1,0 +1,10 @@
+//! Random models of the two designs that everything rests on, run on the real kernel: the causal rules by which rows
+//! travel, and the numeric cell. Each also runs in variants that leave a rule out, which must be caught.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
+
+#[path = "models/causal.rs"]
+mod causal;
+#[path = "models/counter.rs"]
+mod counter;
+#[path = "models/random.rs"]
+mod random;

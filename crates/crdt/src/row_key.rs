@@ -1,6 +1,7 @@
 //! The key of a row: an order-preserving encoding of (user key, family, field).
 
 use alloc::vec::Vec;
+use core::borrow::Borrow;
 
 use crate::canonical::{Canonical, DecodeError, Input};
 use crate::limits::{MAX_FIELD, MAX_KEY};
@@ -242,6 +243,13 @@ impl core::fmt::Debug for RowKey {
 
 impl AsRef<[u8]> for RowKey {
     fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Row keys order, compare and hash as their bytes do, so maps of them can be searched by any bytes.
+impl Borrow<[u8]> for RowKey {
+    fn borrow(&self) -> &[u8] {
         &self.0
     }
 }

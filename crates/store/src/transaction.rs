@@ -253,11 +253,8 @@ impl<'g, E: Engine> Transaction<'g, E> {
         let Staging {
             base, rows: staged, ..
         } = &*self.staging;
-        let mut staged = staged
-            .iter()
-            .skip_while(|(key, _)| key.as_bytes() < range.lower.as_slice())
-            .take_while(|(key, _)| range.contains(key.as_bytes()))
-            .peekable();
+        // Sought, not searched: a group may have staged very many rows, and each operation looks at a few.
+        let mut staged = staged.range::<[u8], _>(bounds).peekable();
         let mut outcome = Ok(());
         if limit > 0 {
             base.snapshot.visit(

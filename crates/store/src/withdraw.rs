@@ -31,7 +31,7 @@ impl<E: Engine> Staging<E> {
         // A row that the group has loaded was withdrawn then, if it was damaged.
         let keys = keys
             .iter()
-            .filter(|key| !self.rows.contains_key(key))
+            .filter(|key| !self.rows.contains_key(*key))
             .cloned()
             .collect();
         self.withdraw_all(&keys)

@@ -1,0 +1,169 @@
+//! Frames: what the two sides of a session say to each other, and their bytes.
+//!
+//! A frame is the number of its flight (a varint), then its kind and content in postcard's encoding. A transport that does not keep the
+//! bounds of messages puts the length before each frame, four bytes, little-endian; [`MAX_FRAME`] bounds it.
+//!
+//! Encodings of frames are not canonical: nobody digests them. What has to have the same bytes everywhere, contexts and row keys, travels
+//! in its canonical encoding inside of them.
+
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+use syncline_crdt::{Dot, ReplicaId};
+use syncline_merkle::RangeDigest;
+
+use crate::error::{Refusal, SessionError};
+use crate::hello::{ContextForm, Hello};
+
+/// The greatest frame, in bytes: room for one payload of 16 MiB with the largest key.
+pub const MAX_FRAME: usize = 17 << 20;
+
+/// What a length before a frame takes. Counted in the [`Traffic`](crate::Traffic) of a session.
+pub const LENGTH_PREFIX: usize = 4;
+
+/// Bytes that are taken over as they are, without a copy when read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Bytes<'a>(pub(crate) &'a [u8]);
+
+impl Serialize for Bytes<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self.0)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Bytes<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <&'a [u8]>::deserialize(deserializer).map(Self)
+    }
+}
+
+/// One frame's content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Frame<'a> {
+    /// The greeting of each side, and its first frame.
+    Hello(Hello),
+    /// The sender does not go on.
+    Refuse(Refusal),
+    /// The sender's context as of the session's start, when it did not come with the greeting.
+    Context(ContextForm),
+    /// Rows in the encoding of [`crate::rows`].
+    Rows(Purpose, #[serde(borrow)] Bytes<'a>),
+    /// Siblings of a row that is too large for one frame, in the same encoding: additions to it, no statement of what it holds. Says
+    /// whether it is the row's last.
+    Fragment(bool, #[serde(borrow)] Bytes<'a>),
+    /// The sender's rows of the exchange are all sent. If it names the sender's root as of now, the receiver is to compare.
+    End(Option<WireRoot>),
+    /// A message of the walk.
+    Walk(#[serde(borrow)] Bytes<'a>),
+    /// Asks for rows by key; keys encoded as rows without siblings.
+    Want(Wish, #[serde(borrow)] Bytes<'a>),
+    /// The sender has nothing open: its root, after it had handled so many frames of the receiver's (roots not counted).
+    Root(WireRoot, u64),
+}
+
+/// What rows are sent for, and what may be concluded from them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Purpose {
+    /// The receiver's context does not have them. All that lived in the sender at the session's start, up to this dot,
+    /// has now been sent.
+    Addition(Option<WireDot>),
+    /// They are all that the sender holds from where its last frame of the copy ended (the start of the range, for the first) up to this key, exclusive;
+    /// up to the end of the range, if none.
+    Copy(Option<Vec<u8>>),
+    /// The walk found them to differ.
+    Found,
+    /// They were asked for.
+    Wanted,
+}
+
+/// In what form wanted rows are to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Wish {
+    /// Siblings that the asking side had seen when the session began need not come with their payload.
+    Unseen,
+    /// All payloads: the two sides hold different ones under the same dot.
+    Whole,
+}
+
+/// A dot on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct WireDot([u8; 16], u64);
+
+impl From<Dot> for WireDot {
+    fn from(dot: Dot) -> Self {
+        Self(*dot.replica.as_bytes(), dot.counter)
+    }
+}
+
+impl From<WireDot> for Dot {
+    fn from(WireDot(replica, counter): WireDot) -> Self {
+        Self::new(ReplicaId::from_bytes(replica), counter)
+    }
+}
+
+/// A root digest on the wire: the count as a varint, then the 32 bytes of the sum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct WireRoot(u64, [u8; 32]);
+
+impl From<RangeDigest> for WireRoot {
+    fn from(digest: RangeDigest) -> Self {
+        let bytes = digest.to_bytes();
+        let mut sum = [0; 32];
+        sum.copy_from_slice(&bytes[8..]);
+        Self(digest.count(), sum)
+    }
+}
+
+impl From<WireRoot> for RangeDigest {
+    fn from(WireRoot(count, sum): WireRoot) -> Self {
+        let mut bytes = [0; Self::LEN];
+        bytes[..8].copy_from_slice(&count.to_le_bytes());
+        bytes[8..].copy_from_slice(&sum);
+        Self::from_bytes(&bytes)
+    }
+}
+
+impl<'a> Frame<'a> {
+    /// What it is called in errors.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Hello(_) => "a greeting",
+            Self::Refuse(_) => "a refusal",
+            Self::Context(_) => "a context",
+            Self::Rows(..) => "rows",
+            Self::Fragment(..) => "a fragment of a row",
+            Self::End(_) => "the end of its rows",
+            Self::Walk(_) => "a message of the walk",
+            Self::Want(..) => "a wish for rows",
+            Self::Root(..) => "its root",
+        }
+    }
+
+    /// The frame's bytes, to go in this flight.
+    pub(crate) fn encode(&self, flight: u32) -> Vec<u8> {
+        // Writing to a vector fails only where a type cannot be told its length beforehand; none here is of that kind.
+        postcard::to_allocvec(&(flight, self)).expect("frames are made of types of known length")
+    }
+
+    /// Reads a frame and the number of its flight.
+    pub(crate) fn decode(bytes: &'a [u8]) -> Result<(u32, Self), SessionError> {
+        if bytes.len() > MAX_FRAME {
+            return Err(SessionError::FrameTooLarge {
+                bytes: bytes.len(),
+                bound: MAX_FRAME,
+            });
+        }
+        match postcard::take_from_bytes(bytes) {
+            Ok((frame, [])) => Ok(frame),
+            Ok(_) => Err(SessionError::Malformed("bytes follow its content")),
+            Err(_) => Err(SessionError::Malformed("it is no frame of this protocol")),
+        }
+    }
+}
+
+/// The frame that tells a peer why there will be no session, or none any more.
+#[must_use]
+pub fn refusal(refusal: Refusal) -> Vec<u8> {
+    // A refusal answers whatever came before it; its flight is not counted by anybody.
+    Frame::Refuse(refusal).encode(0)
+}

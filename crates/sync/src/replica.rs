@@ -1,0 +1,148 @@
+//! What a session needs of a replica: the [`Replica`] and [`View`] traits.
+
+use alloc::vec::Vec;
+
+use syncline_crdt::{Context, Dot, Row, RowKey};
+use syncline_merkle::{KeyRange, Source};
+
+use crate::error::ReplicaError;
+
+/// One copy of a namespace: rows with a causal context and digests, whose changes are atomic commits.
+///
+/// Implement it to sync a store of your own. Many sessions may use one replica at a time while others write to it, so all
+/// methods take `&self`; a session only ever sees it through [`View`]s, each of one commit, and changes it only by
+/// [`join`](Self::join).
+pub trait Replica {
+    /// The replica as of one commit.
+    type View: View;
+
+    /// The replica as of its last commit.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being read.
+    fn view(&self) -> Result<Self::View, ReplicaError>;
+
+    /// Joins rows of a peer in one commit.
+    ///
+    /// For each row of `incoming`, and each key without one that it covers, ours (S, C) becomes
+    /// (S ∩ S′) ∪ (S \ C′) ∪ (S′ \ C), where C is our context *at the moment of the commit* and C′ is `incoming.context`.
+    /// Our context gains the rows' own dots and, after the joins and in the same commit, `incoming.learned`.
+    ///
+    /// # Errors
+    /// [`ReplicaError::Withdrawn`], with nothing changed, when rows have been withdrawn since `incoming.since`. Otherwise whatever keeps it
+    /// from being written; then nothing has changed either.
+    fn join(&self, incoming: Incoming<'_>) -> Result<(), ReplicaError>;
+
+    /// Takes a damaged row out of the rows, digests and dot index, and its dots out of the context, in one commit.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being written.
+    fn withdraw(&self, key: &RowKey) -> Result<(), ReplicaError>;
+}
+
+/// A replica as of one commit: later commits do not show. The digests of [`Source`] are over its rows.
+///
+/// [`Source::describe`] of a row is the canonical encoding of its live dots as a list (a varint count, then the
+/// dots in order), see [`describe`].
+pub trait View: Source<Error = ReplicaError> {
+    /// All dots that were seen: each is live in a row, or dead for good.
+    fn context(&self) -> &Context;
+
+    /// How many rows have been withdrawn so far. What a session has said of a context holds only while this stays.
+    fn withdrawals(&self) -> u64;
+
+    /// The row at a key, checked against its checksum.
+    ///
+    /// # Errors
+    /// [`ReplicaError::Damaged`], or whatever keeps it from being read.
+    fn row(&self, key: &RowKey) -> Result<Option<Row>, ReplicaError>;
+
+    /// The first rows of a range in key order, checked: at least one if there is any, and no more than take up `max_bytes`. The range
+    /// is exhausted exactly if [`Rows::complete`].
+    ///
+    /// # Errors
+    /// [`ReplicaError::Damaged`], or whatever keeps it from being read.
+    fn rows(&self, range: &KeyRange, max_bytes: usize) -> Result<Rows, ReplicaError>;
+
+    /// Rows with a live dot that is in `start` and not in `peer`, in the order of the first such dot of each, from after
+    /// `after`; at least one if there is any, and no more than take up `max_bytes`.
+    ///
+    /// # Errors
+    /// [`ReplicaError::Damaged`], or whatever keeps it from being read.
+    fn lacking(
+        &self,
+        peer: &Context,
+        start: &Context,
+        after: Option<Dot>,
+        max_bytes: usize,
+    ) -> Result<Additions, ReplicaError>;
+}
+
+/// Some rows of a range.
+#[derive(Clone, Debug, Default)]
+pub struct Rows {
+    /// In key order.
+    pub rows: Vec<(RowKey, Row)>,
+    /// Whether the range holds no more.
+    pub complete: bool,
+}
+
+/// Some rows that a peer lacks.
+#[derive(Clone, Debug, Default)]
+pub struct Additions {
+    /// In the order of the first dot that the peer lacks.
+    pub rows: Vec<(RowKey, Row)>,
+    /// All dots that were asked for, up to and including this one in dot order, are in `rows` now or were so before.
+    pub frontier: Option<Dot>,
+    /// Whether there are no more.
+    pub complete: bool,
+}
+
+/// What a peer has told, to be joined in one commit.
+#[derive(Debug)]
+pub struct Incoming<'a> {
+    /// Rows as the peer holds them; an empty one says that it holds none at the key.
+    pub rows: Vec<(RowKey, Row)>,
+    /// If given, `rows` is everything that the peer holds in this range.
+    pub covers: Option<KeyRange>,
+    /// What the peer had seen when it said this, or at some earlier moment of the session.
+    pub context: &'a Context,
+    /// What may be called seen from now on, if anything.
+    pub learned: Option<Context>,
+    /// [`View::withdrawals`] as of the session's start.
+    pub since: u64,
+    /// Whether the commit is to be durable, with all before it, when the call returns.
+    pub durable: bool,
+}
+
+impl<R: Replica + ?Sized> Replica for &R {
+    type View = R::View;
+
+    fn view(&self) -> Result<Self::View, ReplicaError> {
+        (**self).view()
+    }
+
+    fn join(&self, incoming: Incoming<'_>) -> Result<(), ReplicaError> {
+        (**self).join(incoming)
+    }
+
+    fn withdraw(&self, key: &RowKey) -> Result<(), ReplicaError> {
+        (**self).withdraw(key)
+    }
+}
+
+impl<R: Replica + ?Sized> Replica for alloc::sync::Arc<R> {
+    type View = R::View;
+
+    fn view(&self) -> Result<Self::View, ReplicaError> {
+        (**self).view()
+    }
+
+    fn join(&self, incoming: Incoming<'_>) -> Result<(), ReplicaError> {
+        (**self).join(incoming)
+    }
+
+    fn withdraw(&self, key: &RowKey) -> Result<(), ReplicaError> {
+        (**self).withdraw(key)
+    }
+}

@@ -1,0 +1,364 @@
+//! Rows that need no search, both ways at once: what the peer's context shows it to lack, or, for a full copy, all of them.
+
+use alloc::vec::Vec;
+
+use syncline_crdt::{Dot, Nothing, Row, RowKey};
+use syncline_merkle::{KeyRange, RangeDigest};
+
+use super::ground::{Batch, Ground};
+use super::wire::{Shipment, Wire};
+use super::{Next, Role};
+use crate::error::SessionError;
+use crate::frame::{Frame, Purpose, WireRoot};
+use crate::replica::{Replica, View};
+
+/// The exchange as one side sees it: its own stream of rows, and the peer's.
+///
+/// A side whose start context the other's covers has no additions for it. Both know both contexts, so both know that: its end is
+/// *implied*, and not sent.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    role: Role,
+    /// The flight of our stream. All of it depends on the peer's context alone, whatever arrives meanwhile.
+    flight: u32,
+    copying: bool,
+    ours: Outgoing,
+    ours_implied: bool,
+    sent_rows: bool,
+    theirs: Incoming,
+    theirs_implied: bool,
+    received_rows: bool,
+    /// Our root as the peer was told it.
+    our_root: Option<RangeDigest>,
+    /// The responder's root, as of when it had sent all of its rows and received none of ours.
+    their_root: Option<RangeDigest>,
+}
+
+/// Our rows.
+#[derive(Debug)]
+enum Outgoing {
+    /// Rows with dots that the peer has not seen, after this dot.
+    Additions(Option<Dot>),
+    /// All rows from this key on.
+    Copy(Vec<u8>),
+    Ended,
+}
+
+/// The peer's rows.
+#[derive(Debug)]
+enum Incoming {
+    Additions,
+    /// The next frame of the copy begins at this key; at none after the last.
+    Copy(Option<Vec<u8>>),
+    Ended,
+}
+
+impl Exchange {
+    /// Additions both ways. The peer's context must have come; `their_root` is that of its start.
+    pub(super) fn of_additions<R: Replica>(
+        role: Role,
+        ground: &Ground<R>,
+        wire: &Wire,
+        their_root: RangeDigest,
+    ) -> Result<Self, SessionError> {
+        let (ours, theirs) = (&ground.start.context, ground.theirs()?);
+        let ours_implied = theirs.covers(ours);
+        let theirs_implied = ours.covers(theirs);
+        Ok(Self {
+            role,
+            flight: wire.next_flight(),
+            copying: false,
+            ours: match ours_implied {
+                true => Outgoing::Ended,
+                false => Outgoing::Additions(None),
+            },
+            ours_implied,
+            sent_rows: false,
+            theirs: match theirs_implied {
+                true => Incoming::Ended,
+                false => Incoming::Additions,
+            },
+            theirs_implied,
+            received_rows: false,
+            our_root: ours_implied.then_some(ground.start.root),
+            their_root: theirs_implied.then_some(their_root),
+        })
+    }
+
+    /// All rows both ways.
+    pub(super) fn of_copies<R: Replica>(role: Role, ground: &Ground<R>, wire: &Wire) -> Self {
+        let lower = &ground.range.lower;
+        Self {
+            role,
+            flight: wire.next_flight(),
+            copying: true,
+            ours: Outgoing::Copy(lower.clone()),
+            ours_implied: false,
+            sent_rows: false,
+            theirs: Incoming::Copy(Some(lower.clone())),
+            theirs_implied: false,
+            received_rows: false,
+            our_root: None,
+            their_root: None,
+        }
+    }
+
+    /// What follows from the contexts alone: with equal contexts and different roots only the walk helps.
+    pub(super) fn begin(&self) -> Next {
+        match (self.role, self.ours_implied && self.theirs_implied) {
+            (Role::Responder, true) => Next::Walk,
+            _ => Next::Idle,
+        }
+    }
+
+    /// Sends some more of our rows. Nothing is sent if there are none left.
+    pub(super) fn produce<R: Replica>(
+        &mut self,
+        ground: &mut Ground<R>,
+        wire: &mut Wire,
+    ) -> Result<Next, SessionError> {
+        match core::mem::replace(&mut self.ours, Outgoing::Ended) {
+            Outgoing::Ended => Ok(Next::Idle),
+            Outgoing::Additions(after) => self.send_additions(after, ground, wire),
+            Outgoing::Copy(from) => self.send_copy(from, ground, wire),
+        }
+    }
+
+    fn send_additions<R: Replica>(
+        &mut self,
+        after: Option<Dot>,
+        ground: &mut Ground<R>,
+        wire: &mut Wire,
+    ) -> Result<Next, SessionError> {
+        let theirs = ground.theirs()?;
+        let bound = ground.config.batch_bytes;
+        let additions =
+            ground.read(|view| view.lacking(theirs, &ground.start.context, after, bound))?;
+        let purpose = Purpose::Addition(additions.frontier.map(Into::into));
+        let mut shipment = Shipment::new(wire, self.flight);
+        for (key, row) in additions.rows {
+            self.sent_rows = true;
+            shipment.push(&key, row, theirs);
+        }
+        shipment.flush(purpose);
+        if additions.complete {
+            return self.end(ground, wire);
+        }
+        self.ours = Outgoing::Additions(additions.frontier);
+        Ok(Next::More)
+    }
+
+    fn send_copy<R: Replica>(
+        &mut self,
+        from: Vec<u8>,
+        ground: &mut Ground<R>,
+        wire: &mut Wire,
+    ) -> Result<Next, SessionError> {
+        let bound = ground.config.batch_bytes;
+        let rest = KeyRange::new(from, ground.range.upper.clone());
+        let read = ground.read(|view| view.rows(&rest, bound))?;
+        let next = match read.complete {
+            true => None,
+            false => read.rows.last().map(|(key, _)| after(key.as_bytes())),
+        };
+        let mut shipment = Shipment::new(wire, self.flight);
+        for (key, row) in read.rows {
+            self.sent_rows = true;
+            shipment.push(&key, row, &Nothing);
+        }
+        shipment.flush_even_if_empty(Purpose::Copy(next.clone()));
+        match next {
+            Some(next) => {
+                self.ours = Outgoing::Copy(next);
+                Ok(Next::More)
+            }
+            None => self.end(ground, wire),
+        }
+    }
+
+    /// Our rows are all sent.
+    fn end<R: Replica>(
+        &mut self,
+        ground: &mut Ground<R>,
+        wire: &mut Wire,
+    ) -> Result<Next, SessionError> {
+        match self.role {
+            Role::Initiator => {
+                wire.send(self.flight, &Frame::End(None));
+                self.decide(ground, wire)
+            }
+            // Neither side had additions, and the roots are known to differ since the greetings.
+            Role::Responder if self.theirs_implied && !self.sent_rows => {
+                wire.send(self.flight, &Frame::End(None));
+                Ok(Next::Walk)
+            }
+            Role::Responder => {
+                let root = ground.root()?;
+                self.our_root = Some(root);
+                wire.send(self.flight, &Frame::End(Some(root.into())));
+                Ok(Next::Idle)
+            }
+        }
+    }
+
+    /// The initiator has sent and received all rows: are the replicas equal now? It knows if it sent none, since then the responder's root
+    /// cannot have moved; otherwise it states its own root and has the responder tell.
+    fn decide<R: Replica>(
+        &mut self,
+        ground: &mut Ground<R>,
+        wire: &mut Wire,
+    ) -> Result<Next, SessionError> {
+        let over = matches!(
+            (&self.ours, &self.theirs),
+            (Outgoing::Ended, Incoming::Ended)
+        );
+        // Without additions on either side the responder begins the walk by itself.
+        if !over
+            || (self.ours_implied && self.theirs_implied)
+            || (!self.sent_rows && self.their_root.is_none())
+        {
+            return Ok(Next::Idle);
+        }
+        let root = ground.root()?;
+        let agreed = self.their_root == Some(root);
+        if !self.sent_rows && !agreed && !self.copying {
+            return Ok(Next::Walk);
+        }
+        ground.settle()?;
+        self.state_root(root, wire);
+        match self.sent_rows {
+            true => Ok(Next::Idle),
+            false => Ok(Next::Finish { agreed, root }),
+        }
+    }
+
+    fn state_root(&mut self, root: RangeDigest, wire: &mut Wire) {
+        self.our_root = Some(root);
+        let frame = Frame::Root(root.into(), wire.frames_received);
+        wire.send(wire.next_flight(), &frame);
+    }
+
+    /// Rows of the peer have come.
+    pub(super) fn rows<R: Replica>(
+        &mut self,
+        purpose: Purpose,
+        rows: Vec<(RowKey, Row)>,
+        bytes: usize,
+        ground: &mut Ground<R>,
+    ) -> Result<(), SessionError> {
+        self.received_rows = true;
+        let mut batch = Batch {
+            rows,
+            bytes,
+            ..Batch::default()
+        };
+        match (&mut self.theirs, purpose) {
+            (Incoming::Additions, Purpose::Addition(frontier)) => {
+                batch.learned = match frontier {
+                    Some(frontier) => Some(ground.theirs()?.up_to(frontier.into())),
+                    None => None,
+                };
+            }
+            (Incoming::Copy(lower), Purpose::Copy(upper)) => {
+                let from = lower.take().ok_or(UNEXPECTED_ROWS)?;
+                batch.covers = Some(covered(&batch.rows, from, upper.as_deref(), &ground.range)?);
+                *lower = upper;
+            }
+            _ => return Err(UNEXPECTED_ROWS),
+        }
+        ground.join(batch)
+    }
+
+    /// The peer's rows are all here. So everything that was live there at its start is joined, and its start context may be merged.
+    pub(super) fn ended<R: Replica>(
+        &mut self,
+        root: Option<WireRoot>,
+        ground: &mut Ground<R>,
+        wire: &mut Wire,
+    ) -> Result<Next, SessionError> {
+        if !matches!(self.theirs, Incoming::Additions | Incoming::Copy(None)) {
+            return Err(SessionError::Unexpected {
+                frame: "the end of its rows",
+                phase: "some were still to come, or none",
+            });
+        }
+        self.theirs = Incoming::Ended;
+        self.their_root = root.map(Into::into);
+        ground.learn()?;
+        match self.role {
+            Role::Initiator => self.decide(ground, wire),
+            Role::Responder => Ok(Next::Idle),
+        }
+    }
+
+    /// The peer has stated its root.
+    pub(super) fn root<R: Replica>(
+        &mut self,
+        theirs: RangeDigest,
+        ground: &mut Ground<R>,
+        wire: &mut Wire,
+    ) -> Result<Next, SessionError> {
+        let (Outgoing::Ended, Incoming::Ended, Some(told)) =
+            (&self.ours, &self.theirs, self.our_root)
+        else {
+            return Err(SessionError::Unexpected {
+                frame: "its root",
+                phase: "rows were still to come",
+            });
+        };
+        // What the peer was told still stands, and was what it compared with.
+        if self.role == Role::Initiator || !self.received_rows {
+            return Ok(Next::Finish {
+                agreed: told == theirs,
+                root: told,
+            });
+        }
+        let root = ground.root()?;
+        let agreed = root == theirs;
+        if !agreed && !self.copying {
+            return Ok(Next::Walk);
+        }
+        ground.settle()?;
+        self.state_root(root, wire);
+        Ok(Next::Finish { agreed, root })
+    }
+
+    /// Whether a walk that the peer begins may follow.
+    pub(super) fn may_walk(&self) -> bool {
+        !self.copying
+            && matches!(
+                (&self.ours, &self.theirs),
+                (Outgoing::Ended, Incoming::Ended)
+            )
+    }
+}
+
+/// The range that a frame of a copy speaks for, if its rows bear that out.
+fn covered(
+    rows: &[(RowKey, Row)],
+    lower: Vec<u8>,
+    upper: Option<&[u8]>,
+    whole: &KeyRange,
+) -> Result<KeyRange, SessionError> {
+    let upper = upper.map(<[u8]>::to_vec).or_else(|| whole.upper.clone());
+    let covered = KeyRange::new(lower, upper);
+    let inside = rows.iter().all(|(key, _)| covered.contains(key.as_bytes()));
+    match inside && whole.covers(&covered) {
+        true => Ok(covered),
+        false => Err(SessionError::Malformed(
+            "its copy is not of the range that it claims",
+        )),
+    }
+}
+
+/// The first key after this one.
+pub(super) fn after(key: &[u8]) -> Vec<u8> {
+    let mut after = key.to_vec();
+    after.push(0);
+    after
+}
+
+const UNEXPECTED_ROWS: SessionError = SessionError::Unexpected {
+    frame: "rows",
+    phase: "others, or none, were due",
+};

@@ -1,0 +1,258 @@
+//! The replica as a session sees and changes it.
+
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+use syncline_crdt::{Canonical, Context, Nothing, Row, RowKey};
+use syncline_merkle::{KeyRange, MAX_LEVEL, RangeDigest, Source};
+
+use crate::config::Config;
+use crate::error::{ReplicaError, SessionError};
+use crate::hello::{ContextHash, hash_context};
+use crate::replica::{Incoming, Replica, View};
+use crate::rows::{Arrival, RowWriter};
+
+/// What a side was when the session began, as of one commit. All that it says in the session rests on this.
+#[derive(Debug)]
+pub(super) struct Start {
+    pub(super) context: Context,
+    pub(super) context_hash: ContextHash,
+    /// Of the session's range.
+    pub(super) root: RangeDigest,
+    withdrawals: u64,
+}
+
+/// The replica, our start, and the peer's context as of its start.
+#[derive(Debug)]
+pub(super) struct Ground<R> {
+    replica: R,
+    pub(super) config: Config,
+    /// What the session is over.
+    pub(super) range: KeyRange,
+    pub(super) start: Start,
+    theirs: Option<Context>,
+    /// Whether that was merged.
+    learned: bool,
+    /// Bytes joined since the last durable commit.
+    unsynced: u64,
+}
+
+/// Rows to join.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) rows: Vec<(RowKey, Row)>,
+    pub(super) covers: Option<KeyRange>,
+    pub(super) learned: Option<Context>,
+    /// How much of a crash's loss this is.
+    pub(super) bytes: usize,
+    pub(super) durable: bool,
+}
+
+impl<R: Replica> Ground<R> {
+    pub(super) fn new(replica: R, config: Config, range: KeyRange) -> Result<Self, SessionError> {
+        let view = replica.view()?;
+        let context = view.context().clone();
+        let start = Start {
+            context_hash: hash_context(&context.to_bytes()),
+            context,
+            root: view.digest(&range)?,
+            withdrawals: view.withdrawals(),
+        };
+        drop(view);
+        Ok(Self {
+            replica,
+            config,
+            range,
+            start,
+            theirs: None,
+            learned: false,
+            unsynced: 0,
+        })
+    }
+
+    /// Whether the session is over all rows, so that contexts may be merged by it.
+    pub(super) fn is_whole(&self) -> bool {
+        self.range == KeyRange::ALL
+    }
+
+    /// The peer's context as of its start. The phases see to it that it has come before it is needed; a frame that needs it too
+    /// early is the peer's fault.
+    pub(super) fn theirs(&self) -> Result<&Context, SessionError> {
+        self.theirs.as_ref().ok_or(SessionError::Unexpected {
+            frame: "rows or digests",
+            phase: "its context was awaited",
+        })
+    }
+
+    pub(super) fn set_theirs(&mut self, context: Context) {
+        self.theirs = Some(context);
+    }
+
+    /// Reads from the replica as of its last commit. What is read may be said to the peer: it is in keeping with our start context.
+    ///
+    /// A damaged row that comes up is withdrawn. Then, and when somebody else has withdrawn one, the session ends: the dots of that row
+    /// are in the context that the peer was given, and it would take our not having them for a removal.
+    pub(super) fn read<T>(
+        &self,
+        read: impl FnOnce(&R::View) -> Result<T, ReplicaError>,
+    ) -> Result<T, SessionError> {
+        self.read_raw(|view| Ok(read(view)?))
+    }
+
+    /// The same for reads that fail in other ways too.
+    pub(super) fn read_raw<T>(
+        &self,
+        read: impl FnOnce(&R::View) -> Result<T, SessionError>,
+    ) -> Result<T, SessionError> {
+        let view = self.replica.view()?;
+        if view.withdrawals() != self.start.withdrawals {
+            return Err(ReplicaError::Withdrawn.into());
+        }
+        let result = read(&view);
+        drop(view);
+        if let Err(SessionError::Replica(ReplicaError::Damaged { key })) = &result {
+            let key = RowKey::from_bytes(key.clone())
+                .map_err(|error| ReplicaError::Failed(error.to_string().into()))?;
+            self.replica.withdraw(&key)?;
+        }
+        result
+    }
+
+    /// The digest of the session's range now.
+    pub(super) fn root(&self) -> Result<RangeDigest, SessionError> {
+        self.read(|view| view.digest(&self.range))
+    }
+
+    /// Joins what the peer has told.
+    pub(super) fn join(&mut self, batch: Batch) -> Result<(), SessionError> {
+        let unsynced = self.unsynced + batch.bytes as u64;
+        let durable = batch.durable || unsynced >= self.config.sync_every_bytes;
+        self.replica.join(Incoming {
+            rows: batch.rows,
+            covers: batch.covers,
+            context: self.theirs()?,
+            learned: batch.learned,
+            since: self.start.withdrawals,
+            durable,
+        })?;
+        self.unsynced = if durable { 0 } else { unsynced };
+        Ok(())
+    }
+
+    /// Joins siblings of a row as additions to it: under a context that has seen nothing but them, so that ours all stay.
+    pub(super) fn add(&mut self, key: RowKey, row: Row) -> Result<(), SessionError> {
+        let bytes: usize = row.iter().map(|sibling| sibling.payload.len()).sum();
+        self.unsynced += bytes as u64;
+        let context: Context = row.dots().collect();
+        self.replica.join(Incoming {
+            rows: Vec::from([(key, row)]),
+            covers: None,
+            context: &context,
+            learned: None,
+            since: self.start.withdrawals,
+            durable: false,
+        })?;
+        Ok(())
+    }
+
+    /// Merges the peer's start context (unless the session is over a part), and makes all that was joined durable.
+    pub(super) fn learn(&mut self) -> Result<(), SessionError> {
+        let Some(theirs) = self
+            .theirs
+            .as_ref()
+            .filter(|_| self.is_whole() && !self.learned)
+        else {
+            return self.settle();
+        };
+        if self.start.context.covers(theirs) {
+            return self.settle();
+        }
+        self.join(Batch {
+            learned: Some(theirs.clone()),
+            durable: true,
+            ..Batch::default()
+        })?;
+        self.learned = true;
+        Ok(())
+    }
+
+    /// Makes all that was joined durable.
+    pub(super) fn settle(&mut self) -> Result<(), SessionError> {
+        if self.unsynced == 0 {
+            return Ok(());
+        }
+        self.join(Batch {
+            durable: true,
+            ..Batch::default()
+        })
+    }
+
+    /// Puts back the siblings that came without payload: those live here are kept, the others are dead.
+    pub(super) fn complete(
+        &self,
+        arrivals: Vec<Arrival>,
+    ) -> Result<Vec<(RowKey, Row)>, SessionError> {
+        if arrivals.iter().all(|arrival| arrival.known.is_empty()) {
+            return Ok(arrivals
+                .into_iter()
+                .map(|arrival| (arrival.key, arrival.row))
+                .collect());
+        }
+        self.read_raw(|view| {
+            let complete = |arrival: Arrival| {
+                let Arrival {
+                    key,
+                    mut row,
+                    known,
+                } = arrival;
+                let ours = match known.is_empty() {
+                    true => None,
+                    false => view.row(&key)?,
+                };
+                for dot in known {
+                    match ours.as_ref().and_then(|ours| ours.get(&dot)) {
+                        Some(sibling) => {
+                            row.insert(sibling.clone());
+                        }
+                        None if view.context().contains(&dot) => {}
+                        None => {
+                            return Err(SessionError::Malformed(
+                                "a row lacks payloads that were never sent",
+                            ));
+                        }
+                    }
+                }
+                Ok((key, row))
+            };
+            arrivals.into_iter().map(complete).collect()
+        })
+    }
+
+    /// About what a copy of all rows of the range would take on the wire: their number, and the size of some from all over it.
+    pub(super) fn copy_bytes(&self) -> Result<u64, SessionError> {
+        const PLACES: usize = 8;
+        const BYTES: usize = 4 << 10;
+        self.read(|view| {
+            let count = view.digest(&self.range)?.count();
+            // The highest level with a fence or two gives places from all over the range.
+            let mut places = Vec::new();
+            for level in (1..=MAX_LEVEL).rev() {
+                places = view.cut(&self.range, level)?;
+                if places.len() > 1 {
+                    break;
+                }
+            }
+            let step = places.len().div_ceil(PLACES).max(1);
+            let (mut rows, mut writer) = (0u64, RowWriter::default());
+            for place in places.iter().step_by(step) {
+                let from = KeyRange::new(place.fence.clone(), self.range.upper.clone());
+                for (key, row) in view.rows(&from, BYTES)?.rows {
+                    rows += 1;
+                    writer.push(&key, &row, &Nothing);
+                }
+            }
+            let bytes = u128::from(count) * writer.bytes().len() as u128 / u128::from(rows.max(1));
+            Ok(u64::try_from(bytes).unwrap_or(u64::MAX))
+        })
+    }
+}

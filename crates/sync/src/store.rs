@@ -1,0 +1,127 @@
+//! Sessions over a [`syncline_store::Store`].
+
+use syncline_crdt::{Context, Dot, Row, RowKey};
+use syncline_merkle::{Item, KeyRange, Node, RangeDigest, Source};
+use syncline_store::{Durability, Engine, Store, StoreError, View as StoreView};
+
+use crate::error::ReplicaError;
+use crate::replica::{Additions, Incoming, Replica, Rows, View};
+
+/// A store's view as a session reads it.
+///
+/// A type of its own, because errors of the store have to become those of the session on the way.
+pub struct Reading<E: Engine>(StoreView<E>);
+
+impl<E: Engine> Replica for Store<E> {
+    type View = Reading<E>;
+
+    fn view(&self) -> Result<Self::View, ReplicaError> {
+        Ok(Reading(Self::view(self)?))
+    }
+
+    fn join(&self, incoming: Incoming<'_>) -> Result<(), ReplicaError> {
+        let durability = match incoming.durable {
+            true => Durability::Durable,
+            false => Durability::Memory,
+        };
+        // The group holds the right to write, so no row is withdrawn between the check and the commit.
+        let mut group = self.group()?;
+        if Self::view(self)?.withdrawals() != incoming.since {
+            return Err(ReplicaError::Withdrawn);
+        }
+        group.join(syncline_store::Incoming {
+            rows: incoming.rows,
+            covers: incoming.covers,
+            learned: incoming.learned.unwrap_or_default(),
+            ..syncline_store::Incoming::from_peer(incoming.context)
+        })?;
+        Ok(group.commit(durability)?)
+    }
+
+    fn withdraw(&self, key: &RowKey) -> Result<(), ReplicaError> {
+        Self::withdraw(self, core::slice::from_ref(key))?;
+        Ok(())
+    }
+}
+
+impl<E: Engine> View for Reading<E> {
+    fn context(&self) -> &Context {
+        self.0.context()
+    }
+
+    fn withdrawals(&self) -> u64 {
+        self.0.withdrawals()
+    }
+
+    fn row(&self, key: &RowKey) -> Result<Option<Row>, ReplicaError> {
+        Ok(self.0.get(key)?)
+    }
+
+    fn rows(&self, range: &KeyRange, max_bytes: usize) -> Result<Rows, ReplicaError> {
+        let (mut rows, mut size) = (Vec::new(), 0);
+        for row in self.0.scan(range) {
+            let (key, row) = row?;
+            size += key.as_bytes().len();
+            size += row
+                .iter()
+                .map(|sibling| sibling.payload.len())
+                .sum::<usize>();
+            rows.push((key, row));
+            if size >= max_bytes {
+                return Ok(Rows {
+                    rows,
+                    complete: false,
+                });
+            }
+        }
+        Ok(Rows {
+            rows,
+            complete: true,
+        })
+    }
+
+    fn lacking(
+        &self,
+        peer: &Context,
+        start: &Context,
+        after: Option<Dot>,
+        max_bytes: usize,
+    ) -> Result<Additions, ReplicaError> {
+        let additions = self.0.lacking(peer, start, after, max_bytes, usize::MAX)?;
+        Ok(Additions {
+            rows: additions.rows,
+            frontier: additions.frontier,
+            complete: additions.complete,
+        })
+    }
+}
+
+impl<E: Engine> Source for Reading<E> {
+    type Error = ReplicaError;
+
+    fn digest(&self, range: &KeyRange) -> Result<RangeDigest, ReplicaError> {
+        Ok(self.0.digest(range)?)
+    }
+
+    fn cut(&self, range: &KeyRange, level: u8) -> Result<Vec<Node>, ReplicaError> {
+        Ok(self.0.cut(range, level)?)
+    }
+
+    fn items(&self, range: &KeyRange, limit: usize) -> Result<Vec<Item>, ReplicaError> {
+        Ok(Source::items(&self.0, range, limit)?)
+    }
+
+    fn describe(&self, key: &[u8]) -> Result<Vec<u8>, ReplicaError> {
+        Ok(self.0.describe(key)?)
+    }
+}
+
+impl From<StoreError> for ReplicaError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Damaged { key } => Self::Damaged { key },
+            StoreError::Withdrawn => Self::Withdrawn,
+            other => Self::Failed(Box::new(other)),
+        }
+    }
+}

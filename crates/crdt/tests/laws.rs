@@ -11,7 +11,7 @@ use syncline_crdt::{
     PnCounter, VersionVector,
 };
 
-const CASES: u32 = 1000;
+const CASES: u32 = 500;
 
 fn holds<T: Replicated + Canonical>() {
     if let Err(broken) = laws::check::<T>(CASES).and_then(|()| laws::check_codec::<T>(CASES)) {

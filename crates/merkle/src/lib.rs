@@ -15,4 +15,4 @@ pub use key::{DigestKey, MAX_LEVEL};
 pub use memory::MemoryTree;
 pub use range::{Bounds, KeyRange};
 pub use source::Source;
-pub use tree::{Change, Item, Node, NodeEdit, Nodes};
+pub use tree::{Change, Cut, Item, Node, NodeEdit, Nodes};

@@ -6,8 +6,8 @@ use core::convert::Infallible;
 use core::ops::Bound;
 
 use crate::{
-    Change, DigestKey, Item, ItemDigest, KeyRange, MAX_LEVEL, Node, NodeEdit, Nodes, RangeDigest,
-    Source, tree,
+    Change, Cut, DigestKey, Item, ItemDigest, KeyRange, MAX_LEVEL, Node, NodeEdit, Nodes,
+    RangeDigest, Source, tree,
 };
 
 /// Items with their digests and the digest tree over them, in memory.
@@ -162,8 +162,8 @@ impl Source for MemoryTree {
         tree::digest(self, range)
     }
 
-    fn cut(&self, range: &KeyRange, level: u8) -> Result<Vec<Node>, Infallible> {
-        tree::cut(self, range, level)
+    fn cut(&self, range: &KeyRange, level: u8, limit: usize) -> Result<Cut, Infallible> {
+        tree::cut(self, range, level, limit)
     }
 
     fn items(&self, range: &KeyRange, limit: usize) -> Result<Vec<Item>, Infallible> {

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::{Item, KeyRange, Node, RangeDigest};
+use crate::{Cut, Item, KeyRange, RangeDigest};
 
 /// One side of a reconciliation: ordered items with their digests, for whatever the items are.
 ///
@@ -16,10 +16,9 @@ pub trait Source {
     /// The digest of all items in `range`.
     fn digest(&self, range: &KeyRange) -> Result<RangeDigest, Self::Error>;
 
-    /// Cuts `range` at the fences of `level` (1 and up) that lie strictly inside it: the sub-ranges
-    /// in order, each by its lower bound and digest. The first begins at `range.lower`, and each
-    /// ends where the next begins.
-    fn cut(&self, range: &KeyRange, level: u8) -> Result<Vec<Node>, Self::Error>;
+    /// Cuts `range` at the fences of `level` (1 and up) that lie strictly inside it, into at most
+    /// `limit` sub-ranges; where there are more, the cut ends before the range does.
+    fn cut(&self, range: &KeyRange, level: u8, limit: usize) -> Result<Cut, Self::Error>;
 
     /// The first items of `range` in key order, at most `limit`.
     fn items(&self, range: &KeyRange, limit: usize) -> Result<Vec<Item>, Self::Error>;
@@ -36,8 +35,8 @@ impl<S: Source> Source for &S {
         (*self).digest(range)
     }
 
-    fn cut(&self, range: &KeyRange, level: u8) -> Result<Vec<Node>, Self::Error> {
-        (*self).cut(range, level)
+    fn cut(&self, range: &KeyRange, level: u8, limit: usize) -> Result<Cut, Self::Error> {
+        (*self).cut(range, level, limit)
     }
 
     fn items(&self, range: &KeyRange, limit: usize) -> Result<Vec<Item>, Self::Error> {

@@ -28,7 +28,7 @@ mod read;
 mod recount;
 
 pub use apply::{Change, NodeEdit, apply};
-pub use read::{cut, digest, root};
+pub use read::{Cut, cut, digest, root};
 pub use recount::{Rebuild, Recount, recount};
 
 use alloc::vec::Vec;

@@ -104,23 +104,34 @@ proptest! {
 
     #[test]
     fn cuts_partition_the_range_at_fences(
-        batch in any_batch(1500), lower in any_key(), upper in prop::option::of(any_key()), level in 1..4u8,
+        batch in any_batch(1500),
+        lower in any_key(),
+        upper in prop::option::of(any_key()),
+        level in 1..4u8,
+        limit in prop_oneof![1..8usize, Just(1000)],
     ) {
         let mut tree = MemoryTree::new(secret());
         let changes = changes(&tree, &batch);
         tree.apply(&changes);
         let range = KeyRange { lower, upper };
-        let cuts = tree::cut(&tree, &range, level).unwrap();
-        prop_assert_eq!(&cuts[0].fence, &range.lower);
-        for (at, node) in cuts.iter().enumerate() {
-            let upper = cuts.get(at + 1).map(|next| next.fence.clone()).or_else(|| range.upper.clone());
-            let child = KeyRange { lower: node.fence.clone(), upper };
+        let fences: Vec<&[u8]> = tree
+            .iter()
+            .map(|(key, _)| key)
+            .filter(|key| *key > range.lower.as_slice() && range.contains(key))
+            .filter(|key| tree.key().level(key) >= level)
+            .collect();
+
+        let cut = tree::cut(&tree, &range, level, limit).unwrap();
+        prop_assert_eq!(cut.nodes.len(), (fences.len() + 1).min(limit));
+        prop_assert_eq!(&cut.nodes[0].fence, &range.lower);
+        let end = fences.get(limit - 1).map(|fence| fence.to_vec()).or(range.upper.clone());
+        prop_assert_eq!(&cut.upper, &end);
+        for (at, node) in cut.nodes.iter().enumerate() {
+            prop_assert!(at == 0 || node.fence == fences[at - 1]);
+            let next = cut.nodes.get(at + 1).map(|next| next.fence.clone());
+            let child = KeyRange { lower: node.fence.clone(), upper: next.or(cut.upper.clone()) };
             prop_assert_eq!(node.digest, plain_sum(&tree, &child));
-            prop_assert!(at == 0 || (tree.key().level(&node.fence) >= level && range.contains(&node.fence)));
         }
-        let fences = tree.iter().filter(|(key, _)| *key > range.lower.as_slice() && range.contains(key));
-        let inside = fences.filter(|(key, _)| tree.key().level(key) >= level).count();
-        prop_assert_eq!(cuts.len(), inside + 1);
     }
 }
 

@@ -86,38 +86,61 @@ fn sum_level<N: Nodes>(nodes: &N, level: u8, range: &KeyRange) -> Result<RangeDi
     Ok(sum)
 }
 
-/// Cuts `range` at every fence of `level` (1 and up) strictly inside it: the sub-ranges in order,
-/// by lower bound and digest.
+/// A range cut at fences.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// The sub-ranges in order, by lower bound and digest; never none. The first begins where the
+    /// range does, and each ends where the next begins.
+    pub nodes: Vec<Node>,
+    /// Where the last one ends: the upper bound of the range, or before it if the limit was
+    /// reached.
+    pub upper: Option<Vec<u8>>,
+}
+
+/// Cuts `range` at the fences of `level` (1 and up) strictly inside it, into at most `limit`
+/// sub-ranges (at least one is made, which without a fence inside is the whole range).
 ///
-/// The first begins at the range's own lower bound; one sub-range is the whole range. The inner
-/// ones are stored nodes; the two at the ends cost a [`digest`] each where the range does not begin
-/// or end at a fence of the level.
-pub fn cut<N: Nodes>(nodes: &N, range: &KeyRange, level: u8) -> Result<Vec<Node>, N::Error> {
+/// The inner ones are stored nodes; the first and the last cost a [`digest`] each where the range
+/// does not begin or end at a fence of the level.
+pub fn cut<N: Nodes>(
+    nodes: &N,
+    range: &KeyRange,
+    level: u8,
+    limit: usize,
+) -> Result<Cut, N::Error> {
     let inside = KeyRange {
         lower: after(&range.lower),
         upper: range.upper.clone(),
     };
-    let mut cuts = Vec::new();
-    each_node(nodes, level, &inside, |node| cuts.push(node))?;
-
+    let mut cuts = nodes.nodes(level, &inside, limit.max(1))?;
+    // With as many fences as sub-ranges asked for, the last fence ends the last one.
+    let end = if cuts.len() == limit.max(1) {
+        cuts.pop()
+    } else {
+        None
+    };
+    let upper = match end {
+        Some(end) => Some(end.fence),
+        None => {
+            if let Some(last) = cuts.last_mut()
+                && !ends_at(nodes, level, range)?
+            {
+                let rest = KeyRange {
+                    lower: last.fence.clone(),
+                    upper: range.upper.clone(),
+                };
+                last.digest = digest(nodes, &rest)?;
+            }
+            range.upper.clone()
+        }
+    };
     let first = KeyRange {
         lower: range.lower.clone(),
         upper: cuts
             .first()
             .map(|node| node.fence.clone())
-            .or_else(|| range.upper.clone()),
+            .or_else(|| upper.clone()),
     };
-    if let Some(last) = cuts.last_mut()
-        && !ends_at(nodes, level, range)?
-    {
-        last.digest = digest(
-            nodes,
-            &KeyRange {
-                lower: last.fence.clone(),
-                upper: range.upper.clone(),
-            },
-        )?;
-    }
     let first_digest = digest(nodes, &first)?;
     cuts.insert(
         0,
@@ -126,5 +149,5 @@ pub fn cut<N: Nodes>(nodes: &N, range: &KeyRange, level: u8) -> Result<Vec<Node>
             digest: first_digest,
         },
     );
-    Ok(cuts)
+    Ok(Cut { nodes: cuts, upper })
 }

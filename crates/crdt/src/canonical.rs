@@ -1,8 +1,9 @@
 //! Canonical bytes: equal states have equal encodings, and every encoding has one reading.
 //!
-//! Digests are taken over these bytes and replicas compare digests, so a second way of writing the same state would look
-//! like a difference for ever. Decoders therefore accept exactly what encoders produce: shortest varints, strictly ascending
-//! keys, no spare bytes. What a decoder allocates is bounded by a small multiple of the bytes that it was given.
+//! Digests are taken over these bytes and replicas compare digests, so a second way of writing the same state would
+//! look like a difference for ever. Decoders therefore accept exactly what encoders produce: shortest varints, strictly
+//! ascending keys, no spare bytes. What a decoder allocates is bounded by a small multiple of the bytes that it was
+//! given.
 
 use core::str;
 
@@ -13,8 +14,9 @@ use alloc::vec::Vec;
 /// A value with exactly one encoding.
 ///
 /// # Contract
-/// `decode(encode(x)) == x`; equal values encode to equal bytes; an encoding is self-delimiting, that is, decoding consumes
-/// exactly the bytes that encoding wrote, whatever follows them. `decode` never panics and rejects what `encode` never writes.
+/// `decode(encode(x)) == x`; equal values encode to equal bytes; an encoding is self-delimiting, that is, decoding
+/// consumes exactly the bytes that encoding wrote, whatever follows them. `decode` never panics and rejects what
+/// `encode` never writes.
 pub trait Canonical: Sized {
     /// Appends the encoding.
     fn encode(&self, out: &mut Vec<u8>);
@@ -184,8 +186,8 @@ impl<'a> Input<'a> {
         Err(DecodeError::OutOfRange)
     }
 
-    /// A varint that announces so many items of at least `least` bytes each (taken as 1 when 0); more than can follow are refused
-    /// here, before anybody reserves memory for them.
+    /// A varint that announces so many items of at least `least` bytes each (taken as 1 when 0); more than can follow
+    /// are refused here, before anybody reserves memory for them.
     ///
     /// # Errors
     /// As [`varint`](Self::varint), and [`DecodeError::UnexpectedEnd`] when the input is too short for so many.

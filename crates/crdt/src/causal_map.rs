@@ -13,13 +13,14 @@ use crate::siblings::Siblings;
 /// Rows by key, and every dot seen: live ones and dead ones.
 ///
 /// A *state* holds all; a *delta* holds the rows that one change wrote, under a context of its own dots and those it
-/// superseded. Both are joined the same way, so a delta may be lost, doubled or reordered, and the next whole state heals it.
+/// superseded. Both are joined the same way, so a delta may be lost, doubled or reordered, and the next whole state
+/// heals it.
 ///
 /// The typed CRDTs are thin wrappers of this one; use it directly for a type of your own.
 ///
 /// Mutators take a *fresh* dot: one that this state has not seen and that nothing else was named by, such as
-/// [`next_dot`](Context::next_dot) of its context for a replica id of your own. A dot that was seen already is dead, and so would
-/// be what is written under it.
+/// [`next_dot`](Context::next_dot) of its context for a replica id of your own. A dot that was seen already is dead,
+/// and so would be what is written under it.
 ///
 /// ```
 /// use syncline_crdt::{CausalMap, ReplicaId, Stamp};
@@ -81,8 +82,8 @@ impl<K: Ord + Clone, P> CausalMap<K, P> {
         self.rows.get(key)
     }
 
-    /// Puts a row as it is, absent when empty, and adds its dots to the context: how a delta is put together. To change a
-    /// state, use [`put`](Self::put) and [`remove`](Self::remove).
+    /// Puts a row as it is, absent when empty, and adds its dots to the context: how a delta is put together. To change
+    /// a state, use [`put`](Self::put) and [`remove`](Self::remove).
     pub fn set_row(&mut self, key: K, row: Siblings<P>) {
         if let Some(before) = self.rows.remove(&key) {
             for dot in before.dots() {
@@ -159,7 +160,8 @@ impl<K: Ord + Clone, P: Clone + Ord> CausalMap<K, P> {
         self.put_superseding(key, dot, stamp, payload, &observed)
     }
 
-    /// Writes a row that supersedes just those siblings, as an increment does its own earlier sum. `dot` must be fresh. Returns the delta.
+    /// Writes a row that supersedes just those siblings, as an increment does its own earlier sum. `dot` must be fresh.
+    /// Returns the delta.
     pub fn put_superseding(
         &mut self,
         key: K,
@@ -175,7 +177,8 @@ impl<K: Ord + Clone, P: Clone + Ord> CausalMap<K, P> {
         delta
     }
 
-    /// Removes a row: supersedes every sibling that is live here. `dot`, the removal's own, must be fresh. Returns the delta.
+    /// Removes a row: supersedes every sibling that is live here. `dot`, the removal's own, must be fresh. Returns the
+    /// delta.
     pub fn remove(&mut self, key: &K, dot: Dot) -> Self {
         let mut delta = Self::new();
         delta
@@ -197,10 +200,11 @@ impl<K: Ord + Clone, P: Clone + Ord> CausalMap<K, P> {
         delta
     }
 
-    /// Joins another state or delta: every row of both by [`Siblings::join`], and the union of the contexts. Returns whether
-    /// anything changed here.
+    /// Joins another state or delta: every row of both by [`Siblings::join`], and the union of the contexts. Returns
+    /// whether anything changed here.
     ///
-    /// O(m log n) for a delta, m being its rows and the live dots here that its context holds; the size of what is here does not matter.
+    /// O(m log n) for a delta, m being its rows and the live dots here that its context holds; the size of what is here
+    /// does not matter.
     pub fn join(&mut self, other: &Self) -> bool {
         let mut changed = self.drop_superseded(other);
         for (key, theirs) in &other.rows {

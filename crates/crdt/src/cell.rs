@@ -1,17 +1,17 @@
 //! The numeric cell: a value that can be set, deleted and added to, on any replica at any time.
 //!
-//! A string, a map's field and a counter are one kind of row. Its siblings are *bases* (a SET or a DEL) and *contributions*
-//! (the INCRs of one replica, summed up). One principle decides what they come to: an operation acts only on what its
-//! replica had observed. So an increment is erased by exactly the sets and deletes that observed it.
+//! A string, a map's field and a counter are one kind of row. Its siblings are *bases* (a SET or a DEL) and
+//! *contributions* (the INCRs of one replica, summed up). One principle decides what they come to: an operation acts
+//! only on what its replica had observed. So an increment is erased by exactly the sets and deletes that observed it.
 //!
-//! - A contribution is *named* by the dot of its first increment. It belongs to one replica id, and it only grows: increments
-//!   and decrements are summed apart. Each increment supersedes its own earlier sum and nothing else.
+//! - A contribution is *named* by the dot of its first increment. It belongs to one replica id, and it only grows:
+//!   increments and decrements are summed apart. Each increment supersedes its own earlier sum and nothing else.
 //! - A base supersedes all that it observed, and remembers for each name how much of it that was: its *baseline*. A
-//!   replica that has not seen the base yet may go on with the contribution, whose larger sum then arrives beside the base: only
-//!   what exceeds the baseline counts.
+//!   replica that has not seen the base yet may go on with the contribution, whose larger sum then arrives beside the
+//!   base: only what exceeds the baseline counts.
 //! - A replica that knows of a baseline for its own contribution begins a new one, from zero, named by a new dot.
-//! - The value is the winning SET, or nothing, plus all that exceeds the greatest baselines. A DEL never competes: it has
-//!   erased what it observed, and a concurrent SET or INCR was not among that.
+//! - The value is the winning SET, or nothing, plus all that exceeds the greatest baselines. A DEL never competes: it
+//!   has erased what it observed, and a concurrent SET or INCR was not among that.
 //!
 //! ```
 //! use syncline_crdt::cell::{self, Cell, Value};
@@ -47,7 +47,8 @@ use alloc::vec::Vec;
 use crate::dot::{Dot, ReplicaId};
 use crate::siblings::{Sibling, Siblings};
 
-/// How much a contribution has grown, upwards and downwards. Both only ever grow, so of two versions the greater parts are the later ones.
+/// How much a contribution has grown, upwards and downwards. Both only ever grow, so of two versions the greater parts
+/// are the later ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sum {
     /// The sum of all increments.
@@ -117,12 +118,13 @@ pub enum Cell {
 pub enum Value {
     /// Text that is not a number.
     Bytes(Vec<u8>),
-    /// A number. It leaves the range of `i64` only where concurrent increments, each within it, were merged; saturates at 128 bits.
+    /// A number. It leaves the range of `i64` only where concurrent increments, each within it, were merged; saturates
+    /// at 128 bits.
     Integer(i128),
 }
 
-/// An increment to be written: a sibling, and the dots that it supersedes. Those are at most its own earlier sum, and never all
-/// siblings of the row.
+/// An increment to be written: a sibling, and the dots that it supersedes. Those are at most its own earlier sum, and
+/// never all siblings of the row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Increment {
     /// The earlier sums of the same contribution.
@@ -174,8 +176,8 @@ pub fn assign(observed: &Siblings<Cell>, value: Option<Vec<u8>>) -> Cell {
 /// An increment (a decrement when negative) by `replica`, the id under which its dot will be made.
 ///
 /// # Errors
-/// [`AddError::NotANumber`] when the cell reads as text. [`AddError::Overflow`] when the number would leave the range of `i64`; a
-/// merge may have taken it there already, then only steps back towards the range are allowed.
+/// [`AddError::NotANumber`] when the cell reads as text. [`AddError::Overflow`] when the number would leave the range
+/// of `i64`; a merge may have taken it there already, then only steps back towards the range are allowed.
 pub fn add(observed: &Siblings<Cell>, replica: ReplicaId, by: i64) -> Result<Increment, AddError> {
     let tally = Tally::of(observed);
     let now = tally
@@ -186,8 +188,8 @@ pub fn add(observed: &Siblings<Cell>, replica: ReplicaId, by: i64) -> Result<Inc
     if (by > 0 && then > i128::from(i64::MAX)) || (by < 0 && then < i128::from(i64::MIN)) {
         return Err(AddError::Overflow);
     }
-    // A base that has erased a part of our contribution closes it: what the base remembers of it is final from then on, so
-    // that both can be dropped once they are stable. We begin another one, from zero.
+    // A base that has erased a part of our contribution closes it: what the base remembers of it is final from then on,
+    // so that both can be dropped once they are stable. We begin another one, from zero.
     let own = tally
         .sums
         .iter()
@@ -212,8 +214,8 @@ pub fn add(observed: &Siblings<Cell>, replica: ReplicaId, by: i64) -> Result<Inc
     })
 }
 
-/// The number that these bytes write, in the one form that writes it: decimal digits with no leading zero, after a `-` for
-/// negative ones, within 64 bits. So a number prints as the bytes it was read from.
+/// The number that these bytes write, in the one form that writes it: decimal digits with no leading zero, after a `-`
+/// for negative ones, within 64 bits. So a number prints as the bytes it was read from.
 ///
 /// ```
 /// use syncline_crdt::cell::parse_integer;

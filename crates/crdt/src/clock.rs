@@ -1,8 +1,8 @@
 //! Hybrid logical time: [`Stamp`] and the clock that makes them, [`Hlc`].
 //!
-//! After S. Kulkarni et al., "Logical Physical Clocks" (OPODIS 2014): a stamp is close to wall time, and always greater than
-//! every stamp observed before it, so that a write made in the knowledge of another one wins over it whatever the wall
-//! clocks say.
+//! After S. Kulkarni et al., "Logical Physical Clocks" (OPODIS 2014): a stamp is close to wall time, and always greater
+//! than every stamp observed before it, so that a write made in the knowledge of another one wins over it whatever the
+//! wall clocks say.
 
 use core::fmt;
 
@@ -84,8 +84,8 @@ impl Canonical for Stamp {
 
 /// A hybrid logical clock: remembers the greatest stamp made or observed, and makes greater ones.
 ///
-/// It reads no clock itself. Its [`last`](Self::last) stamp must be kept with the data: a clock that starts again below the
-/// stamps of its own earlier writes would let them win over new ones, until wall time has caught up.
+/// It reads no clock itself. Its [`last`](Self::last) stamp must be kept with the data: a clock that starts again below
+/// the stamps of its own earlier writes would let them win over new ones, until wall time has caught up.
 ///
 /// ```
 /// use syncline_crdt::{Hlc, Stamp};

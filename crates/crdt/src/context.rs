@@ -11,11 +11,12 @@ use crate::seen::Seen;
 
 /// A set of dots: for each replica, disjoint intervals of counters that never touch.
 ///
-/// What a replica has seen of another one is mostly "all of it up to n", an interval that starts at 1, with a few intervals above
-/// where rows arrived out of order. So a context weighs some 24 bytes for each replica id, not for each write.
+/// What a replica has seen of another one is mostly "all of it up to n", an interval that starts at 1, with a few
+/// intervals above where rows arrived out of order. So a context weighs some 24 bytes for each replica id, not for each
+/// write.
 ///
-/// All of it is one ordered map from (replica, start) to end, which is also how a store persists it, one row for an interval;
-/// the `_recording` methods say which of those rows they change.
+/// All of it is one ordered map from (replica, start) to end, which is also how a store persists it, one row for an
+/// interval; the `_recording` methods say which of those rows they change.
 ///
 /// ```
 /// use syncline_crdt::{Context, Dot, ReplicaId, Seen};
@@ -31,8 +32,8 @@ use crate::seen::Seen;
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Context {
-    /// From the first dot of each interval to its last counter. Invariant: for one replica, `start <= end` and `end + 1 <
-    /// next start`; starts are at least 1.
+    /// From the first dot of each interval to its last counter. Invariant: for one replica, `start <= end` and `end + 1
+    /// < next start`; starts are at least 1.
     intervals: BTreeMap<Dot, u64>,
 }
 
@@ -98,7 +99,8 @@ impl Context {
         self.insert_each(replica, start, end, &mut |edit| edits.push(edit));
     }
 
-    /// Takes a dot out and leaves a gap, as when a damaged row is withdrawn so that it will be fetched again. Returns whether it was there.
+    /// Takes a dot out and leaves a gap, as when a damaged row is withdrawn so that it will be fetched again. Returns
+    /// whether it was there.
     pub fn remove(&mut self, dot: Dot) -> bool {
         self.remove_each(dot, &mut |_| {})
     }
@@ -182,8 +184,8 @@ impl Context {
 
     /// The dot after all that was seen of a replica: the name for its next mutation.
     ///
-    /// At the end of the 64-bit range it repeats; a replica would have to make a mutation every nanosecond for centuries, or be
-    /// lied about by a peer, which then has killed all its writes anyway.
+    /// At the end of the 64-bit range it repeats; a replica would have to make a mutation every nanosecond for
+    /// centuries, or be lied about by a peer, which then has killed all its writes anyway.
     #[must_use]
     pub fn next_dot(&self, replica: ReplicaId) -> Dot {
         let last = self
@@ -372,11 +374,12 @@ impl Extend<Dot> for Context {
     }
 }
 
-/// The number of replicas as a varint; for each, ascending: 16 bytes of id, the number of its intervals as a varint (at least
-/// one), and for each interval two varints, the gap before it and its length.
+/// The number of replicas as a varint; for each, ascending: 16 bytes of id, the number of its intervals as a varint (at
+/// least one), and for each interval two varints, the gap before it and its length.
 ///
-/// The gap counts the unseen counters since the interval before, less the one that must be there (since counter 0 for the
-/// first, of which none must); the length is the last counter less the first. So no two sequences of numbers say the same.
+/// The gap counts the unseen counters since the interval before, less the one that must be there (since counter 0 for
+/// the first, of which none must); the length is the last counter less the first. So no two sequences of numbers say
+/// the same.
 impl Canonical for Context {
     fn encode(&self, out: &mut Vec<u8>) {
         (self.replicas().count() as u64).encode(out);

@@ -26,7 +26,8 @@ impl ReplicaId {
         &self.0
     }
 
-    /// A fresh id from the wall clock in Unix milliseconds (its low 48 bits are used) and 80 random bits (of which 74 are used).
+    /// A fresh id from the wall clock in Unix milliseconds (its low 48 bits are used) and 80 random bits (of which 74
+    /// are used).
     ///
     /// ```
     /// use syncline_crdt::ReplicaId;

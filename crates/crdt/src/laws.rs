@@ -1,16 +1,17 @@
 //! The laws of a delta-state CRDT, as a suite for types of your own (feature `laws`).
 //!
 //! Implement [`Replicated`] for the type: how to start, what can be done to it, how it joins and what it reads as.
-//! [`check`] then makes up histories of a few replicas, which write, lose, double and reorder each other's deltas and join each
-//! other's states, and holds every state that comes up against the laws:
+//! [`check`] then makes up histories of a few replicas, which write, lose, double and reorder each other's deltas and
+//! join each other's states, and holds every state that comes up against the laws:
 //!
 //! - *join* is idempotent, commutative and associative;
 //! - a write changes the state just as joining its delta does;
-//! - all deltas, in any order and doubled, come to the join of all states; so does any part of them, once healed by whole states;
+//! - all deltas, in any order and doubled, come to the join of all states; so does any part of them, once healed by
+//!   whole states;
 //! - equal states read alike, whatever the order in which they came to be.
 //!
-//! [`check_codec`] adds, for [`Canonical`] types, that decoding undoes encoding, takes up exactly what was written, and that
-//! equal states have equal bytes. A history that breaks a law is shrunk to a small one before it is reported.
+//! [`check_codec`] adds, for [`Canonical`] types, that decoding undoes encoding, takes up exactly what was written, and
+//! that equal states have equal bytes. A history that breaks a law is shrunk to a small one before it is reported.
 //!
 //! The suite is deterministic: the same number of cases tries the same histories.
 //!
@@ -107,11 +108,11 @@ pub trait Replicated: Clone + PartialEq + fmt::Debug {
     /// Random operations. A small range of keys and values makes conflicts likely.
     fn operations() -> BoxedStrategy<Self::Operation>;
 
-    /// Does an operation on behalf of `writer` and returns its delta. An operation that is refused, or has no effect, changes nothing
-    /// and returns a delta that does not either.
+    /// Does an operation on behalf of `writer` and returns its delta. An operation that is refused, or has no effect,
+    /// changes nothing and returns a delta that does not either.
     ///
-    /// Each replica of a history has a writer id of its own. Stamps come from a hybrid logical clock that has observed all that
-    /// was joined, so they are unique for a writer and later than what it knows of.
+    /// Each replica of a history has a writer id of its own. Stamps come from a hybrid logical clock that has observed
+    /// all that was joined, so they are unique for a writer and later than what it knows of.
     fn apply(&mut self, operation: &Self::Operation, writer: ReplicaId, stamp: Stamp) -> Self;
 
     /// Merges a delta or a whole state.

@@ -4,11 +4,12 @@
 //!
 //! Every write of a replica is named by a [`Dot`] and carries a hybrid-logical-clock [`Stamp`]. A *row* is the set of
 //! [`Siblings`] that no later write has superseded; a [`Context`] is the set of all dots that a replica has ever seen.
-//! A dot that is in the context but in no row is *dead*: somebody who had observed it removed or overwrote it. That is why a
-//! deletion leaves no tombstone, and why it can never be undone by a replica that was away.
+//! A dot that is in the context but in no row is *dead*: somebody who had observed it removed or overwrote it. That is
+//! why a deletion leaves no tombstone, and why it can never be undone by a replica that was away.
 //!
-//! Two rows merge by one rule, [`Siblings::join`]: keep what both hold, and what either holds that the other has never seen.
-//! A [`CausalMap`] is rows with their context; it is at once the state of a CRDT and the *delta* that each change returns.
+//! Two rows merge by one rule, [`Siblings::join`]: keep what both hold, and what either holds that the other has never
+//! seen. A [`CausalMap`] is rows with their context; it is at once the state of a CRDT and the *delta* that each change
+//! returns.
 //!
 //! # What it is not
 //!
@@ -19,9 +20,35 @@
 //!
 //! 1. A mutator takes the next dot of its replica, replaces the siblings that it observed, and returns the delta.
 //! 2. The delta travels as [`Canonical`] bytes. It may be lost, doubled or reordered on its way.
-//! 3. The receiver joins it. Replicas that have joined the same deltas, in whatever order, or each other's whole states, are
-//!    equal, down to the byte.
+//! 3. The receiver joins it. Replicas that have joined the same deltas, in whatever order, or each other's whole
+//!    states, are equal, down to the byte.
 //! 4. A read decides between siblings: [`Siblings::winner`] for "last writer", all of them for a multi-value register.
+//!
+//! ```
+//! use syncline_crdt::{Canonical, OrSet, ReplicaId};
+//!
+//! let [ada, bob] = [1, 2].map(|id| ReplicaId::from_bytes([id; 16]));
+//! let mut ours: OrSet<String> = OrSet::new();
+//! let mut theirs: OrSet<String> = OrSet::new();
+//!
+//! let delta = ours.insert(ada, "apple".into());
+//! theirs.insert(bob, "pear".into());
+//! theirs.join(&OrSet::from_bytes(&delta.to_bytes())?);
+//! theirs.remove(bob, &"apple".into());
+//!
+//! // We missed all of their deltas; their whole state heals that, and the removal holds.
+//! ours.join(&theirs);
+//! assert_eq!(ours.iter().collect::<Vec<_>>(), ["pear"]);
+//! assert_eq!(ours.to_bytes(), theirs.to_bytes());
+//! # Ok::<(), syncline_crdt::DecodeError>(())
+//! ```
+//!
+//! # Where things are
+//!
+//! - The kernel: [`Dot`], [`Context`], [`Siblings`], [`CausalMap`]; time in [`Hlc`]; bytes in [`Canonical`].
+//! - Rows of a store: [`RowKey`], [`Row`], [`Delta`], the numeric [`cell`], the [`limits`].
+//! - [`types`]: sets, maps, registers, counters and flags, for use on their own.
+//! - `laws` (feature `laws`): the laws that all of these obey, as a test suite for types of your own.
 #![no_std]
 
 extern crate alloc;

@@ -32,8 +32,8 @@ impl Family {
 
 /// The key of a row. Row keys order as (user key, family, field) do, bytewise.
 ///
-/// The bytes are the user key with each `00` written `00 ff`, the terminator `00 01`, the family, and the field as it is. So the
-/// rows of one user key lie together, and so do all keys with a common prefix.
+/// The bytes are the user key with each `00` written `00 ff`, the terminator `00 01`, the family, and the field as it
+/// is. So the rows of one user key lie together, and so do all keys with a common prefix.
 ///
 /// ```
 /// use syncline_crdt::{Family, RowKey};
@@ -66,7 +66,8 @@ pub enum RowKeyError {
 }
 
 impl RowKey {
-    /// The row of this user key, family and field. Lengths are not checked here; see [`check_limits`](Self::check_limits).
+    /// The row of this user key, family and field. Lengths are not checked here; see
+    /// [`check_limits`](Self::check_limits).
     #[must_use]
     pub fn new(user: &[u8], family: Family, field: &[u8]) -> Self {
         let mut bytes = Self::family_prefix(user, family);
@@ -192,8 +193,8 @@ impl RowKey {
         escaped
     }
 
-    /// The least bytes after all that begin with `prefix`: the exclusive end of their range. None when there is no end, that is, when the prefix
-    /// is empty or all `ff`.
+    /// The least bytes after all that begin with `prefix`: the exclusive end of their range. None when there is no end,
+    /// that is, when the prefix is empty or all `ff`.
     #[must_use]
     pub fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
         let last = prefix.iter().rposition(|&byte| byte != 0xff)?;

@@ -21,8 +21,8 @@ pub struct Sibling<P> {
 
 /// The writes that are live in one row, in dot order. An empty one is an absent row.
 ///
-/// A write supersedes the siblings that its replica had observed, and no others: concurrent writes stay side by side. Nothing
-/// is ever dropped for losing a comparison, or two replicas could drop each other's.
+/// A write supersedes the siblings that its replica had observed, and no others: concurrent writes stay side by side.
+/// Nothing is ever dropped for losing a comparison, or two replicas could drop each other's.
 ///
 /// Rows are short, mostly of one sibling, so they are sorted vectors.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -155,19 +155,19 @@ impl<P> Siblings<P> {
 }
 
 impl<P: Clone + Ord> Siblings<P> {
-    /// Joins two versions of a row: ours under the dots that we have seen, theirs under the dots that they have seen. Keeps
-    /// what both hold, what we hold and they never saw, and what they hold and we never saw:
-    /// (S ∩ S′) ∪ (S \ C′) ∪ (S′ \ C). The rest was superseded by somebody who had observed it.
+    /// Joins two versions of a row: ours under the dots that we have seen, theirs under the dots that they have seen.
+    /// Keeps what both hold, what we hold and they never saw, and what they hold and we never saw: (S ∩ S′) ∪ (S \ C′)
+    /// ∪ (S′ \ C). The rest was superseded by somebody who had observed it.
     ///
-    /// It is idempotent, commutative and associative as long as every live dot is in its own side's `seen` and no dot is live in
-    /// two rows. `seen` must be the *live* context at the moment the result is applied; `their_seen` may be as of any
-    /// earlier moment at which they had not dropped what they hold now, such as the start of a session.
+    /// It is idempotent, commutative and associative as long as every live dot is in its own side's `seen` and no dot
+    /// is live in two rows. `seen` must be the *live* context at the moment the result is applied; `their_seen` may be
+    /// as of any earlier moment at which they had not dropped what they hold now, such as the start of a session.
     ///
-    /// One dot with different content on the two sides breaks a promise of the writer. The greater (stamp, payload) is kept then, so that
-    /// all replicas keep the same.
+    /// One dot with different content on the two sides breaks a promise of the writer. The greater (stamp, payload) is
+    /// kept then, so that all replicas keep the same.
     ///
-    /// Linear in the siblings of both, plus a look-up in a context for each dot that only one side holds. A result that is empty
-    /// allocates nothing; see [`join_in_place`](Self::join_in_place) to keep what is ours without a copy.
+    /// Linear in the siblings of both, plus a look-up in a context for each dot that only one side holds. A result that
+    /// is empty allocates nothing; see [`join_in_place`](Self::join_in_place) to keep what is ours without a copy.
     ///
     /// ```
     /// use syncline_crdt::{Context, Dot, ReplicaId, Siblings, Stamp};
@@ -294,7 +294,8 @@ impl<P> FromIterator<Sibling<P>> for Siblings<P> {
 
 /// The number of siblings as a varint, then each in dot order: dot, stamp, payload.
 ///
-/// For a [`Row`] that is 16 bytes of replica, the counter as a varint, 8 bytes of stamp, the length as a varint, the bytes.
+/// For a [`Row`] that is 16 bytes of replica, the counter as a varint, 8 bytes of stamp, the length as a varint, the
+/// bytes.
 impl<P: Canonical> Canonical for Siblings<P> {
     fn encode(&self, out: &mut Vec<u8>) {
         (self.0.len() as u64).encode(out);

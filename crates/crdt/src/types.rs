@@ -1,9 +1,9 @@
 //! The typed CRDTs: each a [`CausalMap`](crate::CausalMap) with the operations and the reading of its kind.
 //!
-//! They share one shape. The mutators take the [`ReplicaId`](crate::ReplicaId) of the writer, change the state and return
-//! the *delta*, a value of the same type that any other replica may join, early, late, twice, or never when it joins a whole state
-//! instead. `join` merges a delta or a state. A replica id writes to one copy of a state only; a clone that is
-//! written to needs an id of its own, or one dot would name two mutations.
+//! They share one shape. The mutators take the [`ReplicaId`](crate::ReplicaId) of the writer, change the state and
+//! return the *delta*, a value of the same type that any other replica may join, early, late, twice, or never when it
+//! joins a whole state instead. `join` merges a delta or a state. A replica id writes to one copy of a state only; a
+//! clone that is written to needs an id of its own, or one dot would name two mutations.
 
 mod enable_wins_flag;
 mod lww_map;
@@ -19,8 +19,8 @@ pub use mv_register::MvRegister;
 pub use or_set::OrSet;
 pub use pn_counter::PnCounter;
 
-/// The first byte of each type's encoding, so that the bytes of one are never taken for another's. A changed encoding gets
-/// a tag of its own.
+/// The first byte of each type's encoding, so that the bytes of one are never taken for another's. A changed encoding
+/// gets a tag of its own.
 mod tag {
     pub(super) const OR_SET: u8 = 0x10;
     pub(super) const LWW_MAP: u8 = 0x11;

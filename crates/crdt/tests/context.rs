@@ -63,7 +63,8 @@ fn dots_of(context: &Context) -> BTreeSet<Dot> {
         .collect()
 }
 
-/// What a store persists: one row for an interval. Every edit must change something, or commits would write what is there.
+/// What a store persists: one row for an interval. Every edit must change something, or commits would write what is
+/// there.
 fn persist(rows: &mut BTreeMap<(ReplicaId, u64), u64>, edits: &[Edit]) {
     for edit in edits {
         match *edit {

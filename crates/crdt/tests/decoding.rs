@@ -1,5 +1,5 @@
-//! Decoders face bytes that anybody may have made: they do not panic, do not reserve what is not there, and accept nothing but
-//! what an encoder writes.
+//! Decoders face bytes that anybody may have made: they do not panic, do not reserve what is not there, and accept
+//! nothing but what an encoder writes.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
 use std::collections::{BTreeMap, BTreeSet};

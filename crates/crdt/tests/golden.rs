@@ -1,5 +1,5 @@
-//! Frozen bytes. These encodings are on disks and on wires: a change here is a change of format, which needs a new tag and goes by
-//! the rules for that, never an update of this file.
+//! Frozen bytes. These encodings are on disks and on wires: a change here is a change of format, which needs a new tag
+//! and goes by the rules for that, never an update of this file.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
 use std::collections::BTreeMap;

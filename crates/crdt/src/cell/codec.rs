@@ -62,8 +62,8 @@ impl Cell {
     /// Reads payload bytes.
     ///
     /// # Errors
-    /// [`DecodeError::UnknownTag`] for a payload of a newer version, which is to be kept and passed on as it is; another one when the
-    /// bytes are not what [`to_bytes`](Self::to_bytes) writes.
+    /// [`DecodeError::UnknownTag`] for a payload of a newer version, which is to be kept and passed on as it is;
+    /// another one when the bytes are not what [`to_bytes`](Self::to_bytes) writes.
     pub fn from_bytes(payload: &[u8]) -> Result<Self, DecodeError> {
         let mut input = Input::new(payload);
         let cell = match input.byte()? {

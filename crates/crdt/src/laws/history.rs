@@ -10,15 +10,16 @@ use super::Replicated;
 use crate::clock::{Hlc, Stamp};
 use crate::dot::ReplicaId;
 
-/// What happens, one thing after another. Indices are taken modulo what there is, so that every value is a history, also one that was
-/// shrunk or made from a fuzzer's bytes.
+/// What happens, one thing after another. Indices are taken modulo what there is, so that every value is a history,
+/// also one that was shrunk or made from a fuzzer's bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct History<O> {
     /// How many replicas there are, less two.
     pub more_replicas: u8,
     /// What they do.
     pub steps: Vec<Step<O>>,
-    /// In which order the deltas arrive at one who gets them all: each is a choice among those not yet delivered, or of one to be doubled.
+    /// In which order the deltas arrive at one who gets them all: each is a choice among those not yet delivered, or of
+    /// one to be doubled.
     pub order: Vec<u8>,
 }
 

@@ -31,8 +31,8 @@ impl<T: Replicated> Run<T> {
         for &a in &all {
             same("join is idempotent: a ⊔ a = a", &joined(a, a), a)?;
         }
-        // All triples would be cubic in the history. Those of neighbours at three distances meet old with new, and states
-        // with deltas.
+        // All triples would be cubic in the history. Those of neighbours at three distances meet old with new, and
+        // states with deltas.
         for (at, &a) in all.iter().enumerate() {
             for distance in [1, all.len() / 3, all.len() / 2] {
                 let b = all[(at + distance) % all.len()];

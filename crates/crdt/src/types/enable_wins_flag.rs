@@ -5,7 +5,8 @@ use crate::causal_map::CausalMap;
 use crate::clock::Stamp;
 use crate::dot::ReplicaId;
 
-/// A flag, at first disabled: of concurrent changes enabling wins, since a disabling undoes just the enablings that it has observed.
+/// A flag, at first disabled: of concurrent changes enabling wins, since a disabling undoes just the enablings that it
+/// has observed.
 ///
 /// ```
 /// use syncline_crdt::{EnableWinsFlag, ReplicaId};

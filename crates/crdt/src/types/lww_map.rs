@@ -6,8 +6,9 @@ use crate::clock::Stamp;
 use crate::dot::ReplicaId;
 use crate::siblings::Siblings;
 
-/// A map: of concurrent writes to one key the one with the greatest (stamp, dot) is read, and a removal takes out the writes that
-/// its replica had observed, whatever their stamps. The writes that lost stay as siblings until a later one has observed them.
+/// A map: of concurrent writes to one key the one with the greatest (stamp, dot) is read, and a removal takes out the
+/// writes that its replica had observed, whatever their stamps. The writes that lost stay as siblings until a later one
+/// has observed them.
 ///
 /// ```
 /// use syncline_crdt::{LwwMap, ReplicaId, Stamp};
@@ -31,7 +32,8 @@ causal_type!(LwwMap<K, V>, tag::LWW_MAP);
 impl<K: Ord + Clone, V: Ord + Clone> LwwMap<K, V> {
     /// Writes a value in place of all writes to the key known here. Returns the delta.
     ///
-    /// Take the stamp from an [`Hlc`](crate::Hlc) that has observed the stamps of what was joined, and later writes win.
+    /// Take the stamp from an [`Hlc`](crate::Hlc) that has observed the stamps of what was joined, and later writes
+    /// win.
     pub fn insert(&mut self, replica: ReplicaId, stamp: Stamp, key: K, value: V) -> Self {
         let dot = self.context().next_dot(replica);
         Self {

@@ -6,8 +6,8 @@ use crate::clock::Stamp;
 use crate::dot::ReplicaId;
 use crate::siblings::Siblings;
 
-/// One value: of concurrent writes the one with the greatest (stamp, dot) is read. The writes that lost stay as siblings until a later
-/// one has observed them, so a conflict can be seen and nothing that two replicas hold differs.
+/// One value: of concurrent writes the one with the greatest (stamp, dot) is read. The writes that lost stay as
+/// siblings until a later one has observed them, so a conflict can be seen and nothing that two replicas hold differs.
 ///
 /// ```
 /// use syncline_crdt::{LwwRegister, ReplicaId, Stamp};
@@ -32,7 +32,8 @@ causal_type!(LwwRegister<V>, tag::LWW_REGISTER);
 impl<V: Ord + Clone> LwwRegister<V> {
     /// Writes a value in place of all writes known here. Returns the delta.
     ///
-    /// Take the stamp from an [`Hlc`](crate::Hlc) that has observed the stamps of what was joined, and later writes win.
+    /// Take the stamp from an [`Hlc`](crate::Hlc) that has observed the stamps of what was joined, and later writes
+    /// win.
     pub fn set(&mut self, replica: ReplicaId, stamp: Stamp, value: V) -> Self {
         let dot = self.context().next_dot(replica);
         Self {
@@ -40,7 +41,8 @@ impl<V: Ord + Clone> LwwRegister<V> {
         }
     }
 
-    /// Removes the value as it is known here; a concurrent write stays. Returns the delta, an empty one when there was no value.
+    /// Removes the value as it is known here; a concurrent write stays. Returns the delta, an empty one when there was
+    /// no value.
     pub fn clear(&mut self, replica: ReplicaId) -> Self {
         if self.get().is_none() {
             return Self::new();

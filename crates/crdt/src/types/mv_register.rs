@@ -5,8 +5,8 @@ use crate::causal_map::CausalMap;
 use crate::clock::Stamp;
 use crate::dot::ReplicaId;
 
-/// A multi-value register: concurrent writes are all read, until a write that has observed them settles the conflict. No clock
-/// takes part.
+/// A multi-value register: concurrent writes are all read, until a write that has observed them settles the conflict.
+/// No clock takes part.
 ///
 /// ```
 /// use syncline_crdt::{MvRegister, ReplicaId};
@@ -48,7 +48,8 @@ impl<V: Ord + Clone> MvRegister<V> {
         }
     }
 
-    /// The values of all writes that nobody has superseded, in dot order: one each, so equal values may appear more than once.
+    /// The values of all writes that nobody has superseded, in dot order: one each, so equal values may appear more
+    /// than once.
     pub fn values(&self) -> impl Iterator<Item = &V> {
         let row = self.map.row(&()).into_iter().flatten();
         row.map(|sibling| &sibling.payload)

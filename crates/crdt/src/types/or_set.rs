@@ -5,8 +5,8 @@ use crate::causal_map::CausalMap;
 use crate::clock::Stamp;
 use crate::dot::ReplicaId;
 
-/// An observed-remove set: a removal takes out the insertions that its replica had observed, and a concurrent insertion of the same
-/// member stays. It keeps no tombstones.
+/// An observed-remove set: a removal takes out the insertions that its replica had observed, and a concurrent insertion
+/// of the same member stays. It keeps no tombstones.
 ///
 /// After A. Bieniusa et al., "An optimized conflict-free replicated set" (2012).
 ///
@@ -33,7 +33,8 @@ pub struct OrSet<T> {
 causal_type!(OrSet<T>, tag::OR_SET);
 
 impl<T: Ord + Clone> OrSet<T> {
-    /// Inserts a member, which from now on survives the removals that have not observed this insertion. Returns the delta.
+    /// Inserts a member, which from now on survives the removals that have not observed this insertion. Returns the
+    /// delta.
     pub fn insert(&mut self, replica: ReplicaId, member: T) -> Self {
         let dot = self.context().next_dot(replica);
         Self {

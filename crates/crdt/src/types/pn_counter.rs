@@ -13,8 +13,8 @@ use crate::context::Context;
 use crate::dot::ReplicaId;
 use crate::siblings::{Row, Siblings};
 
-/// A counter: concurrent additions all count, and setting or resetting it erases exactly the additions that it had observed. The
-/// numeric [cell], alone.
+/// A counter: concurrent additions all count, and setting or resetting it erases exactly the additions that it had
+/// observed. The numeric [cell], alone.
 ///
 /// ```
 /// use syncline_crdt::{PnCounter, ReplicaId, Stamp};

@@ -1,8 +1,8 @@
 //! Random model check of the kernel's rules: whole clusters on the real contexts and row joins.
 //!
-//! Replicas hold rows and a context. Writes supersede the dots that they observed, deletes remove them, deltas are lost,
-//! doubled and reordered; one-way sessions read the live peer key by key, interleave with everything else, and may
-//! abort. The context that the peer had at a session's *start* is merged only when the session completed. After
+//! Replicas hold rows and a context. Writes supersede the dots that they observed, deletes remove them, deltas are
+//! lost, doubled and reordered; one-way sessions read the live peer key by key, interleave with everything else, and
+//! may abort. The context that the peer had at a session's *start* is merged only when the session completed. After
 //! quiescence every replica must hold exactly the writes that were never superseded by an operation that observed them.
 //!
 //! Each rule is shown to matter by a variant that breaks it and must be caught.
@@ -20,7 +20,8 @@ type Row = Siblings<u64>;
 enum Variant {
     /// Sessions that fetch and join every key.
     Walk,
-    /// Sessions that learn the peer's live dots at some moment, drop what is dead there, and fetch what is missing here.
+    /// Sessions that learn the peer's live dots at some moment, drop what is dead there, and fetch what is missing
+    /// here.
     Sketch,
     /// As `Sketch`, without the dropping: only what is missing is fetched.
     Pull,
@@ -61,7 +62,8 @@ impl Replica {
         }
     }
 
-    /// Joins one row that was fetched, under our context as it is now or, wrongly, once was. Adds only the row's own dots.
+    /// Joins one row that was fetched, under our context as it is now or, wrongly, once was. Adds only the row's own
+    /// dots.
     fn join_row(
         &mut self,
         key: Key,

@@ -1,8 +1,8 @@
 //! Random model check of the numeric cell on the real kernel.
 //!
 //! Replicas increment, set, delete, join each other, sync to disk, crash back to what was synced (which peers may have
-//! seen more of) under a new id, and collect the remnant of a delete once it is alone and causally stable. In the end every
-//! replica must read the winner among the sets that no set or delete observed, plus exactly the increments that
+//! seen more of) under a new id, and collect the remnant of a delete once it is alone and causally stable. In the end
+//! every replica must read the winner among the sets that no set or delete observed, plus exactly the increments that
 //! survived and that no set or delete observed.
 //!
 //! Each part of the design is shown to matter by a variant without it that must be caught.
@@ -178,7 +178,8 @@ impl Model {
         known.insert(id);
     }
 
-    /// A delete's remnant goes when it is alone, every replica has seen it, and everything made without knowing of it has arrived here.
+    /// A delete's remnant goes when it is alone, every replica has seen it, and everything made without knowing of it
+    /// has arrived here.
     fn collect_remnant(&mut self, at: usize) {
         let state = &self.replicas[at].now;
         let row = state.row();

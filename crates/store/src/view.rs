@@ -4,7 +4,7 @@ use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
 use syncline_crdt::{Canonical, Context, Dot, Row, RowKey, Stamp};
-use syncline_merkle::{Item, ItemDigest, KeyRange, Node, Nodes, RangeDigest, Source, tree};
+use syncline_merkle::{Cut, Item, ItemDigest, KeyRange, Node, Nodes, RangeDigest, Source, tree};
 
 use crate::engine::{Bounds, Direction, Engine, Snapshot, Table};
 use crate::format;
@@ -288,8 +288,8 @@ impl<E: Engine> Source for View<E> {
         tree::digest(self, range)
     }
 
-    fn cut(&self, range: &KeyRange, level: u8) -> Result<Vec<Node>, StoreError> {
-        tree::cut(self, range, level)
+    fn cut(&self, range: &KeyRange, level: u8, limit: usize) -> Result<Cut, StoreError> {
+        tree::cut(self, range, level, limit)
     }
 
     fn items(&self, range: &KeyRange, limit: usize) -> Result<Vec<Item>, StoreError> {

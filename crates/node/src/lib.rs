@@ -1,2 +1,100 @@
-//! Placeholder.
+//! Syncline is a leaderless, replicated key-value store to embed.
+//!
+//! # What it is
+//!
+//! A [`Node`] keeps replicas of *namespaces*, in files or in memory. Every node accepts reads and writes at any time, offline
+//! or partitioned. Nodes that can reach each other *sync*: they find what differs by comparing digests of key ranges, and
+//! exchange only that, over QUIC under mutual TLS. Replicas that have seen the same writes hold the same state, whatever
+//! the order in which these arrived, and nothing that was written is lost to a concurrent write silently.
+//!
+//! Under each key there is a value, which is at once a [`Register`] and a [`Counter`], or a [`Set`], or a [`Map`].
+//!
+//! # What it is not
+//!
+//! It has no leader and no consensus, so it cannot say who was first *now*: no locks, no unique numbers, no balance that
+//! must not fall below zero across nodes.
+//!
+//! # In ten lines
+//!
+//! ```
+//! use syncline::Node;
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let node = Node::in_memory().await?;
+//! let app = node.namespace("app")?;
+//! app.put("motto", "merge, do not fork").await?;
+//! app.set("online").insert("ada").await?;
+//! let logins = app
+//!     .transaction(|t| {
+//!         t.map("user:ada").set("city", "London")?;
+//!         t.counter("logins").add(1)
+//!     })
+//!     .await?;
+//! assert_eq!(logins, 1);
+//! assert!(app.set("online").contains("ada").await?);
+//! node.shutdown().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # How a value flows through it
+//!
+//! 1. A handle, such as `app.set("online")`, makes of an operation a transaction of typed operations ([`ops`]).
+//! 2. The namespace's writer thread takes all transactions that wait into one group, and commits it: rows, causal context,
+//!    digests and indexes together. Then the callers are answered.
+//! 3. A sync, on the schedule of [`Builder::peer`] or by [`Node::sync_with`], runs one session for each namespace. Both sides
+//!    send what the other has not seen, and find the rest by their digests.
+//! 4. The peer joins each row with its own. Both compare digests in the end, and the [`Report`] says whether they agree.
+
+mod builder;
+mod data_dir;
+mod engine;
+mod error;
+mod handles;
+mod namespace;
+mod node;
+pub mod ops;
+mod peers;
+mod replica;
+mod rows;
+mod schedule;
+mod serve;
+mod storage;
+mod sync;
+mod transaction;
 pub mod trust;
+mod view;
+mod writer;
+
+pub use builder::{Builder, StartError};
+pub use error::{Error, NameError};
+pub use handles::{Counter, Map, Register, Scan, Set};
+pub use namespace::Namespace;
+pub use node::Node;
+pub use ops::Kind;
+pub use peers::PeerStatus;
+pub use sync::{PeerAddr, SyncError, SyncOptions, SyncReport};
+pub use transaction::Transaction;
+pub use view::View;
+pub use writer::WriteStats;
+
+pub use syncline_merkle::RangeDigest;
+pub use syncline_store::{Durability, Environment, OpenError, StoreError, SystemEnvironment};
+pub use syncline_sync::quic::{Limits, NodeId};
+pub use syncline_sync::{Report, Strategy, Traffic};
+
+/// Runs what may wait for the disk on a thread where it may.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(outcome) => outcome,
+        Err(error) => match error.try_into_panic() {
+            // As if it had run on the caller's own thread.
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is being shut down.
+            Err(_) => Err(Error::Closed),
+        },
+    }
+}

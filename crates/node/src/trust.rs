@@ -58,7 +58,8 @@ const KEY: &str = "node.key";
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Cluster {
-    directory: PathBuf,
+    /// Where its files are; a throwaway cluster has none.
+    directory: Option<PathBuf>,
     key: KeyPair,
     authority: String,
     secret: Secret,
@@ -77,6 +78,41 @@ impl Cluster {
         if let Some(path) = files.iter().find(|path| path.exists()) {
             return Err(TrustError::Exists { path: path.clone() });
         }
+        let cluster = Self::generate()?;
+        create_directory(&directory)?;
+        let [authority_file, key_file, secret_file] = &files;
+        write_new(key_file, &cluster.key.serialize_pem(), Access::Owner)?;
+        write_new(secret_file, &cluster.secret.to_text(), Access::Owner)?;
+        write_new(authority_file, &cluster.authority, Access::All)?;
+        Ok(Self {
+            directory: Some(directory),
+            ..cluster
+        })
+    }
+
+    /// Makes a new cluster that is kept nowhere: for nodes in memory, and tests. It ends with those whom it admits.
+    ///
+    /// ```
+    /// use syncline::Node;
+    /// use syncline::trust::Cluster;
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let cluster = Cluster::throwaway()?;
+    /// let ada = Node::builder().in_memory().cluster(&cluster).start().await?;
+    /// let bob = Node::builder().in_memory().cluster(&cluster).start().await?;
+    /// assert_ne!(ada.id(), bob.id());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`TrustError::Generate`].
+    pub fn throwaway() -> Result<Self, TrustError> {
+        Self::generate()
+    }
+
+    fn generate() -> Result<Self, TrustError> {
         let key = KeyPair::generate().map_err(TrustError::generate)?;
         let mut params = authority_params(&key);
         valid_for(&mut params, AUTHORITY_DAYS);
@@ -84,18 +120,11 @@ impl Cluster {
             .self_signed(&key)
             .map_err(TrustError::generate)?
             .pem();
-        let secret = Secret::generate()?;
-
-        create_directory(&directory)?;
-        let [authority_file, key_file, secret_file] = &files;
-        write_new(key_file, &key.serialize_pem(), Access::Owner)?;
-        write_new(secret_file, &secret.to_text(), Access::Owner)?;
-        write_new(authority_file, &authority, Access::All)?;
         Ok(Self {
-            directory,
+            directory: None,
             key,
             authority,
-            secret,
+            secret: Secret::generate()?,
         })
     }
 
@@ -113,7 +142,7 @@ impl Cluster {
         let authority = read(&directory.join(AUTHORITY))?;
         let secret = Secret::load(&directory.join(SECRET))?;
         Ok(Self {
-            directory,
+            directory: Some(directory),
             key,
             authority,
             secret,
@@ -131,23 +160,17 @@ impl Cluster {
     /// `name` is for people: 1 to 64 of ASCII letters, digits, `-`, `_` and `.`, not beginning with a dot.
     ///
     /// # Errors
-    /// [`TrustError::Name`]; [`TrustError::Exists`] when there is such a directory; and when it cannot be written.
+    /// [`TrustError::Name`]; [`TrustError::Exists`] when there is such a directory; [`TrustError::Throwaway`] when the
+    /// cluster has no directory itself; and when it cannot be written.
     pub fn issue(&self, name: &str) -> Result<PathBuf, TrustError> {
         check_name(name)?;
-        let directory = self.directory.join(name);
+        let home = self.directory.as_ref().ok_or(TrustError::Throwaway)?;
+        let directory = home.join(name);
         if directory.exists() {
             return Err(TrustError::Exists { path: directory });
         }
-        let key = KeyPair::generate().map_err(TrustError::generate)?;
-        // The issuer is known by its key alone, since its parameters are always the same: nothing is parsed.
-        let issuer = Issuer::new(authority_params(&self.key), &self.key);
-        let certificate = node_params()
-            .and_then(|params| params.signed_by(&key, &issuer))
-            .map_err(TrustError::generate)?
-            .pem();
-        let key = key.serialize_pem();
         // An authority whose files do not belong together is found out before anything is written.
-        Identity::from_pem(&certificate, &key, &self.authority)?;
+        let (certificate, key, _) = self.certify()?;
 
         create_directory(&directory)?;
         write_new(&directory.join(KEY), &key, Access::Owner)?;
@@ -159,6 +182,32 @@ impl Cluster {
         write_new(&directory.join(AUTHORITY), &self.authority, Access::All)?;
         write_new(&directory.join(CERTIFICATE), &certificate, Access::All)?;
         Ok(directory)
+    }
+
+    /// Makes the identity of one node without writing it anywhere: it lasts as long as whoever holds it.
+    ///
+    /// # Errors
+    /// [`TrustError::Identity`] when the authority's files do not belong together, [`TrustError::Generate`].
+    pub fn admit(&self) -> Result<Membership, TrustError> {
+        let (_, _, identity) = self.certify()?;
+        Ok(Membership {
+            identity,
+            secret: self.secret.clone(),
+        })
+    }
+
+    /// A fresh certificate and its key, as PEM and as the identity that they make.
+    fn certify(&self) -> Result<(String, String, Identity), TrustError> {
+        let key = KeyPair::generate().map_err(TrustError::generate)?;
+        // The issuer is known by its key alone, since its parameters are always the same: nothing is parsed.
+        let issuer = Issuer::new(authority_params(&self.key), &self.key);
+        let certificate = node_params()
+            .and_then(|params| params.signed_by(&key, &issuer))
+            .map_err(TrustError::generate)?
+            .pem();
+        let key = key.serialize_pem();
+        let identity = Identity::from_pem(&certificate, &key, &self.authority)?;
+        Ok((certificate, key, identity))
     }
 }
 
@@ -458,6 +507,11 @@ pub enum TrustError {
     /// The certificate, its key and the authority do not make an identity.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// A cluster that is kept nowhere was to write an identity.
+    #[error(
+        "this cluster is kept nowhere, so it issues no directories; create one in a directory instead"
+    )]
+    Throwaway,
     /// No key or certificate could be made.
     #[error(
         "no key or certificate could be made ({reason}); check the system's source of randomness"

@@ -8,17 +8,30 @@ fn cluster() -> (tempfile::TempDir, Cluster) {
     (scratch, cluster)
 }
 
+fn home(cluster: &Cluster) -> &Path {
+    cluster.directory.as_deref().unwrap()
+}
+
+#[test]
+fn a_throwaway_cluster_admits_without_files() {
+    let cluster = Cluster::throwaway().unwrap();
+    let [ada, bob] = [(); 2].map(|()| cluster.admit().unwrap());
+    assert_eq!(ada.cluster_id(), bob.cluster_id());
+    assert_ne!(ada.identity.node_id(), bob.identity.node_id());
+    assert!(matches!(cluster.issue("ada"), Err(TrustError::Throwaway)));
+}
+
 #[test]
 fn identities_of_a_reopened_cluster_belong_together() {
     let (_scratch, cluster) = cluster();
     let ada = Membership::load(cluster.issue("ada").unwrap()).unwrap();
-    let reopened = Cluster::open(&cluster.directory).unwrap();
+    let reopened = Cluster::open(home(&cluster)).unwrap();
     let bob = Membership::load(reopened.issue("bob").unwrap()).unwrap();
     assert_eq!(ada.secret(), bob.secret());
     assert_eq!(cluster.id(), bob.cluster_id());
     assert_ne!(ada.identity.node_id(), bob.identity.node_id());
     // Bob's certificate, made after reopening, is good under the authority that Ada holds.
-    let [ada, bob] = ["ada", "bob"].map(|name| cluster.directory.join(name));
+    let [ada, bob] = ["ada", "bob"].map(|name| home(&cluster).join(name));
     Identity::load(bob.join(CERTIFICATE), bob.join(KEY), ada.join(AUTHORITY)).unwrap();
 }
 
@@ -26,21 +39,18 @@ fn identities_of_a_reopened_cluster_belong_together() {
 fn nothing_is_overwritten() {
     let (_scratch, cluster) = cluster();
     cluster.issue("ada").unwrap();
-    let before = read(&cluster.directory.join("ada").join(KEY)).unwrap();
-    let authority = read(&cluster.directory.join(AUTHORITY)).unwrap();
+    let before = read(&home(&cluster).join("ada").join(KEY)).unwrap();
+    let authority = read(&home(&cluster).join(AUTHORITY)).unwrap();
     assert!(matches!(
         cluster.issue("ada"),
         Err(TrustError::Exists { .. })
     ));
     assert!(matches!(
-        Cluster::create(&cluster.directory),
+        Cluster::create(home(&cluster)),
         Err(TrustError::Exists { .. })
     ));
-    assert_eq!(
-        before,
-        read(&cluster.directory.join("ada").join(KEY)).unwrap()
-    );
-    assert_eq!(authority, read(&cluster.directory.join(AUTHORITY)).unwrap());
+    assert_eq!(before, read(&home(&cluster).join("ada").join(KEY)).unwrap());
+    assert_eq!(authority, read(&home(&cluster).join(AUTHORITY)).unwrap());
 }
 
 #[cfg(unix)]
@@ -50,8 +60,8 @@ fn secrets_are_the_owners_alone() {
     let (_scratch, cluster) = cluster();
     let ada = cluster.issue("ada").unwrap();
     let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!(mode(cluster.directory.join(AUTHORITY_KEY)), 0o600);
-    assert_eq!(mode(cluster.directory.join(SECRET)), 0o600);
+    assert_eq!(mode(home(&cluster).join(AUTHORITY_KEY)), 0o600);
+    assert_eq!(mode(home(&cluster).join(SECRET)), 0o600);
     assert_eq!(mode(ada.join(KEY)), 0o600);
     assert_eq!(mode(ada.join(SECRET)), 0o600);
     assert_eq!(mode(ada), 0o700);
@@ -146,27 +156,23 @@ fn what_is_wrong_with_the_files_is_said_with_its_remedy() {
 
     let other = Cluster::create(scratch.path().join("other")).unwrap();
     let eve = other.issue("eve").unwrap();
-    fs::copy(cluster.directory.join(AUTHORITY), eve.join(AUTHORITY)).unwrap();
+    fs::copy(home(&cluster).join(AUTHORITY), eve.join(AUTHORITY)).unwrap();
     assert!(matches!(
         load(&eve),
         TrustError::Identity(IdentityError::OtherAuthority { .. })
     ));
 
     // An authority's certificate from elsewhere would make identities that nobody accepts.
-    fs::copy(
-        other.directory.join(AUTHORITY),
-        cluster.directory.join(AUTHORITY),
-    )
-    .unwrap();
-    let mixed = Cluster::open(&cluster.directory).unwrap();
+    fs::copy(home(&other).join(AUTHORITY), home(&cluster).join(AUTHORITY)).unwrap();
+    let mixed = Cluster::open(home(&cluster)).unwrap();
     assert!(matches!(
         mixed.issue("frank"),
         Err(TrustError::Identity(IdentityError::OtherAuthority { .. }))
     ));
-    assert!(!cluster.directory.join("frank").exists());
-    fs::write(cluster.directory.join(AUTHORITY_KEY), "nothing").unwrap();
+    assert!(!home(&cluster).join("frank").exists());
+    fs::write(home(&cluster).join(AUTHORITY_KEY), "nothing").unwrap();
     assert!(matches!(
-        Cluster::open(&cluster.directory),
+        Cluster::open(home(&cluster)),
         Err(TrustError::Damaged { .. })
     ));
 }

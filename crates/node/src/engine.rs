@@ -1,0 +1,79 @@
+//! The two places that a store's rows can lie: a file, or memory.
+
+use std::ops::ControlFlow;
+
+use syncline_store::{
+    Batch, Bounds, Direction, Engine, EngineError, EngineSize, Entry, MemoryEngine, RedbEngine,
+    Snapshot, Table,
+};
+
+/// One type for both engines, so that a namespace is one type whatever it lies on.
+pub(crate) enum AnyEngine {
+    File(RedbEngine),
+    Memory(MemoryEngine),
+}
+
+impl Engine for AnyEngine {
+    type Snapshot = AnySnapshot;
+
+    fn snapshot(&self) -> Result<AnySnapshot, EngineError> {
+        Ok(match self {
+            Self::File(engine) => AnySnapshot::File(Box::new(engine.snapshot()?)),
+            Self::Memory(engine) => AnySnapshot::Memory(engine.snapshot()?),
+        })
+    }
+
+    fn commit(&self, batch: Batch, sync: bool) -> Result<(), EngineError> {
+        match self {
+            Self::File(engine) => engine.commit(batch, sync),
+            Self::Memory(engine) => engine.commit(batch, sync),
+        }
+    }
+
+    fn size(&self) -> Result<EngineSize, EngineError> {
+        match self {
+            Self::File(engine) => engine.size(),
+            Self::Memory(engine) => engine.size(),
+        }
+    }
+}
+
+/// A snapshot of either engine.
+pub(crate) enum AnySnapshot {
+    /// Boxed, since it is by far the larger one.
+    File(Box<<RedbEngine as Engine>::Snapshot>),
+    Memory(<MemoryEngine as Engine>::Snapshot),
+}
+
+impl Snapshot for AnySnapshot {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
+        match self {
+            Self::File(snapshot) => snapshot.get(table, key),
+            Self::Memory(snapshot) => snapshot.get(table, key),
+        }
+    }
+
+    fn visit(
+        &self,
+        table: Table,
+        bounds: Bounds<'_>,
+        direction: Direction,
+        visitor: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), EngineError> {
+        match self {
+            Self::File(snapshot) => snapshot.visit(table, bounds, direction, visitor),
+            Self::Memory(snapshot) => snapshot.visit(table, bounds, direction, visitor),
+        }
+    }
+
+    fn range<'s>(
+        &'s self,
+        table: Table,
+        bounds: Bounds<'_>,
+    ) -> Box<dyn Iterator<Item = Result<Entry, EngineError>> + Send + 's> {
+        match self {
+            Self::File(snapshot) => snapshot.range(table, bounds),
+            Self::Memory(snapshot) => snapshot.range(table, bounds),
+        }
+    }
+}

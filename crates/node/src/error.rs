@@ -1,0 +1,128 @@
+//! What can go wrong with an operation on a namespace; each text ends with what to do about it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use syncline_store::{OpenError, StoreError};
+
+use crate::ops::Kind;
+
+/// Why an operation on a namespace failed. A write that failed has changed nothing, unless its text says otherwise.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The key shows something of another kind.
+    #[error(
+        "the key {} holds a {found} and was used as a {wanted}; use the handle of what it holds, or delete it first",
+        show(key)
+    )]
+    WrongKind {
+        /// The key.
+        key: Vec<u8>,
+        /// What it shows.
+        found: Kind,
+        /// What the operation is for.
+        wanted: Kind,
+    },
+    /// The value is not a decimal number of 64 bits.
+    #[error(
+        "the value at {} is not an integer of 64 bits, so it cannot be counted with; write a number first",
+        show(key)
+    )]
+    NotANumber {
+        /// The key.
+        key: Vec<u8>,
+    },
+    /// The result would not fit 64 bits.
+    #[error(
+        "the addition at {} would leave the range of 64 bits, so it was not made; reset the counter or add less",
+        show(key)
+    )]
+    Overflow {
+        /// The key.
+        key: Vec<u8>,
+    },
+    /// A newer version wrote the value, in an encoding that this one does not know.
+    #[error(
+        "the value at {} was written by a newer version of syncline; upgrade this node to read it",
+        show(key)
+    )]
+    NewerEncoding {
+        /// The key.
+        key: Vec<u8>,
+    },
+    /// The transaction's own closure gave up.
+    #[error("the transaction was given up and nothing was written: {0}")]
+    Aborted(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The node was shut down.
+    #[error("the node was shut down; start one anew to go on")]
+    Closed,
+    /// The namespace's store cannot be opened.
+    #[error("namespace {namespace:?} cannot be opened: {source}")]
+    Open {
+        /// The namespace.
+        namespace: String,
+        /// Why not.
+        source: OpenError,
+    },
+    /// The namespace's writer thread cannot be started.
+    #[error(
+        "no thread can be started for the namespace's writer ({0}); raise the limits of this process"
+    )]
+    Thread(#[source] std::io::Error),
+    /// The store failed. Shared, since one failed commit can be that of many writes.
+    #[error(transparent)]
+    Store(Arc<StoreError>),
+}
+
+impl Error {
+    /// Gives up a transaction for a reason of the application's own: return it from the closure, and nothing is written.
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use syncline::{Error, Node};
+    ///
+    /// let app = Node::in_memory().await?.namespace("app")?;
+    /// let outcome = app.transaction(|t| {
+    ///     if t.counter("balance").add(-5)? < 0 {
+    ///         return Err(Error::abort("the balance does not cover it"));
+    ///     }
+    ///     Ok(())
+    /// });
+    /// assert!(matches!(outcome.await, Err(Error::Aborted(_))));
+    /// assert_eq!(app.counter("balance").value().await?, 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn abort(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Aborted(reason.into())
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        Self::Store(Arc::new(error))
+    }
+}
+
+/// Why a string is no name of a namespace.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{name:?} is no name for a namespace; use 1 to {} of a-z, 0-9, '-', '_' and '.', beginning with a letter or digit",
+    crate::namespace::MAX_NAME
+)]
+pub struct NameError {
+    /// The name asked for.
+    pub name: String,
+}
+
+/// A key for people: as text where it is, escaped where not, cut where long.
+fn show(key: &[u8]) -> impl fmt::Display {
+    const SHOWN: usize = 64;
+    let mut text = key[..key.len().min(SHOWN)].escape_ascii().to_string();
+    if key.len() > SHOWN {
+        text.push('…');
+    }
+    format!("\"{text}\"")
+}

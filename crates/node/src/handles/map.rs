@@ -1,0 +1,132 @@
+use super::scan::Page;
+use super::{Handle, Scan, owned};
+use crate::error::Error;
+use crate::namespace::Namespace;
+use crate::ops::{Entry, scan};
+
+/// The map under one key of a namespace.
+///
+/// Each field is a register and a counter of its own. Every method fails with [`Error::WrongKind`] when the key shows
+/// something else than a map, and with the errors of [`Namespace`] when the store fails.
+///
+/// ```
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let node = syncline::Node::in_memory().await?;
+/// let ada = node.namespace("app")?.map("user:ada");
+/// ada.set("city", "London").await?;
+/// assert_eq!(ada.increment("visits", 1).await?, 1);
+/// assert_eq!(ada.get("visits").await?.as_deref(), Some(&b"1"[..]));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Map(Handle);
+
+impl Map {
+    pub(crate) fn new(namespace: Namespace, key: Vec<u8>) -> Self {
+        Self(Handle { namespace, key })
+    }
+
+    /// Gives `field` a value; whether it had none.
+    ///
+    /// # Errors
+    /// See [`Map`]; [`Error::Store`] also when key, field or value is over its limit.
+    pub async fn set(
+        &self,
+        field: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+    ) -> Result<bool, Error> {
+        let (field, value) = (owned(field), owned(value));
+        let write = self.0.write(move |t, key| t.map(key).set(field, value));
+        write.await
+    }
+
+    /// The value of `field`; a number as its decimal digits.
+    ///
+    /// # Errors
+    /// See [`Map`]; [`Error::NewerEncoding`] when a newer version wrote the value.
+    pub async fn get(&self, field: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, Error> {
+        let field = owned(field);
+        let read = self.0.read(move |view, key| view.map(key).get(field));
+        read.await
+    }
+
+    /// Whether `field` has a value.
+    ///
+    /// # Errors
+    /// See [`Map`].
+    pub async fn contains(&self, field: impl AsRef<[u8]>) -> Result<bool, Error> {
+        let field = owned(field);
+        let read = self.0.read(move |view, key| view.map(key).contains(field));
+        read.await
+    }
+
+    /// Takes `field` out; whether it had a value.
+    ///
+    /// # Errors
+    /// See [`Map`].
+    pub async fn remove(&self, field: impl AsRef<[u8]>) -> Result<bool, Error> {
+        let field = owned(field);
+        let write = self.0.write(move |t, key| t.map(key).remove(field));
+        write.await
+    }
+
+    /// Adds `by` to the number in `field`, which is 0 when absent, and returns what it then is.
+    ///
+    /// # Errors
+    /// See [`Map`]; [`Error::NotANumber`] when the field holds text, [`Error::Overflow`] when the result would leave 64
+    /// bits.
+    pub async fn increment(&self, field: impl AsRef<[u8]>, by: i64) -> Result<i64, Error> {
+        let field = owned(field);
+        let write = self.0.write(move |t, key| t.map(key).increment(field, by));
+        write.await
+    }
+
+    /// The fields with their values in bytewise order, as of now: what is written while they are read is not seen.
+    ///
+    /// # Errors
+    /// See [`Map`].
+    pub async fn fields(&self) -> Result<Scan<Entry>, Error> {
+        let start = self.0.read(|view, key| {
+            let map = view.map(key);
+            map.exists()?;
+            Scan::start(view, map.range(), |view, range| {
+                Page::fill(scan::fields(view, &range)?, range)
+            })
+        });
+        start.await
+    }
+
+    /// How many fields have a value. O(n).
+    ///
+    /// # Errors
+    /// See [`Map`].
+    pub async fn len(&self) -> Result<u64, Error> {
+        self.0.read(|view, key| view.map(key).len()).await
+    }
+
+    /// Whether no field has a value.
+    ///
+    /// # Errors
+    /// See [`Map`].
+    pub async fn is_empty(&self) -> Result<bool, Error> {
+        self.0.read(|view, key| view.map(key).is_empty()).await
+    }
+
+    /// Takes out every field and returns how many had a value.
+    ///
+    /// A large map goes in several transactions, so there is no limit to its size; readers may meanwhile see a part of
+    /// it.
+    ///
+    /// # Errors
+    /// See [`Map`]. What was removed before the error stays removed.
+    pub async fn clear(&self) -> Result<u64, Error> {
+        let range = self.0.read(|view, key| {
+            let map = view.map(key);
+            map.exists().map(|_| map.range())
+        });
+        let range = range.await?;
+        self.0.namespace.clear(range).await
+    }
+}

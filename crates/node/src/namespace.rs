@@ -1,0 +1,355 @@
+//! A namespace as an application uses it.
+
+use std::fmt;
+use std::ops::RangeBounds;
+use std::sync::Arc;
+
+use syncline_merkle::KeyRange;
+use syncline_store::Durability;
+use syncline_sync::Report;
+
+use crate::blocking;
+use crate::error::{Error, NameError};
+use crate::handles::scan::{Page, Scan};
+use crate::handles::{Counter, Map, Register, Set};
+use crate::node::Core;
+use crate::ops::{Entry, Kind, key, scan};
+use crate::replica::Replica;
+use crate::sync::{PeerAddr, SyncError, SyncOptions};
+use crate::transaction::Transaction;
+use crate::view::View;
+use crate::writer::WriteStats;
+
+/// The longest name of a namespace, in bytes.
+pub(crate) const MAX_NAME: usize = 64;
+
+/// Rows that one transaction of a bulk removal takes.
+const CLEAR_ROWS: usize = 100_000;
+
+/// A replicated key space on this node: keys with values, sets, maps, registers and counters.
+///
+/// Cheap to clone and to keep. The store behind it is opened by the first use. All methods are cancel-safe in this
+/// sense: when the future of a write is dropped after its first poll, the write may or may not happen, but as a whole.
+///
+/// Operations fail with [`Error::Open`] when the store cannot be opened, with [`Error::Store`] when it fails, and with
+/// [`Error::Closed`] after [`Node::shutdown`](crate::Node::shutdown).
+///
+/// ```
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let node = syncline::Node::in_memory().await?;
+/// let app = node.namespace("app")?;
+/// app.put("motto", "merge, do not fork").await?;
+/// app.set("online").insert("ada").await?;
+/// app.counter("visits").add(2).await?;
+/// assert_eq!(app.get("visits").await?.as_deref(), Some(&b"2"[..]));
+/// assert_eq!(app.count().await?, 3);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Namespace {
+    core: Arc<Core>,
+    replica: Replica,
+    durability: Durability,
+}
+
+impl Namespace {
+    pub(crate) fn new(core: Arc<Core>, replica: Replica, durability: Durability) -> Self {
+        Self {
+            core,
+            replica,
+            durability,
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.replica.namespace()
+    }
+
+    /// The same namespace, with writes that are acknowledged at another durability.
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let node = syncline::Node::in_memory().await?;
+    /// use syncline::Durability;
+    ///
+    /// let quick = node.namespace("app")?.with_durability(Durability::Memory);
+    /// quick.counter("page-views").increment().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_durability(&self, durability: Durability) -> Self {
+        Self {
+            durability,
+            ..self.clone()
+        }
+    }
+
+    /// The set under `key`.
+    pub fn set(&self, key: impl AsRef<[u8]>) -> Set {
+        Set::new(self.clone(), key.as_ref().to_vec())
+    }
+
+    /// The map under `key`.
+    pub fn map(&self, key: impl AsRef<[u8]>) -> Map {
+        Map::new(self.clone(), key.as_ref().to_vec())
+    }
+
+    /// The register under `key`.
+    pub fn register(&self, key: impl AsRef<[u8]>) -> Register {
+        Register::new(self.clone(), key.as_ref().to_vec())
+    }
+
+    /// The counter under `key`.
+    pub fn counter(&self, key: impl AsRef<[u8]>) -> Counter {
+        Counter::new(self.clone(), key.as_ref().to_vec())
+    }
+
+    /// The value of `key`; a number as its decimal digits.
+    ///
+    /// # Errors
+    /// [`Error::WrongKind`] when the key shows a map or a set, [`Error::NewerEncoding`] when a newer version wrote the
+    /// value; see also [`Namespace`].
+    pub async fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, Error> {
+        let key = key.as_ref().to_vec();
+        self.read(move |view| view.get(key)).await
+    }
+
+    /// Writes a value in place of everything observed under `key`, of whatever kind.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when key or value is over its limit; see also [`Namespace`].
+    pub async fn put(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<(), Error> {
+        let (key, value) = (key.as_ref().to_vec(), value.as_ref().to_vec());
+        self.transaction(move |t| t.put(key, value)).await
+    }
+
+    /// Removes everything observed under `key`, of whatever kind; whether it showed anything.
+    ///
+    /// A key of very many rows goes in several transactions, so there is no limit to its size; readers may meanwhile see
+    /// a part of it.
+    ///
+    /// # Errors
+    /// See [`Namespace`]. What was removed before the error stays removed.
+    pub async fn delete(&self, key: impl AsRef<[u8]>) -> Result<bool, Error> {
+        Ok(self.clear(key::rows_of(key.as_ref())).await? > 0)
+    }
+
+    /// What `key` shows; `None` when there is nothing.
+    ///
+    /// # Errors
+    /// See [`Namespace`].
+    pub async fn kind(&self, key: impl AsRef<[u8]>) -> Result<Option<Kind>, Error> {
+        let key = key.as_ref().to_vec();
+        self.read(move |view| view.kind(key)).await
+    }
+
+    /// The keys that begin with `prefix` and show something, with their kinds, in bytewise order.
+    ///
+    /// # Errors
+    /// See [`Namespace`].
+    pub async fn keys(&self, prefix: impl AsRef<[u8]>) -> Result<Scan<(Vec<u8>, Kind)>, Error> {
+        let range = scan::with_prefix(prefix.as_ref());
+        self.read(move |view| {
+            Scan::start(view, range, |view, range| {
+                Page::fill(scan::keys(view, &range)?, range)
+            })
+        })
+        .await
+    }
+
+    /// The keys that begin with `prefix` and show a value, with these, in bytewise order.
+    ///
+    /// # Errors
+    /// See [`Namespace`].
+    pub async fn scan(&self, prefix: impl AsRef<[u8]>) -> Result<Scan<Entry>, Error> {
+        self.values(scan::with_prefix(prefix.as_ref())).await
+    }
+
+    /// The keys within the bounds that show a value, with these, in bytewise order.
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let node = syncline::Node::in_memory().await?;
+    /// let app = node.namespace("app")?;
+    /// for day in ["2024-01-31", "2024-02-01", "2024-02-29", "2024-03-01"] {
+    ///     app.put(day, "open").await?;
+    /// }
+    /// let february = app.range("2024-02".."2024-03").await?.collect().await?;
+    /// assert_eq!(february.len(), 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// See [`Namespace`].
+    pub async fn range<K: AsRef<[u8]>>(
+        &self,
+        bounds: impl RangeBounds<K>,
+    ) -> Result<Scan<Entry>, Error> {
+        let range = scan::within(bounds);
+        self.values(range).await
+    }
+
+    async fn values(&self, range: KeyRange) -> Result<Scan<Entry>, Error> {
+        self.read(move |view| {
+            Scan::start(view, range, |view, range| {
+                Page::fill(scan::values(view, &range)?, range)
+            })
+        })
+        .await
+    }
+
+    /// How many keys there are, of all kinds. See [`View::count`].
+    ///
+    /// # Errors
+    /// See [`Namespace`].
+    pub async fn count(&self) -> Result<u64, Error> {
+        self.read(|view| Ok(view.count())).await
+    }
+
+    /// Runs several operations on any number of keys, which happen together or not at all.
+    ///
+    /// `body` runs on the namespace's writer thread, while all other writes of the namespace wait: it should do no more
+    /// than it must, and must not wait for anything. When it returns an error, nothing is written. The transaction is atomic
+    /// on this node; a peer that heals from it may pass through a part of it.
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let node = syncline::Node::in_memory().await?;
+    /// let app = node.namespace("app")?;
+    /// let logins = app
+    ///     .transaction(|t| {
+    ///         t.set("online").insert("ada")?;
+    ///         t.map("user:ada").set("seen", "today")?;
+    ///         t.counter("logins").add(1)
+    ///     })
+    ///     .await?;
+    /// assert_eq!(logins, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// What `body` returns; [`Error::Aborted`] is there for its own reasons. See also [`Namespace`].
+    ///
+    /// # Panics
+    /// When `body` does. Nothing is written then, and the namespace goes on.
+    pub async fn transaction<T, F>(&self, body: F) -> Result<T, Error>
+    where
+        F: FnOnce(&mut Transaction<'_>) -> Result<T, Error> + Send + 'static,
+        T: Send + 'static,
+    {
+        let open = self.replica.open().await?;
+        let queue = open.writer.queue();
+        queue.transact(self.durability, body, open).await
+    }
+
+    /// Runs several reads on one consistent state, on a thread where they may block.
+    ///
+    /// # Errors
+    /// What `body` returns; see also [`Namespace`].
+    ///
+    /// # Panics
+    /// When `body` does.
+    pub async fn read<T, F>(&self, body: F) -> Result<T, Error>
+    where
+        F: FnOnce(&View) -> Result<T, Error> + Send + 'static,
+        T: Send + 'static,
+    {
+        let open = self.replica.open().await?;
+        blocking(move || body(&View::new(open.store.view()?))).await
+    }
+
+    /// A consistent view, to be read on threads that may block.
+    ///
+    /// # Errors
+    /// See [`Namespace`].
+    pub async fn view(&self) -> Result<View, Error> {
+        self.read(|view| Ok(view.clone())).await
+    }
+
+    /// Syncs this namespace with a peer.
+    ///
+    /// # Errors
+    /// [`SyncError`], whose text says what to do; among others, that the peer does not carry the namespace.
+    pub async fn sync_with(&self, peer: impl Into<PeerAddr>) -> Result<Report, SyncError> {
+        self.sync(peer, &SyncOptions::default()).await
+    }
+
+    /// As [`Namespace::sync_with`], in another way than the usual one.
+    ///
+    /// # Errors
+    /// As [`Namespace::sync_with`].
+    pub async fn sync(
+        &self,
+        peer: impl Into<PeerAddr>,
+        options: &SyncOptions,
+    ) -> Result<Report, SyncError> {
+        let peer = peer.into();
+        self.core.sync_one(&peer, &self.replica, options).await
+    }
+
+    /// What the writer has done since the namespace was opened.
+    ///
+    /// # Errors
+    /// See [`Namespace`].
+    pub async fn write_stats(&self) -> Result<WriteStats, Error> {
+        Ok(self.replica.open().await?.writer.stats())
+    }
+
+    /// How many bytes the namespace takes: of its file, or of memory.
+    ///
+    /// # Errors
+    /// See [`Namespace`].
+    pub async fn size(&self) -> Result<u64, Error> {
+        let open = self.replica.open().await?;
+        blocking(move || Ok(open.store.size()?.bytes)).await
+    }
+
+    /// Removes the rows of a range, in as many transactions as it takes; returns how many showed something.
+    pub(crate) async fn clear(&self, range: KeyRange) -> Result<u64, Error> {
+        let mut shown = 0;
+        let mut rest = Some(range);
+        while let Some(range) = rest {
+            let cleared = self
+                .transaction(move |t| key::clear_rows(t, range, CLEAR_ROWS))
+                .await?;
+            shown += cleared.shown;
+            rest = cleared.rest;
+        }
+        Ok(shown)
+    }
+}
+
+impl fmt::Debug for Namespace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Namespace")
+            .field("name", &self.name())
+            .field("durability", &self.durability)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Names become file names, so they are kept to what every file system tells apart.
+pub(crate) fn check_name(name: &str) -> Result<(), NameError> {
+    let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let first = name.as_bytes().first().copied();
+    if name.len() <= MAX_NAME
+        && first.is_some_and(legal)
+        && name
+            .bytes()
+            .all(|byte| legal(byte) || b"-_.".contains(&byte))
+    {
+        return Ok(());
+    }
+    Err(NameError {
+        name: name.to_owned(),
+    })
+}

@@ -1,0 +1,325 @@
+//! The node: what its parts share, its start, and its end.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use syncline_sync::quic::{BindError, Endpoint, NodeId};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::builder::{Builder, Settings, StartError};
+use crate::error::{Error, NameError};
+use crate::namespace::{self, Namespace};
+use crate::peers::{PeerStatus, Peers};
+use crate::replica::{self, Replica};
+use crate::schedule::keep_in_sync;
+use crate::serve::serve;
+use crate::storage::Storage;
+use crate::sync::{PeerAddr, SyncError, SyncOptions, SyncReport};
+use crate::trust::{ClusterId, Membership};
+
+/// How long a shutdown waits for sessions under way before it cuts them.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// A member of a cluster: replicas of some namespaces, peers to sync them with, and an address for peers that come by
+/// themselves.
+///
+/// Cloning is cheap and yields the same node. When the last clone is dropped, syncing ends at once and the node no longer
+/// listens; what was acknowledged stays. [`shutdown`](Node::shutdown) is the orderly way, and the only one after which the
+/// data directory is sure to be free.
+#[derive(Clone)]
+pub struct Node {
+    core: Arc<Core>,
+    /// Listening and the schedule, which end with the last clone.
+    running: Arc<Running>,
+}
+
+/// What the parts of a running node share.
+pub(crate) struct Core {
+    pub(crate) settings: Settings,
+    pub(crate) membership: Membership,
+    pub(crate) peers: Peers,
+    storage: Storage,
+    namespaces: Mutex<Namespaces>,
+    /// For connections that we make, bound when it is first needed. It is not the one we listen on, whose address may be
+    /// one that reaches nobody, such as loopback.
+    dialler: Mutex<Option<Endpoint>>,
+}
+
+#[derive(Default)]
+struct Namespaces {
+    carried: BTreeMap<String, Replica>,
+    /// Whether the node was shut down: replicas asked for from then on cannot be opened, nor peers dialled.
+    closed: bool,
+}
+
+struct Running {
+    endpoint: Mutex<Option<Endpoint>>,
+    local_addr: Option<SocketAddr>,
+    closing: watch::Sender<bool>,
+    /// Aborted when dropped.
+    tasks: Mutex<JoinSet<()>>,
+}
+
+impl Node {
+    /// Sets a node up.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// A node alone in memory: a cluster of its own that listens nowhere.
+    ///
+    /// # Errors
+    /// [`StartError`], when the system yields no randomness.
+    pub async fn in_memory() -> Result<Self, StartError> {
+        Self::builder().in_memory().start().await
+    }
+
+    pub(crate) fn start(core: Core, listen: Option<SocketAddr>) -> Result<Self, StartError> {
+        for name in core.storage.namespaces()? {
+            core.carry(&name);
+        }
+        let core = Arc::new(core);
+        let endpoint = match listen {
+            Some(address) => Some(core.bind(address)?),
+            None => None,
+        };
+        let local_addr = match &endpoint {
+            Some(endpoint) => Some(endpoint.local_addr().map_err(StartError::Address)?),
+            None => None,
+        };
+        let (closing, closed) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        if let Some(endpoint) = &endpoint {
+            tasks.spawn(serve(core.clone(), endpoint.clone(), closed.clone()));
+        }
+        for (index, peer) in core.peers.all().into_iter().enumerate() {
+            let core = core.clone();
+            tasks.spawn(keep_in_sync(core, index, peer.address, closed.clone()));
+        }
+        tracing::info!(node = %core.id(), listen = ?local_addr, "started");
+        Ok(Self {
+            core,
+            running: Arc::new(Running {
+                endpoint: Mutex::new(endpoint),
+                local_addr,
+                closing,
+                tasks: Mutex::new(tasks),
+            }),
+        })
+    }
+
+    /// The namespace of this name. Nothing is opened or made before it is used, but from now on the node carries it: it
+    /// syncs it, and takes it from peers.
+    ///
+    /// # Errors
+    /// [`NameError`] unless the name is 1 to 64 of `a-z`, `0-9`, `-`, `_` and `.`, beginning with a letter or digit.
+    pub fn namespace(&self, name: &str) -> Result<Namespace, NameError> {
+        namespace::check_name(name)?;
+        let replica = self.core.carry(name);
+        let durability = self.core.settings.durability;
+        Ok(Namespace::new(self.core.clone(), replica, durability))
+    }
+
+    /// The names of the namespaces that the node carries: those with a file, and those that were asked for.
+    pub fn namespaces(&self) -> Vec<String> {
+        self.core.carried().into_keys().collect()
+    }
+
+    /// Syncs all namespaces that both nodes carry, one after the other, and reports on each.
+    ///
+    /// # Errors
+    /// [`SyncError`]: of the connection, or else of the first session that failed; the other namespaces are synced
+    /// nevertheless.
+    pub async fn sync_with(&self, peer: impl Into<PeerAddr>) -> Result<SyncReport, SyncError> {
+        self.sync(peer, &SyncOptions::default()).await
+    }
+
+    /// As [`Node::sync_with`], in another way than the usual one.
+    ///
+    /// # Errors
+    /// As [`Node::sync_with`].
+    pub async fn sync(
+        &self,
+        peer: impl Into<PeerAddr>,
+        options: &SyncOptions,
+    ) -> Result<SyncReport, SyncError> {
+        self.core.sync_all(&peer.into(), options).await
+    }
+
+    /// The peers of the schedule, and how syncing with each has gone.
+    pub fn peers(&self) -> Vec<PeerStatus> {
+        self.core.peers.all()
+    }
+
+    /// The address that peers connect to; `None` when the node does not listen.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.running.local_addr
+    }
+
+    /// Who this node is: the hash of its public key.
+    pub fn id(&self) -> NodeId {
+        self.core.id()
+    }
+
+    /// The cluster that it is a member of.
+    pub fn cluster_id(&self) -> ClusterId {
+        self.core.membership.cluster_id()
+    }
+
+    /// Ends the node in order: stops syncing and listening, has every write that was accepted committed, makes everything
+    /// durable, closes the files and gives the data directory up.
+    ///
+    /// Sessions under way have three seconds to end by themselves. What a handle is asked for from now on fails with
+    /// [`Error::Closed`]; views and scans can still be read, and keep their file open until they are dropped. A second call
+    /// does nothing.
+    ///
+    /// # Errors
+    /// The first failure to commit or sync. The other namespaces are closed nevertheless.
+    pub async fn shutdown(&self) -> Result<(), Error> {
+        // With no receiver left there is nobody to be told.
+        let _nobody = self.running.closing.send(true);
+        let mut tasks = std::mem::take(&mut *lock(&self.running.tasks));
+        let ended = async { while tasks.join_next().await.is_some() {} };
+        if timeout(GRACE, ended).await.is_err() {
+            tracing::warn!("sessions were cut by the shutdown");
+        }
+        tasks.shutdown().await;
+        let listening = lock(&self.running.endpoint).take();
+        let dialling = self.core.stop_dialling();
+        for endpoint in [listening, dialling].into_iter().flatten() {
+            endpoint.close().await;
+        }
+        if let Some(address) = self.local_addr() {
+            free(address).await;
+        }
+        let closed = self.core.close().await;
+        tracing::info!(node = %self.id(), "shut down");
+        closed
+    }
+}
+
+impl Core {
+    pub(crate) fn new(
+        settings: Settings,
+        storage: Storage,
+        membership: Membership,
+        peers: Peers,
+    ) -> Self {
+        Self {
+            settings,
+            membership,
+            peers,
+            storage,
+            namespaces: Mutex::default(),
+            dialler: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn id(&self) -> NodeId {
+        self.membership.identity.node_id()
+    }
+
+    /// The replica of a namespace whose name was checked; made, unopened, if there is none.
+    fn carry(&self, name: &str) -> Replica {
+        let mut namespaces = lock(&self.namespaces);
+        if let Some(replica) = namespaces.carried.get(name) {
+            return replica.clone();
+        }
+        let settings = replica::Settings {
+            namespace: name.to_owned(),
+            secret: *self.membership.secret(),
+            environment: self.settings.environment.clone(),
+            place: self.storage.place(name, self.settings.cache_bytes),
+        };
+        let replica = match namespaces.closed {
+            false => Replica::new(settings),
+            true => Replica::closed(settings),
+        };
+        namespaces.carried.insert(name.to_owned(), replica.clone());
+        replica
+    }
+
+    /// The namespaces that the node carries.
+    pub(crate) fn carried(&self) -> BTreeMap<String, Replica> {
+        lock(&self.namespaces).carried.clone()
+    }
+
+    pub(crate) fn bind(&self, address: SocketAddr) -> Result<Endpoint, BindError> {
+        Endpoint::bind(
+            address,
+            &self.membership.identity,
+            self.settings.limits.clone(),
+        )
+    }
+
+    /// The endpoint to connect from.
+    pub(crate) fn dialler(&self) -> Result<Endpoint, SyncError> {
+        if lock(&self.namespaces).closed {
+            return Err(Error::Closed.into());
+        }
+        let mut dialler = lock(&self.dialler);
+        if let Some(endpoint) = &*dialler {
+            return Ok(endpoint.clone());
+        }
+        // Where there is no IPv6, its wildcard address is not to be had.
+        let endpoint = self
+            .bind((Ipv6Addr::UNSPECIFIED, 0).into())
+            .or_else(|_| self.bind((Ipv4Addr::UNSPECIFIED, 0).into()))?;
+        *dialler = Some(endpoint.clone());
+        Ok(endpoint)
+    }
+
+    fn stop_dialling(&self) -> Option<Endpoint> {
+        lock(&self.namespaces).closed = true;
+        lock(&self.dialler).take()
+    }
+
+    async fn close(&self) -> Result<(), Error> {
+        let mut closing = JoinSet::new();
+        for replica in self.carried().into_values() {
+            closing.spawn(async move { replica.close().await });
+        }
+        let mut outcome = Ok(());
+        while let Some(closed) = closing.join_next().await {
+            // A panic in there was reported by whoever panicked.
+            let closed = closed.unwrap_or(Err(Error::Closed));
+            if outcome.is_ok() {
+                outcome = closed;
+            }
+        }
+        self.storage.release();
+        outcome
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node")
+            .field("id", &self.id())
+            .field("local_addr", &self.local_addr())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Waits until an address that was listened on can be taken again, within reason. The transport gives its socket up by
+/// itself, a moment after the endpoint was closed.
+async fn free(address: SocketAddr) {
+    let taken = async {
+        while UdpSocket::bind(address).is_err() {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    if timeout(Duration::from_secs(1), taken).await.is_err() {
+        tracing::warn!(%address, "the address is still in use after the shutdown");
+    }
+}
+
+/// Locks what no holder can leave half changed.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,23 @@
+//! The typed operations, each written once, on the rows of a view or of a transaction.
+//!
+//! They are synchronous and see exactly the rows they are given: `view.set("online")` reads one consistent state,
+//! `transaction.set("online")` reads and writes inside a transaction. The asynchronous handles at the root of the crate
+//! run these very operations on threads of their own.
+
+mod cell;
+mod counter;
+pub(crate) mod key;
+mod map;
+mod register;
+pub(crate) mod scan;
+mod set;
+
+pub use self::counter::Counter;
+pub use self::key::Kind;
+pub use self::map::Map;
+pub use self::register::Register;
+pub use self::set::Set;
+pub use crate::rows::{Items, ReadRows, WriteRows};
+
+/// A field of a map or a key, and its value.
+pub type Entry = (Vec<u8>, Vec<u8>);

@@ -1,0 +1,203 @@
+//! What a whole key is and how it goes away, whatever is stored under it.
+
+use core::fmt;
+
+use syncline_crdt::{Family, Row, RowKey};
+use syncline_merkle::KeyRange;
+
+use super::cell;
+use crate::error::Error;
+use crate::rows::{ReadRows, WriteRows};
+
+/// What a key shows to its readers.
+///
+/// Writes that did not know of each other can leave rows of several kinds under one key. It then shows the first in the
+/// order given here that has anything to show; the rest is kept until the next `put` or `delete` that observed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Kind {
+    /// A raw value, a register or a counter: these are one kind, read in different ways.
+    Value,
+    /// A map.
+    Map,
+    /// A set.
+    Set,
+    /// Something that a newer version wrote, kept and passed on unread.
+    Unknown,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Value => "value",
+            Self::Map => "map",
+            Self::Set => "set",
+            Self::Unknown => "value of a newer version",
+        })
+    }
+}
+
+/// Every row of `key`, of all kinds.
+pub(crate) fn rows_of(key: &[u8]) -> KeyRange {
+    KeyRange::prefix(&RowKey::key_prefix(key))
+}
+
+/// The rows of one kind under `key`.
+pub(crate) fn family_of(key: &[u8], family: Family) -> KeyRange {
+    KeyRange::prefix(&RowKey::family_prefix(key, family))
+}
+
+/// What one row makes its key show; `None` for rows that show nothing, such as the remnant of a deleted counter.
+pub(crate) fn shown_by(key: &RowKey, row: &Row) -> Option<Kind> {
+    match key.family() {
+        Family::CELL => cell::is_visible(row).then_some(Kind::Value),
+        Family::FIELD => cell::is_visible(row).then_some(Kind::Map),
+        Family::MEMBER => Some(Kind::Set),
+        Family::DEADLINE => None,
+        _ => Some(Kind::Unknown),
+    }
+}
+
+/// What `key` shows. Families are ordered as kinds are, so the first row with something to show decides.
+pub(crate) fn kind<S: ReadRows + ?Sized>(rows: &S, key: &[u8]) -> Result<Option<Kind>, Error> {
+    for entry in rows.rows(&rows_of(key))? {
+        let (row_key, row) = entry?;
+        if let Some(kind) = shown_by(&row_key, &row) {
+            return Ok(Some(kind));
+        }
+    }
+    Ok(None)
+}
+
+/// Every kind that has something to show under `key`.
+pub(crate) fn kinds<S: ReadRows + ?Sized>(rows: &S, key: &[u8]) -> Result<Vec<Kind>, Error> {
+    let mut kinds = Vec::new();
+    let mut range = rows_of(key);
+    loop {
+        let mut found = None;
+        for entry in rows.rows(&range)? {
+            let (row_key, row) = entry?;
+            if let Some(kind) = shown_by(&row_key, &row) {
+                found = Some((kind, row_key.family()));
+                break;
+            }
+        }
+        let Some((kind, family)) = found else {
+            return Ok(kinds);
+        };
+        if kinds.last() != Some(&kind) {
+            kinds.push(kind);
+        }
+        // On to the next family: one row shows the kind as well as a million.
+        match family_of(key, family).upper {
+            Some(next) => range.lower = next,
+            None => return Ok(kinds),
+        }
+    }
+}
+
+/// Refuses an operation on a key that shows another kind, as Redis does. `Ok(false)` when the key shows nothing.
+pub(crate) fn expect_kind<S: ReadRows + ?Sized>(
+    rows: &S,
+    key: &[u8],
+    wanted: Kind,
+) -> Result<bool, Error> {
+    match kind(rows, key)? {
+        None => Ok(false),
+        Some(kind) if kind == wanted => Ok(true),
+        Some(found) => Err(Error::WrongKind {
+            key: key.to_vec(),
+            found,
+            wanted,
+        }),
+    }
+}
+
+/// The value that `key` shows.
+pub(crate) fn get<S: ReadRows + ?Sized>(rows: &S, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+    if !expect_kind(rows, key, Kind::Value)? {
+        return Ok(None);
+    }
+    cell::bytes(rows, &RowKey::cell(key))
+}
+
+/// Writes a value in place of everything observed under the key, of whatever kind.
+pub(crate) fn put<S: WriteRows + ?Sized>(
+    rows: &mut S,
+    key: &[u8],
+    value: &[u8],
+) -> Result<(), Error> {
+    let own = RowKey::cell(key);
+    let mut others = rows_of(key);
+    // Families are ordered and a cell has no field, so whatever follows the cell's row is of another kind.
+    others.lower = after(own.as_bytes());
+    clear_rows(rows, others, usize::MAX)?;
+    cell::assign(rows, &own, value)
+}
+
+/// Removes the value that `key` shows; `false` when it shows nothing.
+pub(crate) fn clear_value<S: WriteRows + ?Sized>(rows: &mut S, key: &[u8]) -> Result<bool, Error> {
+    if !expect_kind(rows, key, Kind::Value)? {
+        return Ok(false);
+    }
+    let own = RowKey::cell(key);
+    let row = rows.row(&own)?;
+    cell::clear(rows, &own, &row)
+}
+
+/// What became of a removal that may be of more rows than one transaction should take.
+#[derive(Debug, Default)]
+pub(crate) struct Cleared {
+    /// How many rows that a reader could see are gone.
+    pub(crate) shown: u64,
+    /// Where to go on, when the limit ended it.
+    pub(crate) rest: Option<KeyRange>,
+}
+
+/// Removes the rows of `range`, at most `limit` of them. What counters must remember stays, as remnants.
+pub(crate) fn clear_rows<S: WriteRows + ?Sized>(
+    rows: &mut S,
+    mut range: KeyRange,
+    limit: usize,
+) -> Result<Cleared, Error> {
+    /// Rows held in memory at a time.
+    const PAGE: usize = 1024;
+    let mut cleared = Cleared::default();
+    let mut left = limit;
+    loop {
+        let size = PAGE.min(left);
+        let page = rows
+            .rows(&range)?
+            .take(size)
+            .collect::<Result<Vec<_>, _>>()?;
+        for (key, row) in &page {
+            cleared.shown += u64::from(clear_row(rows, key, row)?);
+        }
+        match page.last() {
+            Some((last, _)) if page.len() == size => range.lower = after(last.as_bytes()),
+            _ => return Ok(cleared),
+        }
+        left -= page.len();
+        if left == 0 {
+            cleared.rest = Some(range);
+            return Ok(cleared);
+        }
+    }
+}
+
+/// Removes one row; says whether a reader could see it. An invisible row is left alone: removing it is not what anybody
+/// asked for, and a remnant must stay.
+fn clear_row<S: WriteRows + ?Sized>(rows: &mut S, key: &RowKey, row: &Row) -> Result<bool, Error> {
+    match key.family() {
+        Family::CELL | Family::FIELD => cell::clear(rows, key, row),
+        _ => rows.remove_row(key),
+    }
+}
+
+/// The first row key after `key`.
+pub(crate) fn after(key: &[u8]) -> Vec<u8> {
+    let mut next = Vec::with_capacity(key.len() + 1);
+    next.extend_from_slice(key);
+    next.push(0);
+    next
+}

@@ -1,0 +1,141 @@
+//! A map: each field is a row of its own, and each is a cell, so that fields can be counted in.
+
+use syncline_crdt::{Family, RowKey};
+use syncline_merkle::KeyRange;
+
+use super::key::{self, Kind};
+use super::{Entry, cell, scan};
+use crate::error::Error;
+use crate::rows::{Items, ReadRows, WriteRows};
+
+/// The map under one key, in a view or a transaction.
+///
+/// Every method fails with [`Error::WrongKind`] when the key shows something else than a map, and with
+/// [`Error::Store`] when reading fails.
+#[derive(Debug)]
+pub struct Map<S> {
+    rows: S,
+    key: Vec<u8>,
+}
+
+impl<S: ReadRows> Map<S> {
+    pub(crate) fn new(rows: S, key: &[u8]) -> Self {
+        Self {
+            rows,
+            key: key.to_vec(),
+        }
+    }
+
+    /// The value of `field`; a number as its decimal digits. O(log n).
+    ///
+    /// # Errors
+    /// See [`Map`]; [`Error::NewerEncoding`] when a newer version wrote the value.
+    pub fn get(&self, field: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, Error> {
+        match self.exists()? {
+            true => cell::bytes(&self.rows, &self.field(field.as_ref())),
+            false => Ok(None),
+        }
+    }
+
+    /// Whether `field` has a value. O(log n).
+    ///
+    /// # Errors
+    /// See [`Map`].
+    pub fn contains(&self, field: impl AsRef<[u8]>) -> Result<bool, Error> {
+        let row = self.field(field.as_ref());
+        Ok(self.exists()? && cell::is_visible(&self.rows.row(&row)?))
+    }
+
+    /// The fields with their values, in bytewise order of the fields, each read when it is asked for.
+    ///
+    /// # Errors
+    /// See [`Map`].
+    pub fn fields(&self) -> Result<Items<'_, Entry>, Error> {
+        self.exists()?;
+        Ok(scan::items(scan::fields(&self.rows, &self.range())?))
+    }
+
+    /// How many fields have a value. O(n): fields whose counter was deleted may have left remnants, which do not count.
+    ///
+    /// # Errors
+    /// See [`Map`].
+    pub fn len(&self) -> Result<u64, Error> {
+        let mut fields = 0;
+        if self.exists()? {
+            for entry in self.rows.rows(&self.range())? {
+                fields += u64::from(cell::is_visible(&entry?.1));
+            }
+        }
+        Ok(fields)
+    }
+
+    /// Whether no field has a value.
+    ///
+    /// # Errors
+    /// See [`Map`].
+    pub fn is_empty(&self) -> Result<bool, Error> {
+        Ok(!self.exists()?)
+    }
+
+    pub(crate) fn exists(&self) -> Result<bool, Error> {
+        key::expect_kind(&self.rows, &self.key, Kind::Map)
+    }
+
+    pub(crate) fn range(&self) -> KeyRange {
+        key::family_of(&self.key, Family::FIELD)
+    }
+
+    fn field(&self, field: &[u8]) -> RowKey {
+        RowKey::field(&self.key, field)
+    }
+}
+
+impl<S: WriteRows> Map<S> {
+    /// Gives `field` a value; whether it had none.
+    ///
+    /// # Errors
+    /// See [`Map`]; [`Error::Store`] also when key, field or value is over its limit.
+    pub fn set(&mut self, field: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<bool, Error> {
+        self.exists()?;
+        let row = self.field(field.as_ref());
+        let added = !cell::is_visible(&self.rows.row(&row)?);
+        cell::assign(&mut self.rows, &row, value.as_ref())?;
+        Ok(added)
+    }
+
+    /// Takes `field` out; whether it had a value.
+    ///
+    /// # Errors
+    /// See [`Map`].
+    pub fn remove(&mut self, field: impl AsRef<[u8]>) -> Result<bool, Error> {
+        if !self.exists()? {
+            return Ok(false);
+        }
+        let key = self.field(field.as_ref());
+        let row = self.rows.row(&key)?;
+        cell::clear(&mut self.rows, &key, &row)
+    }
+
+    /// Adds `by` to the number in `field`, which is 0 when absent, and returns what it then is.
+    ///
+    /// # Errors
+    /// See [`Map`]; [`Error::NotANumber`] when the field holds text, [`Error::Overflow`] when the result would leave 64
+    /// bits, [`Error::Store`] also when key or field is over its limit.
+    pub fn increment(&mut self, field: impl AsRef<[u8]>, by: i64) -> Result<i64, Error> {
+        self.exists()?;
+        let row = self.field(field.as_ref());
+        cell::add(&mut self.rows, &row, by)
+    }
+
+    /// Takes out every field and returns how many had a value.
+    ///
+    /// # Errors
+    /// See [`Map`]; [`Error::Store`] also when there are more fields than one transaction takes.
+    pub fn clear(&mut self) -> Result<u64, Error> {
+        if !self.exists()? {
+            return Ok(0);
+        }
+        let range = self.range();
+        Ok(key::clear_rows(&mut self.rows, range, usize::MAX)?.shown)
+    }
+}

@@ -1,0 +1,213 @@
+//! Walks over many rows at once: members, fields, keys, values.
+
+use std::ops::{Bound, RangeBounds};
+
+use syncline_crdt::{Row, RowKey};
+use syncline_merkle::KeyRange;
+
+use super::key::{Kind, after, shown_by};
+use super::{Entry, cell};
+use crate::error::Error;
+use crate::rows::{Items, ReadRows};
+
+/// One item of a walk, and what it takes to go on behind it in another walk.
+#[derive(Debug)]
+pub(crate) struct Found<T> {
+    pub(crate) item: T,
+    /// Roughly what the item weighs in memory.
+    pub(crate) bytes: usize,
+    /// The lower bound of what is left.
+    pub(crate) resume: Vec<u8>,
+}
+
+/// Only the items of a walk that nobody will resume.
+pub(crate) fn items<'a, T: 'a>(found: Items<'a, Found<T>>) -> Items<'a, T> {
+    Box::new(found.map(|found| found.map(|found| found.item)))
+}
+
+/// The members among the rows of a set.
+pub(crate) fn members<'a, S: ReadRows + ?Sized>(
+    rows: &'a S,
+    range: &KeyRange,
+) -> Result<Items<'a, Found<Vec<u8>>>, Error> {
+    let rows = rows.rows(range)?;
+    Ok(Box::new(rows.map(|entry| {
+        let (key, _) = entry?;
+        let item = key.field_bytes().to_vec();
+        Ok(Found {
+            bytes: item.len(),
+            item,
+            resume: after(key.as_bytes()),
+        })
+    })))
+}
+
+/// The fields with their values among the rows of a map.
+pub(crate) fn fields<'a, S: ReadRows + ?Sized>(
+    rows: &'a S,
+    range: &KeyRange,
+) -> Result<Items<'a, Found<Entry>>, Error> {
+    let rows = rows.rows(range)?;
+    Ok(Box::new(rows.filter_map(|entry| {
+        let found = entry.and_then(|(key, row)| {
+            let value = cell::bytes_of(&key, &row)?;
+            Ok(value.map(|value| Found {
+                bytes: key.field_bytes().len() + value.len(),
+                item: (key.field_bytes().to_vec(), value),
+                resume: after(key.as_bytes()),
+            }))
+        });
+        found.transpose()
+    })))
+}
+
+/// A key and what it shows.
+type KeyKind = (Vec<u8>, Kind);
+
+/// The keys among rows, each with what it shows; keys that show nothing are passed over.
+pub(crate) fn keys<'a, S: ReadRows + ?Sized>(
+    rows: &'a S,
+    range: &KeyRange,
+) -> Result<Items<'a, Found<KeyKind>>, Error> {
+    Ok(Box::new(Keys::new(rows, range)?.map(|shown| {
+        let shown = shown?;
+        let key = shown.row_key.user_key();
+        Ok(Found {
+            bytes: key.len(),
+            item: (key, shown.kind),
+            resume: shown.resume,
+        })
+    })))
+}
+
+/// The keys that show values, with these.
+pub(crate) fn values<'a, S: ReadRows + ?Sized>(
+    rows: &'a S,
+    range: &KeyRange,
+) -> Result<Items<'a, Found<Entry>>, Error> {
+    Ok(Box::new(Keys::new(rows, range)?.filter_map(|shown| {
+        let found = shown.and_then(|shown| {
+            if shown.kind != Kind::Value {
+                return Ok(None);
+            }
+            let value = cell::bytes_of(&shown.row_key, &shown.row)?;
+            Ok(value.map(|value| {
+                let key = shown.row_key.user_key();
+                Found {
+                    bytes: key.len() + value.len(),
+                    item: (key, value),
+                    resume: shown.resume,
+                }
+            }))
+        });
+        found.transpose()
+    })))
+}
+
+/// A key, by the row that decides what it shows.
+struct Shown {
+    row_key: RowKey,
+    row: Row,
+    kind: Kind,
+    resume: Vec<u8>,
+}
+
+/// Goes from key to key. The rows of a large set or map are leapt over, not read.
+struct Keys<'a, S: ?Sized> {
+    rows: &'a S,
+    iter: Items<'a, (RowKey, Row)>,
+    upper: Option<Vec<u8>>,
+    /// What the rows of the key just shown begin with.
+    shown: Option<Vec<u8>>,
+}
+
+/// Rows of a key already shown that are passed one by one before leaping; a leap costs about as much as these.
+const STEPS: usize = 8;
+
+impl<'a, S: ReadRows + ?Sized> Keys<'a, S> {
+    fn new(rows: &'a S, range: &KeyRange) -> Result<Self, Error> {
+        Ok(Self {
+            rows,
+            iter: rows.rows(range)?,
+            upper: range.upper.clone(),
+            shown: None,
+        })
+    }
+
+    /// Goes on behind the last row of the key just shown.
+    fn leap(&mut self) -> Result<(), Error> {
+        if let Some(prefix) = self.shown.take() {
+            self.iter = self.rows.rows(&KeyRange {
+                lower: end_of(&prefix),
+                upper: self.upper.clone(),
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// The least bytes behind all rows of the key with this prefix.
+fn end_of(key_prefix: &[u8]) -> Vec<u8> {
+    RowKey::successor(key_prefix)
+        .expect("a key prefix ends with the terminator, which can be incremented")
+}
+
+impl<S: ReadRows + ?Sized> Iterator for Keys<'_, S> {
+    type Item = Result<Shown, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut steps = 0;
+        loop {
+            let (row_key, row) = match self.iter.next()? {
+                Ok(entry) => entry,
+                Err(error) => return Some(Err(error)),
+            };
+            match &self.shown {
+                Some(prefix) if row_key.as_bytes().starts_with(prefix) => {
+                    steps += 1;
+                    if steps == STEPS
+                        && let Err(error) = self.leap()
+                    {
+                        return Some(Err(error));
+                    }
+                    continue;
+                }
+                _ => self.shown = None,
+            }
+            if let Some(kind) = shown_by(&row_key, &row) {
+                let prefix = RowKey::key_prefix(&row_key.user_key());
+                let resume = end_of(&prefix);
+                self.shown = Some(prefix);
+                return Some(Ok(Shown {
+                    row_key,
+                    row,
+                    kind,
+                    resume,
+                }));
+            }
+        }
+    }
+}
+
+/// The rows of all keys that begin with `prefix`.
+pub(crate) fn with_prefix(prefix: &[u8]) -> KeyRange {
+    KeyRange::prefix(&RowKey::user_prefix(prefix))
+}
+
+/// The rows of all keys within the bounds.
+pub(crate) fn within<K: AsRef<[u8]>>(bounds: impl RangeBounds<K>) -> KeyRange {
+    let start = |key: &K| RowKey::key_prefix(key.as_ref());
+    let end = |key: &K| end_of(&start(key));
+    KeyRange {
+        lower: match bounds.start_bound() {
+            Bound::Unbounded => Vec::new(),
+            Bound::Included(key) => start(key),
+            Bound::Excluded(key) => end(key),
+        },
+        upper: match bounds.end_bound() {
+            Bound::Unbounded => None,
+            Bound::Included(key) => Some(end(key)),
+            Bound::Excluded(key) => Some(start(key)),
+        },
+    }
+}

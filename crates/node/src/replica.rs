@@ -1,0 +1,205 @@
+//! A node's copy of one namespace: opened when it is first used, closed by the node's shutdown.
+
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use syncline_crdt::RowKey;
+use syncline_store::{
+    Config, Environment, MemoryEngine, OpenError, RedbEngine, RedbOptions, Store,
+};
+use syncline_sync::{Incoming, ReplicaError};
+use tokio::sync::{OwnedRwLockReadGuard, RwLock};
+
+use crate::blocking;
+use crate::engine::AnyEngine;
+use crate::error::Error;
+use crate::writer::Writer;
+
+/// Where a replica lies and what it takes to open it. Cloning is cheap and yields the same replica.
+#[derive(Clone)]
+pub(crate) struct Replica {
+    settings: Arc<Settings>,
+    /// Whoever uses the replica holds this lock for reading, so that closing waits for them and they for opening.
+    state: Arc<RwLock<State>>,
+}
+
+pub(crate) struct Settings {
+    pub(crate) namespace: String,
+    pub(crate) secret: [u8; 32],
+    pub(crate) environment: Arc<dyn Environment>,
+    pub(crate) place: Place,
+}
+
+/// What a replica's rows lie on.
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    File { path: PathBuf, cache_bytes: usize },
+    Memory,
+}
+
+enum State {
+    Unopened,
+    Open(Open),
+    Closed,
+}
+
+/// A replica in use.
+pub(crate) struct Open {
+    pub(crate) store: Store<AnyEngine>,
+    pub(crate) writer: Writer,
+}
+
+/// Holds a replica open: as long as one of these lives, closing waits. Sessions work on it.
+pub(crate) struct InUse {
+    open: OwnedRwLockReadGuard<State, Open>,
+    /// What is to live as long.
+    _guarded: Option<Box<dyn Send + Sync>>,
+}
+
+impl InUse {
+    /// Keeps something else alive as long.
+    pub(crate) fn guarding(self, guarded: impl Send + Sync + 'static) -> Self {
+        Self {
+            _guarded: Some(Box::new(guarded)),
+            ..self
+        }
+    }
+}
+
+impl Deref for InUse {
+    type Target = Open;
+
+    fn deref(&self) -> &Open {
+        &self.open
+    }
+}
+
+impl syncline_sync::Replica for InUse {
+    type View = <Store<AnyEngine> as syncline_sync::Replica>::View;
+
+    fn view(&self) -> Result<Self::View, ReplicaError> {
+        syncline_sync::Replica::view(&self.store)
+    }
+
+    fn join(&self, incoming: Incoming<'_>) -> Result<(), ReplicaError> {
+        syncline_sync::Replica::join(&self.store, incoming)
+    }
+
+    fn withdraw(&self, key: &RowKey) -> Result<(), ReplicaError> {
+        syncline_sync::Replica::withdraw(&self.store, key)
+    }
+}
+
+impl Replica {
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self::with_state(settings, State::Unopened)
+    }
+
+    /// One that cannot be opened, of a node that was shut down.
+    pub(crate) fn closed(settings: Settings) -> Self {
+        Self::with_state(settings, State::Closed)
+    }
+
+    fn with_state(settings: Settings, state: State) -> Self {
+        Self {
+            settings: Arc::new(settings),
+            state: Arc::new(RwLock::new(state)),
+        }
+    }
+
+    pub(crate) fn namespace(&self) -> &str {
+        &self.settings.namespace
+    }
+
+    /// The replica, opened if it is not. An opening that failed is tried again by the next call.
+    pub(crate) async fn open(&self) -> Result<InUse, Error> {
+        loop {
+            let state = self.state.clone().read_owned().await;
+            let state = match OwnedRwLockReadGuard::try_map(state, State::as_open) {
+                Ok(open) => {
+                    return Ok(InUse {
+                        open,
+                        _guarded: None,
+                    });
+                }
+                Err(state) => state,
+            };
+            if let State::Closed = *state {
+                return Err(Error::Closed);
+            }
+            drop(state);
+            let mut state = self.state.clone().write_owned().await;
+            if let State::Unopened = *state {
+                let settings = self.settings.clone();
+                // The lock goes along: a caller who gives up half way must not let another one open the file twice.
+                blocking(move || {
+                    *state = State::Open(settings.open()?);
+                    Ok(())
+                })
+                .await?;
+            }
+        }
+    }
+
+    /// Lets nobody in any more, waits for those inside, has everything accepted committed and made durable.
+    pub(crate) async fn close(&self) -> Result<(), Error> {
+        let mut state = self.state.clone().write_owned().await;
+        let State::Open(open) = std::mem::replace(&mut *state, State::Closed) else {
+            return Ok(());
+        };
+        drop(state);
+        blocking(move || {
+            open.writer.stop();
+            Ok(open.store.flush()?)
+        })
+        .await
+    }
+}
+
+impl State {
+    fn as_open(&self) -> Option<&Open> {
+        match self {
+            Self::Open(open) => Some(open),
+            Self::Unopened | Self::Closed => None,
+        }
+    }
+}
+
+impl Settings {
+    fn open(&self) -> Result<Open, Error> {
+        let engine = self
+            .place
+            .engine()
+            .map_err(|source| self.unopened(source))?;
+        let config = Config {
+            namespace: self.namespace.clone(),
+            secret: self.secret,
+            environment: self.environment.clone(),
+        };
+        let store = Store::open(engine, config).map_err(|source| self.unopened(source))?;
+        let writer = Writer::start(store.clone()).map_err(Error::Thread)?;
+        Ok(Open { store, writer })
+    }
+
+    fn unopened(&self, source: OpenError) -> Error {
+        Error::Open {
+            namespace: self.namespace.clone(),
+            source,
+        }
+    }
+}
+
+impl Place {
+    fn engine(&self) -> Result<AnyEngine, OpenError> {
+        Ok(match self {
+            Self::File { path, cache_bytes } => {
+                let options = RedbOptions {
+                    cache_bytes: *cache_bytes,
+                };
+                AnyEngine::File(RedbEngine::open_or_create(path, options)?)
+            }
+            Self::Memory => AnyEngine::Memory(MemoryEngine::new()),
+        })
+    }
+}

@@ -1,0 +1,215 @@
+//! What the typed operations read and write: rows. A view and a transaction are the two kinds of it.
+
+use std::cell::RefCell;
+use std::vec;
+
+use syncline_crdt::{Dot, ReplicaId, Row, RowKey};
+use syncline_merkle::KeyRange;
+use syncline_store::StoreError;
+
+use crate::engine::AnyEngine;
+use crate::error::Error;
+use crate::ops::key::after;
+
+/// Items in order, each read when it is asked for; each can fail for itself.
+pub type Items<'a, T> = Box<dyn Iterator<Item = Result<T, Error>> + 'a>;
+
+/// Something that rows can be read from: a [`View`](crate::View) or a [`Transaction`](crate::Transaction).
+///
+/// The methods are the raw rows under the typed operations; applications have little use for them.
+pub trait ReadRows {
+    /// The row at `key`; a row that does not exist has no siblings.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when the row is damaged or the disk fails.
+    fn row(&self, key: &RowKey) -> Result<Row, Error>;
+
+    /// The rows of a range of encoded row keys, in order.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when the disk fails; each item fails for itself when its row is damaged.
+    fn rows(&self, range: &KeyRange) -> Result<Items<'_, (RowKey, Row)>, Error>;
+
+    /// How many rows lie in a range.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when the disk fails.
+    fn count_rows(&self, range: &KeyRange) -> Result<u64, Error>;
+}
+
+/// Something that rows can be written to: a [`Transaction`](crate::Transaction).
+pub trait WriteRows: ReadRows {
+    /// Writes one sibling in place of all those observed.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`], or [`Error::Store`] when the transaction holds too many rows or the disk fails.
+    fn put_row(&mut self, key: &RowKey, payload: Vec<u8>) -> Result<(), Error>;
+
+    /// Writes one sibling in place of those named and leaves the others alone.
+    ///
+    /// # Errors
+    /// As [`WriteRows::put_row`].
+    fn put_row_superseding(
+        &mut self,
+        key: &RowKey,
+        payload: Vec<u8>,
+        superseded: &[Dot],
+    ) -> Result<(), Error>;
+
+    /// Removes all siblings observed; `false` when there are none.
+    ///
+    /// # Errors
+    /// As [`WriteRows::put_row`].
+    fn remove_row(&mut self, key: &RowKey) -> Result<bool, Error>;
+
+    /// The id under which this opening of the store writes.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when none can be had.
+    fn replica(&self) -> Result<ReplicaId, Error>;
+}
+
+macro_rules! read_through {
+    ($($reference:ty),*) => {$(
+        impl<R: ReadRows + ?Sized> ReadRows for $reference {
+            fn row(&self, key: &RowKey) -> Result<Row, Error> {
+                (**self).row(key)
+            }
+
+            fn rows(&self, range: &KeyRange) -> Result<Items<'_, (RowKey, Row)>, Error> {
+                (**self).rows(range)
+            }
+
+            fn count_rows(&self, range: &KeyRange) -> Result<u64, Error> {
+                (**self).count_rows(range)
+            }
+        }
+    )*};
+}
+
+read_through!(&R, &mut R);
+
+impl<R: WriteRows + ?Sized> WriteRows for &mut R {
+    fn put_row(&mut self, key: &RowKey, payload: Vec<u8>) -> Result<(), Error> {
+        (**self).put_row(key, payload)
+    }
+
+    fn put_row_superseding(
+        &mut self,
+        key: &RowKey,
+        payload: Vec<u8>,
+        superseded: &[Dot],
+    ) -> Result<(), Error> {
+        (**self).put_row_superseding(key, payload, superseded)
+    }
+
+    fn remove_row(&mut self, key: &RowKey) -> Result<bool, Error> {
+        (**self).remove_row(key)
+    }
+
+    fn replica(&self) -> Result<ReplicaId, Error> {
+        (**self).replica()
+    }
+}
+
+/// The rows of a store's transaction.
+pub(crate) struct StoreRows<'t, 'g> {
+    /// Reading may withdraw a damaged row, so the store wants it exclusively even then. No borrow outlives a method.
+    transaction: RefCell<&'t mut StoreTransaction<'g>>,
+}
+
+type StoreTransaction<'g> = syncline_store::Transaction<'g, AnyEngine>;
+
+impl<'t, 'g> StoreRows<'t, 'g> {
+    pub(crate) fn new(transaction: &'t mut StoreTransaction<'g>) -> Self {
+        Self {
+            transaction: RefCell::new(transaction),
+        }
+    }
+}
+
+impl ReadRows for StoreRows<'_, '_> {
+    fn row(&self, key: &RowKey) -> Result<Row, Error> {
+        Ok(self.transaction.borrow_mut().get(key)?.unwrap_or_default())
+    }
+
+    fn rows(&self, range: &KeyRange) -> Result<Items<'_, (RowKey, Row)>, Error> {
+        Ok(Box::new(Pages {
+            rows: self,
+            rest: Some(range.clone()),
+            page: Vec::new().into_iter(),
+            size: 2,
+        }))
+    }
+
+    fn count_rows(&self, range: &KeyRange) -> Result<u64, Error> {
+        self.rows(range)?
+            .try_fold(0, |count, row| row.map(|_| count + 1))
+    }
+}
+
+impl WriteRows for StoreRows<'_, '_> {
+    fn put_row(&mut self, key: &RowKey, payload: Vec<u8>) -> Result<(), Error> {
+        self.transaction.get_mut().put(key, payload)?;
+        Ok(())
+    }
+
+    fn put_row_superseding(
+        &mut self,
+        key: &RowKey,
+        payload: Vec<u8>,
+        superseded: &[Dot],
+    ) -> Result<(), Error> {
+        let transaction = self.transaction.get_mut();
+        transaction.put_superseding(key, payload, superseded)?;
+        Ok(())
+    }
+
+    fn remove_row(&mut self, key: &RowKey) -> Result<bool, Error> {
+        Ok(self.transaction.get_mut().remove(key)?)
+    }
+
+    fn replica(&self) -> Result<ReplicaId, Error> {
+        Ok(self.transaction.borrow_mut().replica())
+    }
+}
+
+/// The rows of a range, read in pages that grow: most readers want the first row or all of them.
+struct Pages<'r, 't, 'g> {
+    rows: &'r StoreRows<'t, 'g>,
+    /// What lies behind the page; `None` at the end.
+    rest: Option<KeyRange>,
+    page: vec::IntoIter<(RowKey, Row)>,
+    /// How many rows the next page takes.
+    size: usize,
+}
+
+/// Rows of a page at most.
+const LARGEST_PAGE: usize = 1024;
+
+impl Pages<'_, '_, '_> {
+    fn turn(&mut self, mut range: KeyRange) -> Result<(), StoreError> {
+        let page = self.rows.transaction.borrow_mut().scan(&range, self.size)?;
+        if let Some((last, _)) = page.last().filter(|_| page.len() == self.size) {
+            range.lower = after(last.as_bytes());
+            self.rest = Some(range);
+        }
+        self.size = (self.size * 8).min(LARGEST_PAGE);
+        self.page = page.into_iter();
+        Ok(())
+    }
+}
+
+impl Iterator for Pages<'_, '_, '_> {
+    type Item = Result<(RowKey, Row), Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.page.len() == 0
+            && let Some(range) = self.rest.take()
+            && let Err(error) = self.turn(range)
+        {
+            return Some(Err(error.into()));
+        }
+        self.page.next().map(Ok)
+    }
+}

@@ -1,0 +1,39 @@
+//! What a node keeps its namespaces on.
+
+use crate::builder::StartError;
+use crate::data_dir::DataDir;
+use crate::replica::Place;
+
+#[derive(Debug)]
+pub(crate) enum Storage {
+    Directory(DataDir),
+    Memory,
+}
+
+impl Storage {
+    /// Where a namespace of this name lies.
+    pub(crate) fn place(&self, namespace: &str, cache_bytes: usize) -> Place {
+        match self {
+            Self::Directory(directory) => Place::File {
+                path: directory.namespace_file(namespace),
+                cache_bytes,
+            },
+            Self::Memory => Place::Memory,
+        }
+    }
+
+    /// The namespaces that are there from earlier.
+    pub(crate) fn namespaces(&self) -> Result<Vec<String>, StartError> {
+        match self {
+            Self::Directory(directory) => directory.namespaces(),
+            Self::Memory => Ok(Vec::new()),
+        }
+    }
+
+    /// Gives it up to whoever comes next.
+    pub(crate) fn release(&self) {
+        if let Self::Directory(directory) = self {
+            directory.release();
+        }
+    }
+}

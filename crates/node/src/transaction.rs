@@ -1,0 +1,121 @@
+//! Several operations that happen together or not at all.
+
+use std::fmt;
+
+use syncline_crdt::{Dot, ReplicaId, Row, RowKey};
+use syncline_merkle::KeyRange;
+
+use crate::error::Error;
+use crate::ops::{Counter, Kind, Map, Register, Set, key};
+use crate::rows::{Items, ReadRows, WriteRows};
+
+/// A transaction under way, as the closure of [`Namespace::transaction`](crate::Namespace::transaction) is given it.
+///
+/// It sees the last commit, what transactions ahead of it in the same group have written, and its own writes. It is
+/// alone: no other write comes between its operations. When the closure returns an error, nothing of it is written.
+pub struct Transaction<'a> {
+    rows: &'a mut dyn WriteRows,
+}
+
+impl<'a> Transaction<'a> {
+    pub(crate) fn new(rows: &'a mut dyn WriteRows) -> Self {
+        Self { rows }
+    }
+
+    /// The set under `key`.
+    pub fn set(&mut self, key: impl AsRef<[u8]>) -> Set<&mut Self> {
+        Set::new(self, key.as_ref())
+    }
+
+    /// The map under `key`.
+    pub fn map(&mut self, key: impl AsRef<[u8]>) -> Map<&mut Self> {
+        Map::new(self, key.as_ref())
+    }
+
+    /// The register under `key`.
+    pub fn register(&mut self, key: impl AsRef<[u8]>) -> Register<&mut Self> {
+        Register::new(self, key.as_ref())
+    }
+
+    /// The counter under `key`.
+    pub fn counter(&mut self, key: impl AsRef<[u8]>) -> Counter<&mut Self> {
+        Counter::new(self, key.as_ref())
+    }
+
+    /// The value of `key`; a number as its decimal digits.
+    ///
+    /// # Errors
+    /// [`Error::WrongKind`] when the key shows a map or a set, [`Error::NewerEncoding`] when a newer version wrote the
+    /// value, [`Error::Store`] when reading fails.
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, Error> {
+        key::get(self, key.as_ref())
+    }
+
+    /// Writes a value in place of everything observed under `key`, of whatever kind.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when key or value is over its limit, the transaction holds too many rows, or reading fails.
+    pub fn put(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<(), Error> {
+        key::put(self, key.as_ref(), value.as_ref())
+    }
+
+    /// Removes everything observed under `key`, of whatever kind; whether it showed anything.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when the key has more rows than one transaction takes, or reading fails.
+    pub fn delete(&mut self, key: impl AsRef<[u8]>) -> Result<bool, Error> {
+        let range = key::rows_of(key.as_ref());
+        Ok(key::clear_rows(self, range, usize::MAX)?.shown > 0)
+    }
+
+    /// What `key` shows; `None` when there is nothing.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when reading fails.
+    pub fn kind(&self, key: impl AsRef<[u8]>) -> Result<Option<Kind>, Error> {
+        key::kind(self, key.as_ref())
+    }
+}
+
+impl ReadRows for Transaction<'_> {
+    fn row(&self, key: &RowKey) -> Result<Row, Error> {
+        self.rows.row(key)
+    }
+
+    fn rows(&self, range: &KeyRange) -> Result<Items<'_, (RowKey, Row)>, Error> {
+        self.rows.rows(range)
+    }
+
+    fn count_rows(&self, range: &KeyRange) -> Result<u64, Error> {
+        self.rows.count_rows(range)
+    }
+}
+
+impl WriteRows for Transaction<'_> {
+    fn put_row(&mut self, key: &RowKey, payload: Vec<u8>) -> Result<(), Error> {
+        self.rows.put_row(key, payload)
+    }
+
+    fn put_row_superseding(
+        &mut self,
+        key: &RowKey,
+        payload: Vec<u8>,
+        superseded: &[Dot],
+    ) -> Result<(), Error> {
+        self.rows.put_row_superseding(key, payload, superseded)
+    }
+
+    fn remove_row(&mut self, key: &RowKey) -> Result<bool, Error> {
+        self.rows.remove_row(key)
+    }
+
+    fn replica(&self) -> Result<ReplicaId, Error> {
+        self.rows.replica()
+    }
+}
+
+impl fmt::Debug for Transaction<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transaction").finish_non_exhaustive()
+    }
+}

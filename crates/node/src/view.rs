@@ -1,0 +1,172 @@
+//! A consistent view of a namespace.
+
+use std::fmt;
+use std::ops::RangeBounds;
+use std::sync::Arc;
+
+use syncline_crdt::{Row, RowKey};
+use syncline_merkle::{KeyRange, RangeDigest};
+
+use crate::engine::AnyEngine;
+use crate::error::Error;
+use crate::ops::{Counter, Entry, Kind, Map, Register, Set, key, scan};
+use crate::rows::{Items, ReadRows};
+
+/// A namespace as of one commit: whatever is written later does not show.
+///
+/// Its readers are synchronous and read the disk, so in asynchronous code they belong inside [`Namespace::read`] or a
+/// blocking thread. A view is cheap to take and to clone. While it lives, the store keeps the pages of its commit, and after
+/// [`Node::shutdown`](crate::Node::shutdown) also the file.
+///
+/// ```
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let node = syncline::Node::in_memory().await?;
+/// let app = node.namespace("app")?;
+/// app.transaction(|t| {
+///     t.set("online").insert("ada")?;
+///     t.counter("logins").add(1)
+/// })
+/// .await?;
+/// let (online, logins) = app
+///     .read(|view| Ok((view.set("online").len()?, view.counter("logins").value()?)))
+///     .await?;
+/// assert_eq!((online, logins), (1, 1));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// [`Namespace::read`]: crate::Namespace::read
+#[derive(Clone)]
+pub struct View {
+    store: Arc<syncline_store::View<AnyEngine>>,
+}
+
+impl View {
+    pub(crate) fn new(store: syncline_store::View<AnyEngine>) -> Self {
+        Self {
+            store: Arc::new(store),
+        }
+    }
+
+    /// The set under `key`.
+    pub fn set(&self, key: impl AsRef<[u8]>) -> Set<&Self> {
+        Set::new(self, key.as_ref())
+    }
+
+    /// The map under `key`.
+    pub fn map(&self, key: impl AsRef<[u8]>) -> Map<&Self> {
+        Map::new(self, key.as_ref())
+    }
+
+    /// The register under `key`.
+    pub fn register(&self, key: impl AsRef<[u8]>) -> Register<&Self> {
+        Register::new(self, key.as_ref())
+    }
+
+    /// The counter under `key`.
+    pub fn counter(&self, key: impl AsRef<[u8]>) -> Counter<&Self> {
+        Counter::new(self, key.as_ref())
+    }
+
+    /// The value of `key`; a number as its decimal digits.
+    ///
+    /// # Errors
+    /// [`Error::WrongKind`] when the key shows a map or a set, [`Error::NewerEncoding`] when a newer version wrote the
+    /// value, [`Error::Store`] when reading fails.
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, Error> {
+        key::get(self, key.as_ref())
+    }
+
+    /// What `key` shows; `None` when there is nothing.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when reading fails.
+    pub fn kind(&self, key: impl AsRef<[u8]>) -> Result<Option<Kind>, Error> {
+        key::kind(self, key.as_ref())
+    }
+
+    /// All kinds that have something to show under `key`. More than one means that there was a conflict: the first is
+    /// shown.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when reading fails.
+    pub fn kinds(&self, key: impl AsRef<[u8]>) -> Result<Vec<Kind>, Error> {
+        key::kinds(self, key.as_ref())
+    }
+
+    /// The keys that begin with `prefix` and show something, with their kinds, in bytewise order.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when reading fails; each item fails for itself.
+    pub fn keys(&self, prefix: impl AsRef<[u8]>) -> Result<Items<'_, (Vec<u8>, Kind)>, Error> {
+        let range = scan::with_prefix(prefix.as_ref());
+        Ok(scan::items(scan::keys(self, &range)?))
+    }
+
+    /// The keys that begin with `prefix` and show a value, with these, in bytewise order.
+    ///
+    /// # Errors
+    /// As [`View::get`]; each item fails for itself.
+    pub fn scan(&self, prefix: impl AsRef<[u8]>) -> Result<Items<'_, Entry>, Error> {
+        self.values(&scan::with_prefix(prefix.as_ref()))
+    }
+
+    /// The keys within the bounds that show a value, with these, in bytewise order.
+    ///
+    /// # Errors
+    /// As [`View::get`]; each item fails for itself.
+    pub fn range<K: AsRef<[u8]>>(
+        &self,
+        bounds: impl RangeBounds<K>,
+    ) -> Result<Items<'_, Entry>, Error> {
+        self.values(&scan::within(bounds))
+    }
+
+    fn values(&self, range: &KeyRange) -> Result<Items<'_, Entry>, Error> {
+        Ok(scan::items(scan::values(self, range)?))
+    }
+
+    /// How many keys there are, of all kinds. O(1).
+    ///
+    /// The remnant of a deleted counter counts as long as it is kept.
+    pub fn count(&self) -> u64 {
+        self.store.key_count()
+    }
+
+    /// How many rows there are. O(1).
+    pub fn row_count(&self) -> u64 {
+        self.store.row_count()
+    }
+
+    /// The digest of all rows. Two replicas of one namespace hold the same exactly if these are equal.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when reading fails.
+    pub fn root(&self) -> Result<RangeDigest, Error> {
+        Ok(self.store.root()?)
+    }
+}
+
+impl ReadRows for View {
+    fn row(&self, key: &RowKey) -> Result<Row, Error> {
+        Ok(self.store.get(key)?.unwrap_or_default())
+    }
+
+    fn rows(&self, range: &KeyRange) -> Result<Items<'_, (RowKey, Row)>, Error> {
+        let rows = self.store.scan(range);
+        Ok(Box::new(rows.map(|entry| entry.map_err(Error::from))))
+    }
+
+    fn count_rows(&self, range: &KeyRange) -> Result<u64, Error> {
+        Ok(self.store.digest(range)?.count())
+    }
+}
+
+impl fmt::Debug for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("View")
+            .field("keys", &self.count())
+            .finish_non_exhaustive()
+    }
+}

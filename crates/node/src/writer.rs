@@ -1,0 +1,255 @@
+//! The one writer of a namespace: a thread that takes all transactions waiting into one commit.
+//!
+//! Most of what a durable write costs is the sync of its commit, so writes that wait for one share the next. While a commit
+//! is being made the queue fills, and the group after it is larger: the busier, the cheaper each write.
+//!
+//! What sessions receive does not pass through here. A session joins a frame of rows at a time, which is a large group by
+//! itself, so it goes to the store directly; the store's write lock puts it between two groups.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use syncline_store::{Durability, Group, Store, StoreError};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::engine::AnyEngine;
+use crate::error::Error;
+use crate::rows::StoreRows;
+use crate::transaction::Transaction;
+
+/// Transactions that may wait; whoever brings one more waits for a place.
+const QUEUE: usize = 1024;
+/// Transactions in a group at most.
+const GROUP: usize = 512;
+/// Rows after which a group is committed whatever waits: they are held in memory until then.
+const GROUP_ROWS: usize = 65_536;
+
+/// The way to the writer's thread. The thread ends when this is dropped, after what is waiting.
+pub(crate) struct Writer {
+    queue: mpsc::Sender<Message>,
+    counters: Arc<Counters>,
+    thread: thread::JoinHandle<()>,
+}
+
+enum Message {
+    Write(Request),
+    /// Take nothing new, finish what is waiting, end.
+    Stop,
+}
+
+struct Request {
+    work: Box<dyn Work>,
+    durability: Durability,
+    /// Whatever must live until the request is answered.
+    _keep: Box<dyn Send>,
+}
+
+#[derive(Default)]
+struct Counters {
+    transactions: AtomicU64,
+    commits: AtomicU64,
+}
+
+/// What the writer has done since the namespace was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WriteStats {
+    /// Transactions that were committed. A write through a handle is one.
+    pub transactions: u64,
+    /// Commits that they took. The fewer there are, the more transactions shared one.
+    pub commits: u64,
+}
+
+impl Writer {
+    pub(crate) fn start(store: Store<AnyEngine>) -> io::Result<Self> {
+        let (queue, requests) = mpsc::channel(QUEUE);
+        let counters = Arc::<Counters>::default();
+        let thread = thread::Builder::new().name("syncline-writer".to_owned());
+        let thread = thread.spawn({
+            let counters = counters.clone();
+            move || run(&store, requests, &counters)
+        })?;
+        Ok(Self {
+            queue,
+            counters,
+            thread,
+        })
+    }
+
+    pub(crate) fn stats(&self) -> WriteStats {
+        WriteStats {
+            transactions: self.counters.transactions.load(Ordering::Relaxed),
+            commits: self.counters.commits.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The way in, for a caller that must not hold on to the writer itself while it waits.
+    pub(crate) fn queue(&self) -> Queue {
+        Queue(self.queue.clone())
+    }
+
+    /// Ends the thread after what is waiting. Blocks until it has ended.
+    pub(crate) fn stop(self) {
+        // The queue can only be closed already when the thread has ended.
+        let _ended = self.queue.blocking_send(Message::Stop);
+        if self.thread.join().is_err() {
+            tracing::error!("the writer's thread panicked");
+        }
+    }
+}
+
+/// The way to the writer's thread, for one request.
+pub(crate) struct Queue(mpsc::Sender<Message>);
+
+impl Queue {
+    /// Has `body` run in a transaction, and waits until it is committed. `keep` is dropped after that, even if the caller no
+    /// longer waits.
+    pub(crate) async fn transact<T, F>(
+        self,
+        durability: Durability,
+        body: F,
+        keep: impl Send + 'static,
+    ) -> Result<T, Error>
+    where
+        F: FnOnce(&mut Transaction<'_>) -> Result<T, Error> + Send + 'static,
+        T: Send + 'static,
+    {
+        let (reply, outcome) = oneshot::channel();
+        let request = Request {
+            work: Box::new(Job {
+                body: Some(body),
+                outcome: None,
+                reply,
+            }),
+            durability,
+            _keep: Box::new(keep),
+        };
+        let sent = self.0.send(Message::Write(request)).await;
+        sent.map_err(|_| Error::Closed)?;
+        match outcome.await {
+            Ok(Ok(outcome)) => outcome,
+            // As if the closure had run on the caller's own thread.
+            Ok(Err(panic)) => resume_unwind(panic),
+            Err(_) => Err(Error::Closed),
+        }
+    }
+}
+
+fn run(store: &Store<AnyEngine>, mut queue: mpsc::Receiver<Message>, counters: &Counters) {
+    let mut waiting = Vec::with_capacity(GROUP);
+    while queue.blocking_recv_many(&mut waiting, GROUP) > 0 {
+        let mut requests = waiting.drain(..).filter_map(|message| match message {
+            Message::Write(request) => Some(request),
+            Message::Stop => {
+                queue.close();
+                None
+            }
+        });
+        while let Some(first) = requests.next() {
+            commit_group(store, first, &mut requests, counters);
+        }
+    }
+}
+
+/// Runs requests until there are no more or the group is full, commits once, and answers them all.
+fn commit_group(
+    store: &Store<AnyEngine>,
+    first: Request,
+    more: &mut impl Iterator<Item = Request>,
+    counters: &Counters,
+) {
+    let mut group = match store.group() {
+        Ok(group) => group,
+        Err(error) => {
+            first.work.answer(Err(Arc::new(error)));
+            return;
+        }
+    };
+    let mut durability = Durability::Memory;
+    let mut done = Vec::new();
+    let mut rows = 0;
+    let mut next = Some(first);
+    while let Some(mut request) = next {
+        rows += request.work.run(&mut group);
+        if request.durability == Durability::Durable {
+            durability = Durability::Durable;
+        }
+        done.push(request);
+        next = if rows < GROUP_ROWS { more.next() } else { None };
+    }
+    let committed = group.commit(durability).map_err(Arc::new);
+    if committed.is_ok() {
+        let transactions = done.iter().filter(|request| request.work.succeeded());
+        let transactions = transactions.count() as u64;
+        counters.commits.fetch_add(1, Ordering::Relaxed);
+        counters
+            .transactions
+            .fetch_add(transactions, Ordering::Relaxed);
+    }
+    for request in done {
+        request.work.answer(committed.clone());
+    }
+}
+
+/// A transaction on its way, whatever it returns.
+trait Work: Send {
+    /// Runs it within the group and keeps the outcome; returns how many rows it changed.
+    fn run(&mut self, group: &mut Group<'_, AnyEngine>) -> usize;
+
+    /// Whether it ran and did not fail.
+    fn succeeded(&self) -> bool;
+
+    /// Tells the caller, after the commit.
+    fn answer(self: Box<Self>, committed: Result<(), Arc<StoreError>>);
+}
+
+struct Job<F, T> {
+    body: Option<F>,
+    outcome: Option<Outcome<T>>,
+    reply: oneshot::Sender<Outcome<T>>,
+}
+
+/// What the closure returned, or with what it panicked.
+type Outcome<T> = thread::Result<Result<T, Error>>;
+
+impl<F, T> Work for Job<F, T>
+where
+    F: FnOnce(&mut Transaction<'_>) -> Result<T, Error> + Send,
+    T: Send,
+{
+    fn run(&mut self, group: &mut Group<'_, AnyEngine>) -> usize {
+        let Some(body) = self.body.take() else {
+            return 0;
+        };
+        // A group is as it was before a transaction that panics, and the closure's own state goes with it.
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            group.transact(|rows| body(&mut Transaction::new(&mut StoreRows::new(rows))))
+        }));
+        let (outcome, rows) = match outcome {
+            Ok(Ok((value, delta))) => (Ok(Ok(value)), delta.rows().len()),
+            Ok(Err(error)) => (Ok(Err(error)), 0),
+            Err(panic) => (Err(panic), 0),
+        };
+        self.outcome = Some(outcome);
+        rows
+    }
+
+    fn succeeded(&self) -> bool {
+        matches!(self.outcome, Some(Ok(Ok(_))))
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), Arc<StoreError>>) {
+        let outcome = match (self.outcome, committed) {
+            // Its own failure says more than that of the commit it was no part of.
+            (Some(failed @ (Err(_) | Ok(Err(_)))), _) => failed,
+            (_, Err(error)) => Ok(Err(Error::Store(error))),
+            (Some(done), Ok(())) => done,
+            (None, Ok(())) => Ok(Err(Error::Closed)),
+        };
+        // Nobody waits any more when the caller's future was dropped; what is committed stays so.
+        let _unheard = self.reply.send(outcome);
+    }
+}

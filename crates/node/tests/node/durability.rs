@@ -1,0 +1,196 @@
+//! What is on disk: restarts, locks, shutdowns.
+
+use std::collections::BTreeSet;
+
+use syncline::trust::Cluster;
+use syncline::{Durability, Error, Node, StartError};
+
+async fn start(directory: &std::path::Path) -> Node {
+    Node::builder().data_dir(directory).start().await.unwrap()
+}
+
+#[tokio::test]
+async fn everything_is_there_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let node = start(directory.path()).await;
+    let (id, cluster) = (node.id(), node.cluster_id());
+    let app = node.namespace("app").unwrap();
+    app.put("v", "x").await.unwrap();
+    app.counter("c").add(5).await.unwrap();
+    app.set("s").insert("m").await.unwrap();
+    let quick = app.with_durability(Durability::Memory);
+    quick.map("m").set("f", "y").await.unwrap();
+    node.namespace("other")
+        .unwrap()
+        .put("k", "z")
+        .await
+        .unwrap();
+    let root = super::pair::root(&app).await;
+    node.shutdown().await.unwrap();
+
+    let node = start(directory.path()).await;
+    assert_eq!((node.id(), node.cluster_id()), (id, cluster));
+    assert_eq!(node.namespaces(), ["app", "other"]);
+    let app = node.namespace("app").unwrap();
+    assert_eq!(super::pair::root(&app).await, root);
+    assert_eq!(app.counter("c").increment().await.unwrap(), 6);
+    assert_eq!(app.map("m").get("f").await.unwrap().unwrap(), b"y");
+    node.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_data_directory_belongs_to_one_node_at_a_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let node = start(directory.path()).await;
+    let again = Node::builder().data_dir(directory.path()).start().await;
+    let error = again.unwrap_err();
+    assert!(matches!(error, StartError::AlreadyOpen { .. }), "{error}");
+    assert!(error.to_string().contains("in use by another node"));
+
+    let app = node.namespace("app").unwrap();
+    app.put("k", "v").await.unwrap();
+    node.shutdown().await.unwrap();
+    let next = start(directory.path()).await;
+    // Handles of the node that was shut down stay harmless.
+    assert!(matches!(app.get("k").await, Err(Error::Closed)));
+    assert!(matches!(app.put("k", "v").await, Err(Error::Closed)));
+    let late = node.namespace("late").unwrap();
+    assert!(matches!(late.put("k", "v").await, Err(Error::Closed)));
+    node.shutdown().await.unwrap();
+    let app = next.namespace("app").unwrap();
+    assert_eq!(app.get("k").await.unwrap().unwrap(), b"v");
+}
+
+#[tokio::test]
+async fn other_nodes_can_join_the_cluster_that_a_first_start_made() {
+    let directory = tempfile::tempdir().unwrap();
+    let home = directory.path().join("ada");
+    let ada = Node::builder().data_dir(&home).listen("127.0.0.1:0");
+    let ada = ada.start().await.unwrap();
+    ada.namespace("app").unwrap().put("k", "v").await.unwrap();
+
+    let identity = Cluster::open(home.join("identity")).unwrap();
+    let identity = identity.issue("bob").unwrap();
+    let bob = Node::builder().in_memory().identity(identity);
+    let bob = bob.start().await.unwrap();
+    assert_eq!(ada.cluster_id(), bob.cluster_id());
+    let app = bob.namespace("app").unwrap();
+    assert!(app.sync_with(&ada).await.unwrap().agreed);
+    assert_eq!(app.get("k").await.unwrap().unwrap(), b"v");
+}
+
+#[tokio::test]
+async fn a_store_of_another_cluster_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let node = start(directory.path()).await;
+    node.namespace("app").unwrap().put("k", "v").await.unwrap();
+    node.shutdown().await.unwrap();
+    let stranger = Cluster::throwaway().unwrap();
+    let builder = Node::builder().data_dir(directory.path());
+    let node = builder.cluster(&stranger).start().await.unwrap();
+    let error = node.namespace("app").unwrap().get("k").await.unwrap_err();
+    assert!(matches!(error, Error::Open { .. }));
+    assert!(
+        error.to_string().contains("another cluster secret"),
+        "{error}"
+    );
+    node.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_store_is_refused_and_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let node = start(directory.path()).await;
+    let path = directory.path().join("namespaces").join("app.redb");
+    std::fs::write(&path, "a shopping list").unwrap();
+    let app = node.namespace("app").unwrap();
+    let error = app.put("k", "v").await.unwrap_err();
+    assert!(matches!(error, Error::Open { .. }), "{error}");
+    assert_eq!(std::fs::read(&path).unwrap(), b"a shopping list");
+    // With the obstacle out of the way the same handle works.
+    std::fs::remove_file(&path).unwrap();
+    app.put("k", "v").await.unwrap();
+    node.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_node_needs_to_know_where_its_data_lies() {
+    let error = Node::builder().start().await.unwrap_err();
+    assert!(matches!(error, StartError::NoStorage));
+    let builder = Node::builder().in_memory().listen("nonsense");
+    let error = builder.start().await.unwrap_err();
+    assert!(matches!(error, StartError::Listen { .. }), "{error}");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let error = Node::builder().data_dir(file.path()).start().await;
+    let error = error.unwrap_err();
+    assert!(matches!(error, StartError::DataDir { .. }), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_shutdown_with_work_in_flight_keeps_exactly_what_it_acknowledged() {
+    let directory = tempfile::tempdir().unwrap();
+    let node = start(directory.path()).await;
+    let app = node.namespace("app").unwrap();
+    let writers: Vec<_> = (0..100)
+        .map(|writer: u32| {
+            let app = app.clone();
+            tokio::spawn(async move {
+                let mut acknowledged = Vec::new();
+                for write in 0..1000 {
+                    let key = format!("{writer}:{write}");
+                    match app.put(&key, "x").await {
+                        Ok(()) => acknowledged.push(key.into_bytes()),
+                        Err(Error::Closed) => return acknowledged,
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+                acknowledged
+            })
+        })
+        .collect();
+    while app.write_stats().await.unwrap().transactions < 200 {
+        tokio::task::yield_now().await;
+    }
+    node.shutdown().await.unwrap();
+    let mut acknowledged = BTreeSet::new();
+    for writer in writers {
+        acknowledged.extend(writer.await.unwrap());
+    }
+    assert!((200..100_000).contains(&acknowledged.len()));
+
+    let node = start(directory.path()).await;
+    let app = node.namespace("app").unwrap();
+    let kept = app.scan("").await.unwrap().collect().await.unwrap();
+    let kept: BTreeSet<_> = kept.into_iter().map(|(key, _)| key).collect();
+    assert_eq!(kept, acknowledged);
+    node.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_node_may_be_dropped() {
+    let directory = tempfile::tempdir().unwrap();
+    let node = start(directory.path()).await;
+    let app = node.namespace("app").unwrap();
+    app.put("k", "v").await.unwrap();
+    drop(node);
+    // A namespace goes on without its node, and with the last handle everything is closed.
+    app.put("k", "w").await.unwrap();
+    drop(app);
+    let node = loop {
+        match Node::builder().data_dir(directory.path()).start().await {
+            Ok(node) => break node,
+            Err(StartError::AlreadyOpen { .. }) => tokio::task::yield_now().await,
+            Err(error) => panic!("{error}"),
+        }
+    };
+    let app = node.namespace("app").unwrap();
+    let value = loop {
+        match app.get("k").await {
+            Ok(value) => break value,
+            // The writer's thread closes the file a moment after the last handle is dropped.
+            Err(Error::Open { .. }) => tokio::task::yield_now().await,
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert_eq!(value.unwrap(), b"w");
+}

@@ -1,0 +1,9 @@
+//! The library as an application uses it, through its public surface alone.
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+
+mod durability;
+mod handles;
+mod pair;
+mod peers;
+mod semantics;
+mod transactions;

@@ -50,6 +50,9 @@ pub(crate) enum Command {
     /// A process that writes until it is killed, for `bench open`.
     #[command(hide = true)]
     BenchWriter(BenchWriter),
+    /// A process whose memory is measured, for `bench memory`.
+    #[command(hide = true)]
+    BenchResident(BenchResident),
 }
 
 #[derive(Debug, Args)]
@@ -98,7 +101,7 @@ pub(crate) enum Cluster {
 #[command(after_help = "\
 Examples:
   syncline cluster init ./cluster --node berlin --node oslo
-  scp -r ./cluster/oslo oslo.example:/var/lib/syncline
+  mkdir -p ./data/identity && cp -r ./cluster/berlin ./data/identity/node
 
 A second run on the same directory adds nodes to the cluster that is there.")]
 pub(crate) struct ClusterInit {
@@ -113,12 +116,23 @@ pub(crate) struct ClusterInit {
     pub(crate) json: bool,
 }
 
-/// Where a replica is, which almost every command asks.
+/// Where a node keeps its things.
 #[derive(Debug, Args)]
-pub(crate) struct Place {
+pub(crate) struct Home {
     /// The node's data directory.
     #[arg(long, value_name = "DIR", env = "SYNCLINE_DATA")]
     pub(crate) data: PathBuf,
+    /// The node's identity, a directory made by `syncline cluster init`. Without it DATA/identity/node is used; a node that
+    /// has neither becomes a cluster of one.
+    #[arg(long, value_name = "DIR", env = "SYNCLINE_IDENTITY")]
+    pub(crate) identity: Option<PathBuf>,
+}
+
+/// Where a replica is, which almost every command asks.
+#[derive(Debug, Args)]
+pub(crate) struct Place {
+    #[command(flatten)]
+    pub(crate) home: Home,
     /// The namespace.
     #[arg(long, value_name = "NAME", env = "SYNCLINE_NAMESPACE")]
     pub(crate) namespace: String,
@@ -201,9 +215,8 @@ Examples:
   syncline sync --data ./berlin --peer oslo.example:7400
   syncline sync --data ./berlin --peer 127.0.0.1:7400 --namespace people --strategy walk --json")]
 pub(crate) struct Sync {
-    /// The node's data directory.
-    #[arg(long, value_name = "DIR", env = "SYNCLINE_DATA")]
-    pub(crate) data: PathBuf,
+    #[command(flatten)]
+    pub(crate) home: Home,
     /// The peer to sync with, once per namespace.
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) peer: Option<String>,
@@ -362,7 +375,23 @@ pub(crate) struct BenchWriter {
     #[arg(long, value_name = "FILE")]
     pub(crate) store: PathBuf,
     #[arg(long)]
+    pub(crate) rows: u64,
+    #[arg(long)]
     pub(crate) seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchResident {
+    /// The store to read.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) store: PathBuf,
+    #[arg(long)]
+    pub(crate) rows: u64,
+    #[arg(long)]
+    pub(crate) seed: u64,
+    /// Open it as a store and use its digests, rather than read the rows alone.
+    #[arg(long)]
+    pub(crate) digests: bool,
 }
 
 impl Arguments {

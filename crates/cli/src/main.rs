@@ -4,11 +4,78 @@
 //! `failure` is how all of them end badly. Nothing here decides anything about replication.
 
 mod args;
+mod bench;
+mod cluster;
 mod demo;
+mod export;
 mod failure;
+mod home;
+mod import;
+mod lines;
 mod progress;
 mod records;
 mod seeded;
+mod sync;
 mod table;
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use self::args::{Arguments, Cluster, Command};
+use self::failure::{Doing, Failure};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match arguments.validate().and_then(|()| run(&arguments)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::from(failure.reason.exit_code())
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), Failure> {
+    log_to_standard_error(arguments.verbose);
+    match &arguments.command {
+        Command::Demo(demo) => demo::run(demo),
+        Command::DemoReplica(replica) => one_thread()?.block_on(demo::replica::run(replica)),
+        Command::Cluster(Cluster::Init(init)) => cluster::init(init),
+        Command::Import(import) => runtime()?.block_on(import::run(import)),
+        Command::Export(export) => runtime()?.block_on(export::run(export)),
+        Command::Sync(sync) => runtime()?.block_on(sync::run(sync)),
+        Command::Bench(bench) => bench::run(bench),
+        Command::BenchWriter(writer) => bench::writer(writer),
+        Command::BenchResident(resident) => bench::resident(resident),
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder
+        .enable_all()
+        .build()
+        .doing(|| "cannot start the runtime".to_owned())
+}
+
+/// A runtime whose tasks begin in the order they were spawned.
+fn one_thread() -> Result<tokio::runtime::Runtime, Failure> {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder
+        .enable_all()
+        .build()
+        .doing(|| "cannot start the runtime".to_owned())
+}
+
+fn log_to_standard_error(verbose: u8) {
+    let level = match verbose {
+        0 => tracing::Level::WARN,
+        1 => tracing::Level::INFO,
+        _ => tracing::Level::DEBUG,
+    };
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .init();
+}

@@ -1,6 +1,7 @@
 //! Progress of long work, on standard error and only where somebody watches: indicatif draws nothing when standard error
 //! is no terminal, so logs and pipes stay clean.
 
+use std::io::Read;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -38,12 +39,13 @@ impl Progress {
         Self(bar)
     }
 
-    pub(crate) fn add(&self, more: u64) {
-        self.0.inc(more);
+    /// `input`, with what is read of it counted.
+    pub(crate) fn reading<R: Read>(&self, input: R) -> impl Read + use<R> {
+        self.0.wrap_read(input)
     }
 
-    pub(crate) fn set(&self, position: u64) {
-        self.0.set_position(position);
+    pub(crate) fn add(&self, more: u64) {
+        self.0.inc(more);
     }
 
     pub(crate) fn say(&self, what: impl Into<String>) {

@@ -12,7 +12,7 @@ impl Seeded {
 
     /// A stream of its own for one purpose, so that drawing more for one leaves the others as they were.
     pub(crate) fn stream(seed: u64, purpose: u64) -> Self {
-        let mut seeded = Self(seed);
+        let mut seeded = Self::new(seed);
         Self(seeded.next() ^ purpose.wrapping_mul(0x9E37_79B9_7F4A_7C15))
     }
 

@@ -29,12 +29,44 @@ pub(crate) enum Operation {
     Delete { key: String },
 }
 
+/// A place that holds one thing: the value of a key, a field of its map, a member of its set.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Place {
+    Value,
+    Field(String),
+    Member(String),
+}
+
 /// Operations applied as one, as a replica is asked to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Transaction {
     /// The replica's own count of its transactions, from 1, without gaps.
     pub(crate) number: u64,
     pub(crate) operations: Vec<Operation>,
+}
+
+impl Transaction {
+    /// A transaction of the replica named `name`, with an entry in its journal: written by the same commit, so that after a
+    /// crash it tells exactly which transactions took place, acknowledged or not.
+    pub(crate) fn journaled(name: &str, number: u64, mut operations: Vec<Operation>) -> Self {
+        operations.push(Operation::SetField {
+            key: journal_key(name),
+            field: journal_field(number),
+            value: "done".to_owned(),
+        });
+        Self { number, operations }
+    }
+}
+
+/// The map that is a replica's journal.
+pub(crate) fn journal_key(name: &str) -> String {
+    format!("journal/{name}")
+}
+
+/// A transaction's entry in it; in the order of their numbers.
+pub(crate) fn journal_field(number: u64) -> String {
+    format!("{number:010}")
 }
 
 /// When and by whom a transaction was written, as the replica says. Among writes that did not observe each other the

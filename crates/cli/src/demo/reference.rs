@@ -7,15 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use super::log::{Entry, Log, Operation, Stamp};
-
-/// A place that holds one thing: the value of a key, a field of its map, a member of its set.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Place {
-    Value,
-    Field(String),
-    Member(String),
-}
+use super::log::{Entry, Log, Operation, Place, Stamp};
 
 /// What readers see: for each key and place with anything to see, its content.
 pub(crate) type State = BTreeMap<String, BTreeMap<Place, Seen>>;

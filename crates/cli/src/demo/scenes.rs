@@ -1,8 +1,8 @@
 //! Conflicts made on purpose: the cases of `docs/semantics.md`, each under a key of its own, with what every replica must
 //! read in the end.
 
-use super::log::Operation;
-use super::reference::{Place, State};
+use super::log::{Operation, Place};
+use super::reference::State;
 
 /// One case.
 pub(crate) struct Scene {

@@ -1,0 +1,73 @@
+//! `syncline bench`: the figures of `docs/benchmarks.md`, each printed by one command.
+//!
+//! Everything measured is what the product runs: stores on redb files, sessions over QUIC under mutual TLS on loopback. The
+//! generator, not the session, says what differs and how many rows are needed.
+
+mod cpu;
+mod interrupt;
+mod memory;
+mod open;
+mod sync;
+mod timed;
+mod workload;
+mod write;
+
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use tempfile::TempDir;
+
+use crate::args::{Bench, BenchResident, BenchWriter};
+use crate::failure::{Doing, Failure};
+
+pub(crate) fn run(bench: &Bench) -> Result<(), Failure> {
+    match bench {
+        Bench::Sync(arguments) => sync::run(arguments),
+        Bench::Open(arguments) => open::run(arguments),
+        Bench::Memory(arguments) => memory::run(arguments),
+        Bench::Write(arguments) => write::run(arguments),
+    }
+}
+
+/// The process that `bench open` kills.
+pub(crate) fn writer(arguments: &BenchWriter) -> Result<(), Failure> {
+    open::writer(arguments)
+}
+
+/// The process whose memory `bench memory` measures.
+pub(crate) fn resident(arguments: &BenchResident) -> Result<(), Failure> {
+    memory::resident(arguments)
+}
+
+/// Prints figures for people or for a program.
+fn print<T: Serialize + Display>(figures: &T, json: bool) -> Result<(), Failure> {
+    if json {
+        let text =
+            serde_json::to_string(figures).doing(|| "cannot print the figures".to_owned())?;
+        println!("{text}");
+    } else {
+        print!("{figures}");
+    }
+    Ok(())
+}
+
+/// A directory that is gone with the benchmark. The stores of a benchmark are large, so where they lie is told with the
+/// environment's TMPDIR.
+fn scratch() -> Result<TempDir, Failure> {
+    let made = tempfile::Builder::new().prefix("syncline-bench-").tempdir();
+    made.doing(|| "cannot make a temporary directory".to_owned())
+}
+
+/// A copy of a store that nobody has open. Replica ids are minted at the first write after opening, so a copy is a
+/// replica of its own.
+fn copy(from: &Path, to: PathBuf) -> Result<PathBuf, Failure> {
+    std::fs::copy(from, &to).doing(|| format!("cannot copy {}", from.display()))?;
+    Ok(to)
+}
+
+/// Decimals that matter to nobody are dropped.
+fn rounded(value: f64, decimals: i32) -> f64 {
+    let scale = 10f64.powi(decimals);
+    (value * scale).round() / scale
+}

@@ -1,0 +1,101 @@
+//! A replica that counts the rows it hands to sessions for sending: after an interruption neither side's report tells how
+//! many there were, since a report comes only with a session's end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use syncline_crdt::{Context, Dot, Row, RowKey};
+use syncline_merkle::{Cut, Item, KeyRange, RangeDigest, Source};
+use syncline_sync::{Additions, Incoming, Replica, ReplicaError, Rows, View};
+
+/// A replica that is counted.
+#[derive(Clone)]
+pub(crate) struct Counted<R> {
+    pub(crate) replica: R,
+    pub(crate) rows: Arc<AtomicU64>,
+}
+
+/// One of its views.
+pub(crate) struct CountedView<V> {
+    view: V,
+    rows: Arc<AtomicU64>,
+}
+
+impl<R: Replica> Replica for Counted<R> {
+    type View = CountedView<R::View>;
+
+    fn view(&self) -> Result<Self::View, ReplicaError> {
+        Ok(CountedView {
+            view: self.replica.view()?,
+            rows: Arc::clone(&self.rows),
+        })
+    }
+
+    fn join(&self, incoming: Incoming<'_>) -> Result<(), ReplicaError> {
+        self.replica.join(incoming)
+    }
+
+    fn withdraw(&self, key: &RowKey) -> Result<(), ReplicaError> {
+        self.replica.withdraw(key)
+    }
+}
+
+impl<V> CountedView<V> {
+    fn count(&self, rows: usize) {
+        self.rows.fetch_add(rows as u64, Ordering::Relaxed);
+    }
+}
+
+impl<V: View> View for CountedView<V> {
+    fn context(&self) -> &Context {
+        self.view.context()
+    }
+
+    fn withdrawals(&self) -> u64 {
+        self.view.withdrawals()
+    }
+
+    fn row(&self, key: &RowKey) -> Result<Option<Row>, ReplicaError> {
+        let row = self.view.row(key)?;
+        self.count(usize::from(row.is_some()));
+        Ok(row)
+    }
+
+    fn rows(&self, range: &KeyRange, max_bytes: usize) -> Result<Rows, ReplicaError> {
+        let rows = self.view.rows(range, max_bytes)?;
+        self.count(rows.rows.len());
+        Ok(rows)
+    }
+
+    fn lacking(
+        &self,
+        peer: &Context,
+        start: &Context,
+        after: Option<Dot>,
+        max_bytes: usize,
+    ) -> Result<Additions, ReplicaError> {
+        let additions = self.view.lacking(peer, start, after, max_bytes)?;
+        self.count(additions.rows.len());
+        Ok(additions)
+    }
+}
+
+impl<V: View> Source for CountedView<V> {
+    type Error = ReplicaError;
+
+    fn digest(&self, range: &KeyRange) -> Result<RangeDigest, ReplicaError> {
+        self.view.digest(range)
+    }
+
+    fn cut(&self, range: &KeyRange, level: u8, limit: usize) -> Result<Cut, ReplicaError> {
+        self.view.cut(range, level, limit)
+    }
+
+    fn items(&self, range: &KeyRange, limit: usize) -> Result<Vec<Item>, ReplicaError> {
+        self.view.items(range, limit)
+    }
+
+    fn describe(&self, key: &[u8]) -> Result<Vec<u8>, ReplicaError> {
+        self.view.describe(key)
+    }
+}

@@ -1,0 +1,108 @@
+//! What the demo's parent and its replicas say to each other: one JSON object a line, orders on standard input, answers on
+//! standard output. A replica carries out one order after the other.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::log::{Place, Stamp, Transaction};
+
+/// What a replica is asked to do.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Order {
+    /// Apply transactions in the order of their numbers, at most `window` of them under way at a time; each is answered by
+    /// `Applied` once it is durable, all of them by `Done`.
+    Apply {
+        transactions: Vec<Transaction>,
+        window: usize,
+    },
+    /// Sync with the peer at this address.
+    Sync { peer: SocketAddr },
+    /// Tell which transactions took place.
+    Journal,
+    /// Tell the root digest.
+    Root,
+    /// Write all that readers see to this file, as lines of [`Shown`].
+    Dump { path: PathBuf },
+    /// Shut down in order.
+    Close,
+}
+
+/// What a replica answers.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Answer {
+    /// The replica listens. Said once, unasked.
+    Ready {
+        address: SocketAddr,
+        /// How long the store took to open.
+        opened_ms: f64,
+    },
+    Applied {
+        number: u64,
+        stamp: Stamp,
+    },
+    Done,
+    Synced(Box<Session>),
+    /// The sync failed, as it must when the network is cut.
+    NotSynced {
+        error: String,
+    },
+    Journal {
+        landed: Vec<(u64, Stamp)>,
+    },
+    Root {
+        digest: String,
+        rows: u64,
+        keys: u64,
+    },
+    Dumped,
+    /// The order could not be carried out; the replica ends.
+    Failed {
+        error: String,
+    },
+}
+
+/// What one sync session did, as the replica that began it counts.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Session {
+    pub(crate) round_trips: f64,
+    pub(crate) rows_sent: u64,
+    pub(crate) rows_received: u64,
+    /// Bytes of keys, fields and values in these rows.
+    pub(crate) user_bytes: u64,
+    pub(crate) ranges_compared: u64,
+    pub(crate) bytes: BytesByKind,
+    /// What sending all rows would take.
+    pub(crate) full_copy_bytes: u64,
+    pub(crate) elapsed_ms: u64,
+    pub(crate) agreed: bool,
+}
+
+/// Bytes on the stream, both ways.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct BytesByKind {
+    pub(crate) hello: u64,
+    pub(crate) context: u64,
+    pub(crate) rows: u64,
+    pub(crate) digests: u64,
+    pub(crate) control: u64,
+}
+
+impl BytesByKind {
+    pub(crate) fn total(&self) -> u64 {
+        self.hello + self.context + self.rows + self.digests + self.control
+    }
+}
+
+/// A place and what is read there: one line of a dump.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Shown {
+    pub(crate) key: String,
+    pub(crate) place: Place,
+    pub(crate) value: String,
+    /// Values that lost to it without having been observed, the latest first.
+    pub(crate) others: Vec<String>,
+}

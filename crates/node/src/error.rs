@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use syncline_crdt::RowKey;
 use syncline_store::{OpenError, StoreError};
 
 use crate::ops::Kind;
@@ -48,6 +49,15 @@ pub enum Error {
         show(key)
     )]
     NewerEncoding {
+        /// The key.
+        key: Vec<u8>,
+    },
+    /// A row failed its checksum and was taken out.
+    #[error(
+        "a row of the key {} was damaged on disk and has been withdrawn; sync with a peer to fetch it, or write it anew",
+        show(key)
+    )]
+    Damaged {
         /// The key.
         key: Vec<u8>,
     },
@@ -97,6 +107,17 @@ impl Error {
     /// ```
     pub fn abort(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Aborted(reason.into())
+    }
+
+    /// The row that a read has found damaged, if that is what this is about.
+    pub(crate) fn damaged_row(&self) -> Option<RowKey> {
+        match self {
+            Self::Store(error) => match &**error {
+                StoreError::Damaged { key } => RowKey::from_bytes(key.clone()).ok(),
+                _ => None,
+            },
+            _ => None,
+        }
     }
 }
 

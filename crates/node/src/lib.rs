@@ -80,7 +80,9 @@ pub use view::View;
 pub use writer::WriteStats;
 
 pub use syncline_merkle::RangeDigest;
-pub use syncline_store::{Durability, Environment, OpenError, StoreError, SystemEnvironment};
+pub use syncline_store::{
+    Durability, Environment, Mismatch, OpenError, Recount, StoreError, SystemEnvironment,
+};
 pub use syncline_sync::quic::{Limits, NodeId};
 pub use syncline_sync::{Report, Strategy, Traffic};
 

@@ -10,7 +10,7 @@ use syncline_sync::Report;
 
 use crate::blocking;
 use crate::error::{Error, NameError};
-use crate::handles::scan::{Page, Scan};
+use crate::handles::scan::{Page, ReadPage, Scan};
 use crate::handles::{Counter, Map, Register, Set};
 use crate::node::Core;
 use crate::ops::{Entry, Kind, key, scan};
@@ -31,8 +31,9 @@ const CLEAR_ROWS: usize = 100_000;
 /// Cheap to clone and to keep. The store behind it is opened by the first use. All methods are cancel-safe in this
 /// sense: when the future of a write is dropped after its first poll, the write may or may not happen, but as a whole.
 ///
-/// Operations fail with [`Error::Open`] when the store cannot be opened, with [`Error::Store`] when it fails, and with
-/// [`Error::Closed`] after [`Node::shutdown`](crate::Node::shutdown).
+/// Operations fail with [`Error::Open`] when the store cannot be opened, with [`Error::Store`] when it fails, with
+/// [`Error::Damaged`] when a row fails its checksum, and with [`Error::Closed`] after
+/// [`Node::shutdown`](crate::Node::shutdown).
 ///
 /// ```
 /// # #[tokio::main]
@@ -148,16 +149,18 @@ impl Namespace {
         self.read(move |view| view.kind(key)).await
     }
 
+    pub(crate) fn replica(&self) -> Replica {
+        self.replica.clone()
+    }
+
     /// The keys that begin with `prefix` and show something, with their kinds, in bytewise order.
     ///
     /// # Errors
     /// See [`Namespace`].
     pub async fn keys(&self, prefix: impl AsRef<[u8]>) -> Result<Scan<(Vec<u8>, Kind)>, Error> {
         let range = scan::with_prefix(prefix.as_ref());
-        self.read(move |view| {
-            Scan::start(view, range, |view, range| {
-                Page::fill(scan::keys(view, &range)?, range)
-            })
+        self.start_scan(range, |view, range| {
+            Page::fill(scan::keys(view, &range)?, range)
         })
         .await
     }
@@ -197,10 +200,8 @@ impl Namespace {
     }
 
     async fn values(&self, range: KeyRange) -> Result<Scan<Entry>, Error> {
-        self.read(move |view| {
-            Scan::start(view, range, |view, range| {
-                Page::fill(scan::values(view, &range)?, range)
-            })
+        self.start_scan(range, |view, range| {
+            Page::fill(scan::values(view, &range)?, range)
         })
         .await
     }
@@ -264,7 +265,11 @@ impl Namespace {
         T: Send + 'static,
     {
         let open = self.replica.open().await?;
-        blocking(move || body(&View::new(open.store.view()?))).await
+        let read = blocking(move || body(&View::new(open.store.view()?))).await;
+        match read {
+            Ok(value) => Ok(value),
+            Err(error) => Err(self.replica.heal(error).await),
+        }
     }
 
     /// A consistent view, to be read on threads that may block.
@@ -311,6 +316,16 @@ impl Namespace {
     pub async fn size(&self) -> Result<u64, Error> {
         let open = self.replica.open().await?;
         blocking(move || Ok(open.store.size()?.bytes)).await
+    }
+
+    async fn start_scan<T: Send + 'static>(
+        &self,
+        range: KeyRange,
+        read: ReadPage<T>,
+    ) -> Result<Scan<T>, Error> {
+        let replica = self.replica.clone();
+        self.read(move |view| Scan::start(replica, view, range, read))
+            .await
     }
 
     /// Removes the rows of a range, in as many transactions as it takes; returns how many showed something.

@@ -14,7 +14,7 @@ use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 use crate::blocking;
 use crate::engine::AnyEngine;
 use crate::error::Error;
-use crate::writer::Writer;
+use crate::writer::{Turn, Writer};
 
 /// Where a replica lies and what it takes to open it. Cloning is cheap and yields the same replica.
 #[derive(Clone)]
@@ -48,6 +48,7 @@ enum State {
 pub(crate) struct Open {
     pub(crate) store: Store<AnyEngine>,
     pub(crate) writer: Writer,
+    turn: Turn,
 }
 
 /// Holds a replica open: as long as one of these lives, closing waits. Sessions work on it.
@@ -83,10 +84,12 @@ impl syncline_sync::Replica for InUse {
     }
 
     fn join(&self, incoming: Incoming<'_>) -> Result<(), ReplicaError> {
+        let _turn = self.turn.take();
         syncline_sync::Replica::join(&self.store, incoming)
     }
 
     fn withdraw(&self, key: &RowKey) -> Result<(), ReplicaError> {
+        let _turn = self.turn.take();
         syncline_sync::Replica::withdraw(&self.store, key)
     }
 }
@@ -142,6 +145,32 @@ impl Replica {
         }
     }
 
+    /// Looks after a failed read. A row that is damaged is withdrawn, so that the next sync fetches it from another replica;
+    /// until then it reads as absent.
+    pub(crate) async fn heal(&self, error: Error) -> Error {
+        let Some(key) = error.damaged_row() else {
+            return error;
+        };
+        let user_key = key.user_key();
+        tracing::error!(
+            namespace = self.namespace(),
+            ?key,
+            "a damaged row is withdrawn"
+        );
+        let open = match self.open().await {
+            Ok(open) => open,
+            Err(error) => return error,
+        };
+        let withdrawn = blocking(move || {
+            let _turn = open.turn.take();
+            Ok(open.store.withdraw(&[key])?)
+        });
+        match withdrawn.await {
+            Ok(_) => Error::Damaged { key: user_key },
+            Err(error) => error,
+        }
+    }
+
     /// Lets nobody in any more, waits for those inside, has everything accepted committed and made durable.
     pub(crate) async fn close(&self) -> Result<(), Error> {
         let mut state = self.state.clone().write_owned().await;
@@ -178,8 +207,13 @@ impl Settings {
             environment: self.environment.clone(),
         };
         let store = Store::open(engine, config).map_err(|source| self.unopened(source))?;
-        let writer = Writer::start(store.clone()).map_err(Error::Thread)?;
-        Ok(Open { store, writer })
+        let turn = Turn::default();
+        let writer = Writer::start(store.clone(), turn.clone()).map_err(Error::Thread)?;
+        Ok(Open {
+            store,
+            writer,
+            turn,
+        })
     }
 
     fn unopened(&self, source: OpenError) -> Error {

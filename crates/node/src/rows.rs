@@ -16,8 +16,9 @@ pub type Items<'a, T> = Box<dyn Iterator<Item = Result<T, Error>> + 'a>;
 
 /// Something that rows can be read from: a [`View`](crate::View) or a [`Transaction`](crate::Transaction).
 ///
-/// The methods are the raw rows under the typed operations; applications have little use for them.
-pub trait ReadRows {
+/// The methods are the raw rows under the typed operations; applications have little use for them, and cannot implement
+/// the trait.
+pub trait ReadRows: sealed::Rows {
     /// The row at `key`; a row that does not exist has no siblings.
     ///
     /// # Errors
@@ -42,7 +43,7 @@ pub trait WriteRows: ReadRows {
     /// Writes one sibling in place of all those observed.
     ///
     /// # Errors
-    /// [`Error::TooLarge`], or [`Error::Store`] when the transaction holds too many rows or the disk fails.
+    /// [`Error::Store`] when a part of the row is over its limit, the transaction holds too many rows, or the disk fails.
     fn put_row(&mut self, key: &RowKey, payload: Vec<u8>) -> Result<(), Error>;
 
     /// Writes one sibling in place of those named and leaves the others alone.
@@ -67,6 +68,17 @@ pub trait WriteRows: ReadRows {
     /// # Errors
     /// [`Error::Store`] when none can be had.
     fn replica(&self) -> Result<ReplicaId, Error>;
+}
+
+mod sealed {
+    /// Keeps the traits ours, so that they can grow.
+    pub trait Rows {}
+
+    impl<R: Rows + ?Sized> Rows for &R {}
+    impl<R: Rows + ?Sized> Rows for &mut R {}
+    impl Rows for crate::View {}
+    impl Rows for crate::Transaction<'_> {}
+    impl Rows for super::StoreRows<'_, '_> {}
 }
 
 macro_rules! read_through {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use syncline_crdt::{Row, RowKey};
 use syncline_merkle::{KeyRange, RangeDigest};
+use syncline_store::Recount;
 
 use crate::engine::AnyEngine;
 use crate::error::Error;
@@ -145,6 +146,15 @@ impl View {
     /// [`Error::Store`] when reading fails.
     pub fn root(&self) -> Result<RangeDigest, Error> {
         Ok(self.store.root()?)
+    }
+
+    /// Reads every row, and holds digests, counts, indexes and context against what the rows say. Takes time linear in
+    /// the namespace.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when reading fails. What does not fit is no error but the result.
+    pub fn recount(&self) -> Result<Recount, Error> {
+        Ok(self.store.recount()?)
     }
 }
 

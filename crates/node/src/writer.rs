@@ -4,7 +4,7 @@
 //! is being made the queue fills, and the group after it is larger: the busier, the cheaper each write.
 //!
 //! What sessions receive does not pass through here. A session joins a frame of rows at a time, which is a large group by
-//! itself, so it goes to the store directly; the store's write lock puts it between two groups.
+//! itself, so it goes to the store directly, between two groups: sessions and writer take [turns](Turn).
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -26,6 +26,18 @@ const QUEUE: usize = 1024;
 const GROUP: usize = 512;
 /// Rows after which a group is committed whatever waits: they are held in memory until then.
 const GROUP_ROWS: usize = 65_536;
+
+/// Whose turn it is to write: first come, first served. The store's own lock would let a busy writer take it again before
+/// any session has woken up, and so keep a peer waiting for as long as it is busy.
+#[derive(Clone, Default)]
+pub(crate) struct Turn(Arc<tokio::sync::Mutex<()>>);
+
+impl Turn {
+    /// Waits for its turn, and holds it until the guard is dropped. For threads that may block.
+    pub(crate) fn take(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.0.blocking_lock()
+    }
+}
 
 /// The way to the writer's thread. The thread ends when this is dropped, after what is waiting.
 pub(crate) struct Writer {
@@ -64,13 +76,13 @@ pub struct WriteStats {
 }
 
 impl Writer {
-    pub(crate) fn start(store: Store<AnyEngine>) -> io::Result<Self> {
+    pub(crate) fn start(store: Store<AnyEngine>, turn: Turn) -> io::Result<Self> {
         let (queue, requests) = mpsc::channel(QUEUE);
         let counters = Arc::<Counters>::default();
         let thread = thread::Builder::new().name("syncline-writer".to_owned());
         let thread = thread.spawn({
             let counters = counters.clone();
-            move || run(&store, requests, &counters)
+            move || run(&store, &turn, requests, &counters)
         })?;
         Ok(Self {
             queue,
@@ -138,7 +150,12 @@ impl Queue {
     }
 }
 
-fn run(store: &Store<AnyEngine>, mut queue: mpsc::Receiver<Message>, counters: &Counters) {
+fn run(
+    store: &Store<AnyEngine>,
+    turn: &Turn,
+    mut queue: mpsc::Receiver<Message>,
+    counters: &Counters,
+) {
     let mut waiting = Vec::with_capacity(GROUP);
     while queue.blocking_recv_many(&mut waiting, GROUP) > 0 {
         let mut requests = waiting.drain(..).filter_map(|message| match message {
@@ -149,6 +166,7 @@ fn run(store: &Store<AnyEngine>, mut queue: mpsc::Receiver<Message>, counters: &
             }
         });
         while let Some(first) = requests.next() {
+            let _turn = turn.take();
             commit_group(store, first, &mut requests, counters);
         }
     }

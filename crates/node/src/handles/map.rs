@@ -88,10 +88,11 @@ impl Map {
     /// # Errors
     /// See [`Map`].
     pub async fn fields(&self) -> Result<Scan<Entry>, Error> {
-        let start = self.0.read(|view, key| {
+        let replica = self.0.namespace.replica();
+        let start = self.0.read(move |view, key| {
             let map = view.map(key);
             map.exists()?;
-            Scan::start(view, map.range(), |view, range| {
+            Scan::start(replica, view, map.range(), |view, range| {
                 Page::fill(scan::fields(view, &range)?, range)
             })
         });

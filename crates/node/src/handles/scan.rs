@@ -6,6 +6,7 @@ use syncline_merkle::KeyRange;
 use crate::blocking;
 use crate::error::Error;
 use crate::ops::scan::Found;
+use crate::replica::Replica;
 use crate::view::View;
 
 /// Items of a large collection, read a page at a time from one consistent state.
@@ -27,6 +28,7 @@ use crate::view::View;
 /// # }
 /// ```
 pub struct Scan<T> {
+    replica: Replica,
     view: View,
     page: VecDeque<T>,
     /// What has not been read yet; `None` at the end.
@@ -35,13 +37,19 @@ pub struct Scan<T> {
 }
 
 /// Reads the first page of a range.
-type ReadPage<T> = fn(&View, KeyRange) -> Result<Page<T>, Error>;
+pub(crate) type ReadPage<T> = fn(&View, KeyRange) -> Result<Page<T>, Error>;
 
 impl<T: Send + 'static> Scan<T> {
     /// Begins at once, so that what fails at the beginning fails here.
-    pub(crate) fn start(view: &View, range: KeyRange, read: ReadPage<T>) -> Result<Self, Error> {
+    pub(crate) fn start(
+        replica: Replica,
+        view: &View,
+        range: KeyRange,
+        read: ReadPage<T>,
+    ) -> Result<Self, Error> {
         let first = read(view, range)?;
         Ok(Self {
+            replica,
             view: view.clone(),
             page: first.items,
             rest: first.rest,
@@ -52,7 +60,7 @@ impl<T: Send + 'static> Scan<T> {
     /// The next item; `None` at the end.
     ///
     /// # Errors
-    /// [`Error::Store`] when reading fails or a row is damaged, [`Error::NewerEncoding`] when a newer version wrote a
+    /// [`Error::Store`] when reading fails, [`Error::Damaged`] when a row is, [`Error::NewerEncoding`] when a newer version wrote a
     /// value. The scan ends with its first error.
     pub async fn next(&mut self) -> Result<Option<T>, Error> {
         while self.page.is_empty() {
@@ -60,9 +68,13 @@ impl<T: Send + 'static> Scan<T> {
                 return Ok(None);
             };
             let (view, read) = (self.view.clone(), self.read);
-            let page = blocking(move || read(&view, range)).await?;
-            self.page = page.items;
-            self.rest = page.rest;
+            match blocking(move || read(&view, range)).await {
+                Ok(page) => {
+                    self.page = page.items;
+                    self.rest = page.rest;
+                }
+                Err(error) => return Err(self.replica.heal(error).await),
+            }
         }
         Ok(self.page.pop_front())
     }

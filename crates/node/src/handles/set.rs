@@ -63,10 +63,11 @@ impl Set {
     /// # Errors
     /// See [`Set`].
     pub async fn members(&self) -> Result<Scan<Vec<u8>>, Error> {
-        let start = self.0.read(|view, key| {
+        let replica = self.0.namespace.replica();
+        let start = self.0.read(move |view, key| {
             let set = view.set(key);
             set.exists()?;
-            Scan::start(view, set.range(), |view, range| {
+            Scan::start(replica, view, set.range(), |view, range| {
                 Page::fill(scan::members(view, &range)?, range)
             })
         });

@@ -114,6 +114,60 @@ async fn a_file_that_is_no_store_is_refused_and_left_alone() {
 }
 
 #[tokio::test]
+async fn a_damaged_row_is_withdrawn_and_fetched_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let cluster = Cluster::throwaway().unwrap();
+    let ada = || Node::builder().data_dir(directory.path()).cluster(&cluster);
+    let bob = Node::builder().in_memory().cluster(&cluster);
+    let bob = bob.listen("127.0.0.1:0").start().await.unwrap();
+    bob.namespace("app").unwrap();
+
+    let node = ada().start().await.unwrap();
+    let app = node.namespace("app").unwrap();
+    for key in ["damaged", "sound", "scanned"] {
+        app.put(key, "value").await.unwrap();
+    }
+    app.sync_with(&bob).await.unwrap();
+    let root = super::pair::root(&app).await;
+    node.shutdown().await.unwrap();
+    for key in ["damaged", "scanned"] {
+        damage(directory.path(), key);
+    }
+
+    let node = ada().start().await.unwrap();
+    let app = node.namespace("app").unwrap();
+    let error = app.get("damaged").await.unwrap_err();
+    assert!(matches!(error, Error::Damaged { .. }), "{error}");
+    assert!(error.to_string().contains("sync with a peer"), "{error}");
+    let error = app.scan("").await.unwrap_err();
+    assert!(matches!(error, Error::Damaged { .. }), "{error}");
+    assert_eq!(app.get("damaged").await.unwrap(), None);
+    assert_eq!(app.get("sound").await.unwrap().unwrap(), b"value");
+
+    assert!(app.sync_with(&bob).await.unwrap().agreed);
+    assert_eq!(app.get("damaged").await.unwrap().unwrap(), b"value");
+    assert_eq!(super::pair::root(&app).await, root);
+    let recount = app.read(|view| view.recount()).await.unwrap();
+    assert!(recount.is_sound(), "{recount:?}");
+    node.shutdown().await.unwrap();
+}
+
+/// Flips a bit of a row's value on disk.
+fn damage(directory: &std::path::Path, key: &str) {
+    use syncline_store::{Batch, Engine, RedbEngine, RedbOptions, Snapshot, Table};
+
+    let path = directory.join("namespaces").join("app.redb");
+    let engine = RedbEngine::open(path, RedbOptions::default()).unwrap();
+    let row = syncline_crdt::RowKey::cell(key.as_bytes());
+    let snapshot = engine.snapshot().unwrap();
+    let mut value = snapshot.get(Table::Rows, row.as_bytes()).unwrap().unwrap();
+    *value.last_mut().unwrap() ^= 1;
+    let mut batch = Batch::new();
+    batch.put(Table::Rows, row.as_bytes(), &value);
+    engine.commit(batch, true).unwrap();
+}
+
+#[tokio::test]
 async fn a_node_needs_to_know_where_its_data_lies() {
     let error = Node::builder().start().await.unwrap_err();
     assert!(matches!(error, StartError::NoStorage));

@@ -40,7 +40,7 @@ pub struct Group<'s, E: Engine> {
 
 impl<'s, E: Engine> Group<'s, E> {
     pub(crate) fn new(writer: MutexGuard<'s, Writer>, base: View<E>) -> Self {
-        let staging = Staging::new(base, writer.replica);
+        let staging = Staging::new(base, writer.last);
         Self { writer, staging }
     }
 
@@ -94,7 +94,7 @@ impl<'s, E: Engine> Group<'s, E> {
         } = self;
         let prepared = prepare(&staging)?;
         let shared = Arc::clone(&staging.base.shared);
-        let (replica, before) = (staging.replica, staging.base.head.clone());
+        let (last, before) = (staging.last, staging.base.head.clone());
         // The snapshot goes before the commit, so that pages which it alone still needs can be used again at once.
         drop(staging);
         match prepared {
@@ -104,7 +104,7 @@ impl<'s, E: Engine> Group<'s, E> {
             }
             None => {}
         }
-        writer.replica = replica;
+        writer.last = last;
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Bound, ControlFlow};
 
-use syncline_crdt::{Context, Dot, Edit, Hlc, ReplicaId, Row, RowKey};
+use syncline_crdt::{Context, Dot, Edit, Hlc, Row, RowKey};
 use syncline_merkle::ItemDigest;
 
 use crate::engine::{Direction, Engine, Snapshot, Table};
@@ -20,8 +20,9 @@ pub(crate) struct Staging<E: Engine> {
     /// How the persisted intervals change, in order.
     pub(crate) context_edits: Vec<Edit>,
     pub(crate) clock: Hlc,
-    /// The id under which this opening of the store writes, once it has written.
-    pub(crate) replica: Option<ReplicaId>,
+    /// The last dot made since the store was opened, once one was. The context does not tell: a withdrawal takes dots out
+    /// of it that other replicas have seen.
+    pub(crate) last: Option<Dot>,
     /// Damaged rows withdrawn by the group.
     pub(crate) withdrawn: u64,
     /// Whether a join failed half way, so that rows may be here whose dots are not.
@@ -68,13 +69,13 @@ pub(crate) enum Found {
 }
 
 impl<E: Engine> Staging<E> {
-    pub(crate) fn new(base: View<E>, replica: Option<ReplicaId>) -> Self {
+    pub(crate) fn new(base: View<E>, last: Option<Dot>) -> Self {
         Self {
             rows: BTreeMap::new(),
             context: base.context().clone(),
             context_edits: Vec::new(),
             clock: Hlc::new(base.clock()),
-            replica,
+            last,
             withdrawn: 0,
             torn: false,
             transactions: 0,

@@ -3,7 +3,7 @@
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use syncline_crdt::{Context, Delta, ReplicaId, RowKey, Stamp};
+use syncline_crdt::{Context, Delta, Dot, RowKey, Stamp};
 use syncline_merkle::DigestKey;
 
 use crate::engine::{Batch, Engine, EngineSize, Snapshot, Table};
@@ -104,8 +104,9 @@ pub(crate) struct Shared<E: Engine> {
 
 /// What only the holder of the write lock knows.
 pub(crate) struct Writer {
-    /// Minted at the first write after opening; never one that an earlier opening used.
-    pub(crate) replica: Option<ReplicaId>,
+    /// The last dot made since the store was opened; its counter is zero before the first. The replica id is minted at
+    /// the first write, and never one that an earlier opening used.
+    pub(crate) last: Option<Dot>,
     /// Whether commits were acknowledged that are not yet synced.
     pub(crate) unsynced: bool,
     /// The first commit that failed; none is tried after it.
@@ -169,7 +170,7 @@ impl<E: Engine> Store<E> {
                 namespace: config.namespace,
                 environment: config.environment,
                 writer: Mutex::new(Writer {
-                    replica: None,
+                    last: None,
                     unsynced: false,
                     failed: None,
                 }),

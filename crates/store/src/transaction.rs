@@ -179,7 +179,7 @@ impl<'g, E: Engine> Transaction<'g, E> {
 
     /// The id under which the transaction writes. Minted here if the store has not written since it was opened.
     pub fn replica(&mut self) -> ReplicaId {
-        self.staging.replica()
+        self.staging.last_dot().replica
     }
 
     /// Makes the transaction's dots seen, and returns its delta.
@@ -189,6 +189,7 @@ impl<'g, E: Engine> Transaction<'g, E> {
         let mut context: Context = self.superseded.iter().copied().collect();
         if let Some(Dot { replica, counter }) = self.first {
             let last = counter + (self.made - 1);
+            self.staging.last = Some(Dot::new(replica, last));
             context.insert_range(replica, counter, last);
             let Staging {
                 context,
@@ -231,8 +232,8 @@ impl<'g, E: Engine> Transaction<'g, E> {
 
     fn fresh_dot(&mut self) -> Dot {
         let first = *self.first.get_or_insert_with(|| {
-            let replica = self.staging.replica();
-            self.staging.context.next_dot(replica)
+            let Dot { replica, counter } = self.staging.last_dot();
+            Dot::new(replica, counter + 1)
         });
         let dot = Dot::new(first.replica, first.counter + self.made);
         self.made += 1;
@@ -319,10 +320,14 @@ impl<E: Engine> Drop for Transaction<'_, E> {
 }
 
 impl<E: Engine> Staging<E> {
-    /// The id under which this opening of the store writes.
-    fn replica(&mut self) -> ReplicaId {
-        if let Some(replica) = self.replica {
-            return replica;
+    /// The last dot made since the store was opened, with a counter of zero under an id that has made none.
+    ///
+    /// The id changes when somebody claims to have seen more of it than was ever made: by a bug or a lie. Going on under it
+    /// would name our writes with dots that are taken for dead.
+    fn last_dot(&mut self) -> Dot {
+        let sound = |last: &Dot| self.context.next_dot(last.replica).counter <= last.counter + 1;
+        if let Some(last) = self.last.filter(sound) {
+            return last;
         }
         let environment = &self.base.shared.environment;
         let (mut now, entropy) = (environment.wall_ms(), environment.entropy());
@@ -332,8 +337,7 @@ impl<E: Engine> Staging<E> {
             now += 1;
             fresh = ReplicaId::mint(now, entropy);
         }
-        self.replica = Some(fresh);
-        fresh
+        *self.last.insert(Dot::new(fresh, 0))
     }
 }
 

@@ -1,9 +1,10 @@
 //! The engine on disk: one file, a copy-on-write B-tree per table, by way of redb.
 
+use std::cell::Cell;
 use std::fs;
 use std::io;
 use std::ops::{Bound, ControlFlow};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -163,6 +164,25 @@ impl Engine for RedbEngine {
     type Snapshot = RedbSnapshot;
 
     fn snapshot(&self) -> Result<RedbSnapshot, EngineError> {
+        distrusting(|| self.read())
+    }
+
+    fn commit(&self, batch: Batch, sync: bool) -> Result<(), EngineError> {
+        distrusting(|| self.write(batch, sync))
+    }
+
+    fn size(&self) -> Result<EngineSize, EngineError> {
+        let bytes = match fs::metadata(&self.path) {
+            Ok(metadata) => metadata.len(),
+            Err(_) if self.path.as_os_str().is_empty() => 0,
+            Err(error) => return Err(io_error(error)),
+        };
+        Ok(EngineSize { bytes })
+    }
+}
+
+impl RedbEngine {
+    fn read(&self) -> Result<RedbSnapshot, EngineError> {
         let read = self.database.begin_read().map_err(transaction_error)?;
         let mut tables = [const { None }; Table::ALL.len()];
         for table in Table::ALL {
@@ -176,7 +196,7 @@ impl Engine for RedbEngine {
         Ok(RedbSnapshot { tables })
     }
 
-    fn commit(&self, mut batch: Batch, sync: bool) -> Result<(), EngineError> {
+    fn write(&self, mut batch: Batch, sync: bool) -> Result<(), EngineError> {
         let mut write = self.database.begin_write().map_err(transaction_error)?;
         write.set_quick_repair(true);
         if !sync {
@@ -195,15 +215,6 @@ impl Engine for RedbEngine {
             CommitError::Storage(error) => storage_error(error),
             other => EngineError::Stopped(other.to_string()),
         })
-    }
-
-    fn size(&self) -> Result<EngineSize, EngineError> {
-        let bytes = match fs::metadata(&self.path) {
-            Ok(metadata) => metadata.len(),
-            Err(_) if self.path.as_os_str().is_empty() => 0,
-            Err(error) => return Err(io_error(error)),
-        };
-        Ok(EngineSize { bytes })
     }
 }
 
@@ -278,8 +289,10 @@ impl Snapshot for RedbSnapshot {
         let Some(table) = &self.tables[table as usize] else {
             return Ok(None);
         };
-        let value = table.get(key).map_err(storage_error)?;
-        Ok(value.map(|value| value.value().to_vec()))
+        distrusting(|| {
+            let value = table.get(key).map_err(storage_error)?;
+            Ok(value.map(|value| value.value().to_vec()))
+        })
     }
 
     fn visit(
@@ -295,17 +308,30 @@ impl Snapshot for RedbSnapshot {
         if bounds_are_empty(bounds) {
             return Ok(());
         }
-        let mut entries = table.range::<&[u8]>(bounds).map_err(storage_error)?;
-        loop {
-            let entry = match direction {
-                Direction::Forward => entries.next(),
-                Direction::Backward => entries.next_back(),
-            };
-            let Some(entry) = entry else { return Ok(()) };
-            let (key, value) = entry.map_err(storage_error)?;
-            if visitor(key.value(), value.value()).is_break() {
-                return Ok(());
+        // A panic of the visitor is its own, not one of redb's.
+        let visiting = Cell::new(false);
+        let visit = || {
+            let mut entries = table.range::<&[u8]>(bounds).map_err(storage_error)?;
+            loop {
+                let entry = match direction {
+                    Direction::Forward => entries.next(),
+                    Direction::Backward => entries.next_back(),
+                };
+                let Some(entry) = entry else { return Ok(()) };
+                let (key, value) = entry.map_err(storage_error)?;
+                let (key, value) = (key.value(), value.value());
+                visiting.set(true);
+                let flow = visitor(key, value);
+                visiting.set(false);
+                if flow.is_break() {
+                    return Ok(());
+                }
             }
+        };
+        match catch_unwind(AssertUnwindSafe(visit)) {
+            Ok(done) => done,
+            Err(panic) if visiting.get() => resume_unwind(panic),
+            Err(_) => Err(EngineError::Damaged(CONTRADICTION.into())),
         }
     }
 
@@ -320,13 +346,38 @@ impl Snapshot for RedbSnapshot {
         if bounds_are_empty(bounds) {
             return Box::new(std::iter::empty());
         }
-        match table.range::<&[u8]>(bounds) {
-            Ok(entries) => Box::new(entries.map(|entry| {
-                let (key, value) = entry.map_err(storage_error)?;
-                Ok((key.value().to_vec(), value.value().to_vec()))
-            })),
-            Err(error) => Box::new(std::iter::once(Err(storage_error(error)))),
+        match distrusting(|| table.range::<&[u8]>(bounds).map_err(storage_error)) {
+            Ok(mut entries) => {
+                let mut broken = false;
+                let next = move || {
+                    if broken {
+                        return None;
+                    }
+                    let entry = distrusting(|| {
+                        let Some(entry) = entries.next() else {
+                            return Ok(None);
+                        };
+                        let (key, value) = entry.map_err(storage_error)?;
+                        Ok(Some((key.value().to_vec(), value.value().to_vec())))
+                    });
+                    broken = entry.is_err();
+                    entry.transpose()
+                };
+                Box::new(std::iter::from_fn(next))
+            }
+            Err(error) => Box::new(std::iter::once(Err(error))),
         }
+    }
+}
+
+/// What a panic of redb comes down to.
+const CONTRADICTION: &str = "its structures contradict each other";
+
+/// Runs a step of redb, which does not verify its pages as it reads them and may panic on one that was altered.
+fn distrusting<T>(step: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
+    match catch_unwind(AssertUnwindSafe(step)) {
+        Ok(done) => done,
+        Err(_) => Err(EngineError::Damaged(CONTRADICTION.into())),
     }
 }
 
@@ -364,7 +415,7 @@ fn guarded<T>(
         }),
         Ok(Err(DatabaseError::Storage(StorageError::Corrupted(detail)))) => Err(damaged(detail)),
         Ok(Err(other)) => Err(damaged(other.to_string())),
-        Err(_) => Err(damaged("its structures contradict each other".into())),
+        Err(_) => Err(damaged(CONTRADICTION.into())),
     }
 }
 

@@ -7,6 +7,7 @@ mod digest;
 mod key;
 mod memory;
 mod range;
+pub mod reconcile;
 mod source;
 pub mod tree;
 

@@ -3,6 +3,7 @@
 
 mod durability;
 mod handles;
+mod newer;
 mod pair;
 mod peers;
 mod semantics;

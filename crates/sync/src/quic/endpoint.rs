@@ -11,6 +11,7 @@ use rustls::pki_types::CertificateDer;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::endings::{Ending, Endings};
 use super::identity::{CERTIFICATE_NAME, Identity, NodeId};
 use super::limits::Limits;
 use super::lost::{BindError, ConnectError, Lost};
@@ -42,8 +43,9 @@ pub struct Endpoint {
 pub(crate) struct Shared {
     pub(crate) limits: Limits,
     /// One permit per session that may be served.
-    pub(crate) sessions: Arc<Semaphore>,
+    pub(crate) sessions: Semaphore,
     pub(crate) node: NodeId,
+    endings: Endings,
 }
 
 impl Endpoint {
@@ -72,9 +74,10 @@ impl Endpoint {
         Ok(Self {
             quinn,
             shared: Arc::new(Shared {
-                sessions: Arc::new(Semaphore::new(limits.sessions)),
+                sessions: Semaphore::new(limits.sessions),
                 limits,
                 node: identity.node_id(),
+                endings: Endings::default(),
             }),
         })
     }
@@ -88,7 +91,7 @@ impl Endpoint {
     }
 
     /// The identity it was bound with.
-    pub fn node_id(&self) -> NodeId {
+    pub fn node(&self) -> NodeId {
         self.shared.node
     }
 
@@ -159,20 +162,24 @@ impl Endpoint {
             quinn,
             peer,
             shared: self.shared.clone(),
+            endings: Endings::default(),
         })
     }
 
-    /// Closes all connections at once, and waits until the peers have been told (or a second has passed).
+    /// Closes all connections, and waits until the peers have been told, two seconds at most.
     ///
-    /// Sessions under way end with [`Lost::ClosedHere`] here and [`Lost::ClosedByPeer`] there; what they had stored
-    /// stays.
+    /// Sessions that are over are over for the peers too. Those under way end with [`Lost::ClosedHere`] here and
+    /// [`Lost::ClosedByPeer`] there; what they had stored stays.
     pub async fn close(&self) {
+        self.shared.endings.over(CLOSING).await;
         self.quinn.close(SHUTDOWN, b"the node shuts down");
         // The peers find out by themselves when the telling fails, so there is no error to report.
-        let _told = timeout(Duration::from_secs(1), self.quinn.wait_idle()).await;
+        let _told = timeout(CLOSING, self.quinn.wait_idle()).await;
     }
 }
 
+/// How long a peer may take to acknowledge what is closed.
+const CLOSING: Duration = Duration::from_secs(1);
 /// Connection closed because it served its purpose.
 const DONE: VarInt = VarInt::from_u32(0);
 /// Connection closed because the node goes away.
@@ -219,12 +226,18 @@ pub struct Connection {
     pub(crate) quinn: quinn::Connection,
     pub(crate) peer: NodeId,
     pub(crate) shared: Arc<Shared>,
+    endings: Endings,
 }
 
 impl Connection {
     /// The peer's identity, proven in the handshake.
     pub fn peer(&self) -> NodeId {
         self.peer
+    }
+
+    /// Our own identity, the one that the endpoint was bound with.
+    pub fn node(&self) -> NodeId {
+        self.shared.node
     }
 
     /// Where the peer is.
@@ -242,8 +255,28 @@ impl Connection {
         self.quinn.closed().await.into()
     }
 
-    /// Closes the connection; sessions under way on it are cut.
+    /// Closes the connection as soon as the peer has the ends of all sessions that are over, a second from now at the
+    /// latest. Sessions under way are cut.
+    ///
+    /// Before the process ends, [`Endpoint::close`] sees to it that the peers are told.
     pub fn close(&self) {
-        self.quinn.close(DONE, b"done");
+        if self.endings.are_over() {
+            self.quinn.close(DONE, b"done");
+            return;
+        }
+        let connection = self.clone();
+        tokio::spawn(async move {
+            connection.endings.over(CLOSING).await;
+            connection.quinn.close(DONE, b"done");
+        });
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.shared.limits
+    }
+
+    /// Stands for a stream whose end is under way.
+    pub(crate) fn ending(&self) -> [Ending; 2] {
+        [self.endings.one(), self.shared.endings.one()]
     }
 }

@@ -7,9 +7,9 @@ use quinn::{IdleTimeout, TransportConfig, VarInt};
 
 /// What an endpoint grants its peers in memory and patience. Start from [`Limits::default`].
 ///
-/// Every member of the cluster could be broken, so nothing a peer does can take more than this. The greatest memory
-/// that peers can make an endpoint hold is about `connections × (connection_window × 2)` in the transport, when every
-/// peer fills what it may, plus `sessions × (stream_window + two frames)` in sessions under way.
+/// Any member of the cluster could be broken, so nothing that peers do can take more than this: in the transport
+/// `2 × connections × connection_window`, and in each session six frames. A frame is about 256 KiB, and never more than
+/// [`MAX_FRAME`](crate::frame::MAX_FRAME), which only a peer that sends the greatest rows comes near.
 ///
 /// ```
 /// use std::time::Duration;

@@ -7,14 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use quinn::{ReadError, RecvStream, SendStream, StoppedError, VarInt, WriteError};
+use quinn::{ReadError, RecvStream, SendStream, VarInt, WriteError};
 use tokio::time::timeout;
 
+use super::endpoint::Connection;
 use super::limits::Limits;
 use super::lost::Lost;
-
-/// Bytes of the length before each frame.
-const PREFIX: usize = 4;
+use crate::frame::LENGTH_PREFIX;
 
 /// What a frame's buffer starts with at most; the rest follows what arrives.
 const FIRST_ALLOCATION: usize = 64 << 10;
@@ -49,11 +48,11 @@ pub enum StreamError {
         /// The time it was allowed.
         seconds: u64,
     },
-    /// The peer's transport did not acknowledge the end of what we sent.
+    /// The peer has as many of our sessions on this connection as it allows, and none of them ended.
     #[error(
-        "the peer did not acknowledge the last frames within {seconds} s; whether it has them is not known, sync again"
+        "the peer allowed no further session on this connection within {seconds} s; wait for others to end, or connect once more"
     )]
-    Unacknowledged {
+    NoStream {
         /// How long we waited.
         seconds: u64,
     },
@@ -123,6 +122,11 @@ impl FrameReader {
         }
     }
 
+    /// Accepts other frames from now on.
+    pub(crate) fn accept_up_to(&mut self, bound: usize) {
+        self.bound = bound;
+    }
+
     pub(crate) fn arrivals(&self) -> Arrivals {
         self.arrivals.clone()
     }
@@ -132,14 +136,14 @@ impl FrameReader {
     /// Waits for a frame's first byte as long as it takes; from there on the frame has its time. Not cancellation safe:
     /// an abandoned call loses the part of the frame it had read.
     pub(crate) async fn next(&mut self) -> Result<Option<Vec<u8>>, StreamError> {
-        let mut prefix = [0; PREFIX];
+        let mut prefix = [0; LENGTH_PREFIX];
         let mut have = self.read(&mut prefix).await?;
         if have == 0 {
             return Ok(None);
         }
-        let time = self.limits.frame_time(PREFIX);
+        let time = self.limits.frame_time(LENGTH_PREFIX);
         timeout(time, async {
-            while have < PREFIX {
+            while have < LENGTH_PREFIX {
                 match self.read(&mut prefix[have..]).await? {
                     0 => return Err(StreamError::Truncated),
                     more => have += more,
@@ -148,7 +152,7 @@ impl FrameReader {
             Ok(())
         })
         .await
-        .map_err(|_| stalled(false, PREFIX, time))??;
+        .map_err(|_| stalled(false, LENGTH_PREFIX, time))??;
 
         let length = u32::from_le_bytes(prefix) as usize;
         if length > self.bound {
@@ -192,41 +196,46 @@ impl FrameReader {
 #[derive(Debug)]
 pub(crate) struct FrameWriter {
     stream: SendStream,
-    limits: Limits,
+    connection: Connection,
     finished: bool,
 }
 
 impl FrameWriter {
-    pub(crate) fn new(stream: SendStream, limits: Limits) -> Self {
+    pub(crate) fn new(stream: SendStream, connection: Connection) -> Self {
         Self {
             stream,
-            limits,
+            connection,
             finished: false,
         }
     }
 
-    /// Hands a frame, prefix included, to the transport; waits while the peer takes no more.
+    /// Hands a frame to the transport, its length before it; waits while the peer takes no more.
     pub(crate) async fn write(&mut self, frame: &[u8]) -> Result<(), StreamError> {
-        let time = self.limits.frame_time(frame.len());
-        timeout(time, self.stream.write_all(frame))
-            .await
-            .map_err(|_| stalled(true, frame.len(), time))?
-            .map_err(StreamError::from)
+        let length = u32::try_from(frame.len()).expect("frames are bounded far below 4 GiB");
+        let time = self.connection.limits().frame_time(frame.len());
+        timeout(time, async {
+            self.stream.write_all(&length.to_le_bytes()).await?;
+            self.stream.write_all(frame).await
+        })
+        .await
+        .map_err(|_| stalled(true, frame.len(), time))?
+        .map_err(StreamError::from)
     }
 
-    /// Ends the stream, and waits until the peer's transport has acknowledged every byte: a connection closed after this
-    /// loses nothing.
-    pub(crate) async fn finish(mut self) -> Result<(), StreamError> {
-        let time = self.limits.stall;
+    /// Ends the stream. The connection stays open until the peer's transport has all of it, whoever drops or closes it.
+    pub(crate) fn finish(mut self) {
         // The only failure is to have finished or reset before, and this consumes the writer.
         self.finished = self.stream.finish().is_ok();
-        let end = timeout(time, self.stream.stopped()).await;
-        let seconds = time.as_secs();
-        match end.map_err(|_| StreamError::Unacknowledged { seconds })? {
-            Ok(None) => Ok(()),
-            Ok(Some(_)) | Err(StoppedError::ZeroRttRejected) => Err(StreamError::Abandoned),
-            Err(StoppedError::ConnectionLost(error)) => Err(StreamError::Lost(error.into())),
-        }
+        let acknowledged = self.stream.stopped();
+        let connection = self.connection.clone();
+        let ending = connection.ending();
+        tokio::spawn(async move {
+            let limit = connection.limits().stall;
+            if !matches!(timeout(limit, acknowledged).await, Ok(Ok(_))) {
+                tracing::debug!(peer = %connection.peer(), "the end of a stream was not acknowledged");
+            }
+            drop(ending);
+        });
     }
 }
 

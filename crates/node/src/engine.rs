@@ -11,6 +11,8 @@ use syncline_store::{
 pub(crate) enum AnyEngine {
     File(RedbEngine),
     Memory(MemoryEngine),
+    #[cfg(test)]
+    Failing(syncline_store::FailingEngine<MemoryEngine>),
 }
 
 impl Engine for AnyEngine {
@@ -20,6 +22,8 @@ impl Engine for AnyEngine {
         Ok(match self {
             Self::File(engine) => AnySnapshot::File(Box::new(engine.snapshot()?)),
             Self::Memory(engine) => AnySnapshot::Memory(engine.snapshot()?),
+            #[cfg(test)]
+            Self::Failing(engine) => AnySnapshot::Memory(engine.snapshot()?),
         })
     }
 
@@ -27,6 +31,8 @@ impl Engine for AnyEngine {
         match self {
             Self::File(engine) => engine.commit(batch, sync),
             Self::Memory(engine) => engine.commit(batch, sync),
+            #[cfg(test)]
+            Self::Failing(engine) => engine.commit(batch, sync),
         }
     }
 
@@ -34,6 +40,8 @@ impl Engine for AnyEngine {
         match self {
             Self::File(engine) => engine.size(),
             Self::Memory(engine) => engine.size(),
+            #[cfg(test)]
+            Self::Failing(engine) => engine.size(),
         }
     }
 }

@@ -81,6 +81,8 @@ pub enum Error {
     )]
     Thread(#[source] std::io::Error),
     /// The store failed. Shared, since one failed commit can be that of many writes.
+    ///
+    /// After a failed commit the next operation opens the store again by itself: on a full disk, make room and go on.
     #[error(transparent)]
     Store(Arc<StoreError>),
 }

@@ -5,9 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use syncline_crdt::RowKey;
-use syncline_store::{
-    Config, Environment, MemoryEngine, OpenError, RedbEngine, RedbOptions, Store,
-};
+use syncline_store::{Config, Environment, MemoryDisk, OpenError, RedbEngine, RedbOptions, Store};
 use syncline_sync::{Incoming, ReplicaError};
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
@@ -34,8 +32,13 @@ pub(crate) struct Settings {
 /// What a replica's rows lie on.
 #[derive(Clone, Debug)]
 pub(crate) enum Place {
-    File { path: PathBuf, cache_bytes: usize },
-    Memory,
+    File {
+        path: PathBuf,
+        cache_bytes: usize,
+    },
+    Memory(MemoryDisk),
+    #[cfg(test)]
+    Failing(tests::FailingPlace),
 }
 
 enum State {
@@ -85,7 +88,11 @@ impl syncline_sync::Replica for InUse {
 
     fn join(&self, incoming: Incoming<'_>) -> Result<(), ReplicaError> {
         let _turn = self.turn.take();
-        syncline_sync::Replica::join(&self.store, incoming)
+        let joined = syncline_sync::Replica::join(&self.store, incoming);
+        if joined.is_err() {
+            self.writer.look_after(&self.store);
+        }
+        joined
     }
 
     fn withdraw(&self, key: &RowKey) -> Result<(), ReplicaError> {
@@ -115,33 +122,43 @@ impl Replica {
         &self.settings.namespace
     }
 
-    /// The replica, opened if it is not. An opening that failed is tried again by the next call.
+    /// The replica, opened if it is not. An opening that failed is tried again by the next call, and a store that refuses
+    /// writes since a commit failed is opened anew, so that a full disk needs nothing but room.
     pub(crate) async fn open(&self) -> Result<InUse, Error> {
         loop {
             let state = self.state.clone().read_owned().await;
-            let state = match OwnedRwLockReadGuard::try_map(state, State::as_open) {
-                Ok(open) => {
+            match OwnedRwLockReadGuard::try_map(state, State::as_open) {
+                Ok(open) if !open.writer.has_failed() => {
                     return Ok(InUse {
                         open,
                         _guarded: None,
                     });
                 }
-                Err(state) => state,
-            };
-            if let State::Closed = *state {
-                return Err(Error::Closed);
+                Ok(_failed) => {}
+                Err(state) => {
+                    if let State::Closed = *state {
+                        return Err(Error::Closed);
+                    }
+                }
             }
-            drop(state);
             let mut state = self.state.clone().write_owned().await;
-            if let State::Unopened = *state {
-                let settings = self.settings.clone();
-                // The lock goes along: a caller who gives up half way must not let another one open the file twice.
-                blocking(move || {
-                    *state = State::Open(settings.open()?);
-                    Ok(())
-                })
-                .await?;
+            if !state.wants_opening() {
+                continue;
             }
+            let settings = self.settings.clone();
+            // The lock goes along: a caller who gives up half way must not let another one open the file twice.
+            blocking(move || {
+                if let State::Open(failed) = std::mem::replace(&mut *state, State::Unopened) {
+                    tracing::warn!(
+                        namespace = settings.namespace,
+                        "opened again after a failed commit"
+                    );
+                    failed.writer.stop();
+                }
+                *state = State::Open(settings.open()?);
+                Ok(())
+            })
+            .await?;
         }
     }
 
@@ -193,6 +210,14 @@ impl State {
             Self::Unopened | Self::Closed => None,
         }
     }
+
+    fn wants_opening(&self) -> bool {
+        match self {
+            Self::Unopened => true,
+            Self::Open(open) => open.writer.has_failed(),
+            Self::Closed => false,
+        }
+    }
 }
 
 impl Settings {
@@ -233,7 +258,12 @@ impl Place {
                 };
                 AnyEngine::File(RedbEngine::open_or_create(path, options)?)
             }
-            Self::Memory => AnyEngine::Memory(MemoryEngine::new()),
+            Self::Memory(disk) => AnyEngine::Memory(disk.mount()?),
+            #[cfg(test)]
+            Self::Failing(place) => place.engine()?,
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

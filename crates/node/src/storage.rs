@@ -1,5 +1,7 @@
 //! What a node keeps its namespaces on.
 
+use syncline_store::MemoryDisk;
+
 use crate::builder::StartError;
 use crate::data_dir::DataDir;
 use crate::replica::Place;
@@ -18,7 +20,7 @@ impl Storage {
                 path: directory.namespace_file(namespace),
                 cache_bytes,
             },
-            Self::Memory => Place::Memory,
+            Self::Memory => Place::Memory(MemoryDisk::new()),
         }
     }
 

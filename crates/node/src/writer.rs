@@ -9,7 +9,7 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use syncline_store::{Durability, Group, Store, StoreError};
@@ -63,6 +63,17 @@ struct Request {
 struct Counters {
     transactions: AtomicU64,
     commits: AtomicU64,
+    /// Whether the store refuses to write since a commit has failed.
+    failed: AtomicBool,
+}
+
+impl Counters {
+    /// Finds out whether the store still writes, after something has failed.
+    fn look_after(&self, store: &Store<AnyEngine>) {
+        if let Err(StoreError::Failed { .. }) = store.group() {
+            self.failed.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 /// What the writer has done since the namespace was opened.
@@ -96,6 +107,16 @@ impl Writer {
             transactions: self.counters.transactions.load(Ordering::Relaxed),
             commits: self.counters.commits.load(Ordering::Relaxed),
         }
+    }
+
+    /// Whether the store refuses to write, so that it has to be opened anew.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.counters.failed.load(Ordering::Relaxed)
+    }
+
+    /// Finds out whether the store still writes, after something has failed.
+    pub(crate) fn look_after(&self, store: &Store<AnyEngine>) {
+        self.counters.look_after(store);
     }
 
     /// The way in, for a caller that must not hold on to the writer itself while it waits.
@@ -182,6 +203,7 @@ fn commit_group(
     let mut group = match store.group() {
         Ok(group) => group,
         Err(error) => {
+            counters.look_after(store);
             first.work.answer(Err(Arc::new(error)));
             return;
         }
@@ -199,13 +221,17 @@ fn commit_group(
         next = if rows < GROUP_ROWS { more.next() } else { None };
     }
     let committed = group.commit(durability).map_err(Arc::new);
-    if committed.is_ok() {
-        let transactions = done.iter().filter(|request| request.work.succeeded());
-        let transactions = transactions.count() as u64;
-        counters.commits.fetch_add(1, Ordering::Relaxed);
-        counters
-            .transactions
-            .fetch_add(transactions, Ordering::Relaxed);
+    match committed {
+        Ok(()) => {
+            let transactions = done.iter().filter(|request| request.work.succeeded());
+            let transactions = transactions.count() as u64;
+            counters.commits.fetch_add(1, Ordering::Relaxed);
+            counters
+                .transactions
+                .fetch_add(transactions, Ordering::Relaxed);
+        }
+        // Known before the callers are, so that what they do next finds the store opened anew.
+        Err(_) => counters.look_after(store),
     }
     for request in done {
         request.work.answer(committed.clone());

@@ -1,0 +1,70 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::sync::{Arc, Mutex};
+
+use syncline_store::{
+    Durability, EngineError, FailingEngine, Fault, Faults, StoreError, SystemEnvironment,
+};
+
+use super::*;
+
+/// A disk in memory, whose commits fail when told to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FailingPlace {
+    disk: MemoryDisk,
+    /// Of the engine opened last.
+    faults: Arc<Mutex<Option<Faults>>>,
+}
+
+impl FailingPlace {
+    pub(super) fn engine(&self) -> Result<AnyEngine, OpenError> {
+        let (engine, faults) = FailingEngine::new(self.disk.mount()?);
+        *self.faults.lock().unwrap() = Some(faults);
+        Ok(AnyEngine::Failing(engine))
+    }
+
+    fn fail(&self, fault: Fault) {
+        let faults = self.faults.lock().unwrap();
+        faults.as_ref().unwrap().after(0, fault);
+    }
+}
+
+async fn add(replica: &Replica, by: i64) -> Result<i64, Error> {
+    let open = replica.open().await?;
+    let queue = open.writer.queue();
+    queue
+        .transact(Durability::Durable, move |t| t.counter("c").add(by), open)
+        .await
+}
+
+#[tokio::test]
+async fn a_full_disk_fails_the_write_and_nothing_more() {
+    let place = FailingPlace::default();
+    let replica = Replica::new(Settings {
+        namespace: "app".to_owned(),
+        secret: [7; 32],
+        environment: Arc::new(SystemEnvironment),
+        place: Place::Failing(place.clone()),
+    });
+    assert_eq!(add(&replica, 1).await.unwrap(), 1);
+
+    place.fail(Fault::DiskFull);
+    let error = add(&replica, 10).await.unwrap_err();
+    assert!(error.to_string().contains("free some room"), "{error}");
+    let Error::Store(cause) = &error else {
+        panic!("{error}")
+    };
+    let full = StoreError::Engine(EngineError::DiskFull(
+        std::io::ErrorKind::StorageFull.into(),
+    ));
+    assert_eq!(cause.to_string(), full.to_string());
+    // There is room again, and what was acknowledged is there.
+    assert_eq!(add(&replica, 100).await.unwrap(), 101);
+
+    // A commit whose answer was lost is there in full, though its writer could not be told.
+    place.fail(Fault::AppliedButReported);
+    add(&replica, 1000).await.unwrap_err();
+    assert_eq!(add(&replica, 1).await.unwrap(), 1102);
+    replica.close().await.unwrap();
+    assert!(matches!(add(&replica, 1).await, Err(Error::Closed)));
+}

@@ -167,3 +167,6 @@ pub fn refusal(refusal: Refusal) -> Vec<u8> {
     // A refusal answers whatever came before it; its flight is not counted by anybody.
     Frame::Refuse(refusal).encode(0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -80,20 +80,26 @@ pub(crate) struct Tally {
 impl Tally {
     /// A row at this key, with payloads of these lengths.
     pub(crate) fn of(key: &RowKey, payloads: impl Iterator<Item = usize>) -> Self {
+        let mut tally = Self::default();
+        for length in payloads {
+            tally += Self::fragment(key, length, tally.rows == 0);
+        }
+        tally
+    }
+
+    /// A payload of this length, of a row at this key, which is counted with the last of them.
+    pub(crate) fn fragment(key: &RowKey, payload: usize, last: bool) -> Self {
         // Values of cells and fields are stored behind a tag of one byte.
         let tag = usize::from(matches!(key.family(), Family::CELL | Family::FIELD));
-        let (mut count, mut bytes) = (0, 0);
-        for length in payloads {
-            count += 1;
-            bytes += length.saturating_sub(tag);
-        }
-        if count == 0 {
-            return Self::default();
-        }
-        bytes += key.user_key().len() + key.field_bytes().len();
+        let value = payload.saturating_sub(tag);
+        let key = if last {
+            key.user_key().len() + key.field_bytes().len()
+        } else {
+            0
+        };
         Self {
-            rows: 1,
-            user_bytes: bytes as u64,
+            rows: u64::from(last),
+            user_bytes: (value + key) as u64,
         }
     }
 }
@@ -308,3 +314,6 @@ fn put_difference(last: &mut u64, now: u64, out: &mut Vec<u8>) {
     (now.wrapping_sub(*last) as i64).encode(out);
     *last = now;
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,64 @@
 //! The session: a state machine that takes frames of the peer and gives frames for it.
+//!
+//! ```text
+//! Greeting ──▶ Meeting ──▶ Exchanging ──▶ Walking ──▶ Finished
+//!     │           └──────────────┬───────────▲ │          ▲
+//!     └─ equal roots ────────────┴─────────────┴──────────┘
+//! ```
+//!
+//! - *Greeting*: the two *starts* cross, each a root digest and a context of one commit.
+//! - *Meeting*: a context that did not fit into its greeting is awaited.
+//! - *Exchanging*: rows that need no search, both ways at once; see [`exchange`].
+//! - *Walking*: the rest is searched for; see [`walking`].
+//!
+//! # Why it is safe
+//!
+//! Write S and C for our row and live context, S′ and C′ for the peer's row and its *start* context. What must not happen: that a
+//! replica calls a dot seen (has it in its context) that is neither live in it nor dead for good. Its next peer would take the row for
+//! removed, and drop it.
+//!
+//! 1. **A row that comes is joined under C′ and adds its own dots only.** It may be read later than C′ was. A dot of C′ that is missing from it was
+//!    dropped by the peer, before its start or since, and dots are dropped only by who has observed their removal, so it is dead
+//!    for good. A dot that is new to C′ can only be kept for longer by that than it might.
+//! 2. **That a key is absent, or which dots a row has, is a statement like a row** and is joined the same way: a row without siblings, or with
+//!    siblings whose payloads the receiver has. So it does not matter how late it arrives.
+//! 3. **C′ is merged only when each dot that was live in it, and is not in C, is joined or dead.** Three things show that:
+//!    - *the end of the additions*: the dot index has listed them all. The part of C′ up to a frontier in dot order is merged with the rows
+//!      up to there, in their commit, so an interrupted bootstrap leaves one interval for each writer, and goes on behind it;
+//!    - *the end of a full copy*, which has shown all rows;
+//!    - *equal roots*: a dot of C′ is live in the peer when it reads the root, and then live here when we read the equal
+//!      one; or was dropped by the peer in between, and is dead.
+//!
+//!    The end of a walk shows nothing of the kind, since short digests may collide. Contexts of a later moment than the start are never merged:
+//!    nobody has said which rows belong to them.
+//! 4. **Damage.** A row that fails its checksum is withdrawn: its dots leave the context, as if it had never come. Then the start context claims what
+//!    nothing backs any more. So nothing is said to the peer, and nothing of its context merged here, once the replica has withdrawn a row
+//!    since the start ([`ground`] compares the counts on every read and has the replica compare them in the commit of every join).
+//!    The session ends; the next one fetches the row.
+//! 5. **Agreement is equal roots**, all bytes of sum and count, each read after everything the other had sent was joined. Both sides judge the same pair of
+//!    roots, so they come to the same verdict. Writes during the session may keep roots apart; that is reported as it is, and the
+//!    next session has less to do.
+//!
+//! A session may end anywhere, by an error or by being dropped: each commit is safe by itself. Any number of sessions may run on one replica: a
+//! session relies on nothing between two commits but that contexts grow (4 is the exception) and that dots, once dead, stay dead.
+//!
+//! # Why it ends
+//!
+//! Greetings and contexts cross once. Additions are the live dots of a difference of two fixed sets, in ascending order. A full copy ascends in key order, as does the
+//! sending of a range in which the peer has nothing; they end unless somebody keeps writing new rows ahead of them faster than they
+//! are sent. The walk ends by its own argument (see its documentation) and is walked once. Each of its findings is settled once: it causes at most one row of ours, and one
+//! wish, which causes at most one row of the peer's; rows cause nothing. Roots are stated when nothing is open, and again only after the
+//! peer has; see [`walking`]. Nobody waits for anything but the peer's next frame, whose absence is for the driver to judge.
+//!
+//! # What a hostile peer can do
+//!
+//! It is authenticated, and may lie like any member: send rows that nobody wrote, or claim to have seen what it has not. It cannot do more. Each frame is bounded, read
+//! whole or refused whole, and refused unless due; what rows unfold to is bounded ([`rows`](crate::rows)); what may be asked for at a time is bounded; frames for it are made one at
+//! a time when the transport takes them. Our context is handed out, our rows are, and our digests: it is a member.
 
 mod exchange;
 mod ground;
 mod opening;
-mod walk_api;
 mod walking;
 mod wire;
 
@@ -19,7 +74,7 @@ use crate::frame::Frame;
 use crate::hello::{self, ContextHash};
 use crate::replica::Replica;
 use crate::report::Report;
-use crate::rows;
+use crate::rows::{self, Arrival, Tally};
 use exchange::Exchange;
 use ground::Ground;
 use walking::Walking;
@@ -33,7 +88,6 @@ use wire::Wire;
 /// between any two polls, and have to be, if neither side is to wait for the other for ever.
 ///
 /// It may be dropped at any time. What was joined stays, and the next session goes on from there.
-#[derive(Debug)]
 pub struct Session<R> {
     role: Role,
     request: Request,
@@ -79,8 +133,8 @@ enum Next {
     More,
     /// Nothing to do until the peer says something.
     Idle,
-    /// Begin the walk.
-    Walk,
+    /// Begin the walk; the peer's root is this, as far as we know.
+    Walk(RangeDigest),
     /// Nothing is open on either side, and both know these roots.
     Finish { agreed: bool, root: RangeDigest },
 }
@@ -113,11 +167,11 @@ impl<R: Replica> Session<R> {
     /// # Errors
     /// Any [`SessionError`]; the session is over then, and [`SessionError::farewell`] is what the peer should be told.
     pub fn handle_frame(&mut self, frame: &[u8]) -> Result<(), SessionError> {
-        let result = self.handle(frame);
-        if result.is_err() {
-            self.phase = Phase::Failed;
+        if self.is_over() {
+            return Err(SessionError::Over);
         }
-        result
+        self.handle(frame)
+            .inspect_err(|_| self.phase = Phase::Failed)
     }
 
     /// The next frame to send, without the length that a stream puts before it; `None` if there is nothing to say for now.
@@ -125,17 +179,20 @@ impl<R: Replica> Session<R> {
     /// # Errors
     /// Any [`SessionError`]; the session is over then, and [`SessionError::farewell`] is what the peer should be told.
     pub fn poll_frame(&mut self) -> Result<Option<Vec<u8>>, SessionError> {
-        let result = self.poll();
-        if result.is_err() {
-            self.phase = Phase::Failed;
+        if matches!(self.phase, Phase::Failed) {
+            return Err(SessionError::Over);
         }
-        result
+        self.poll().inspect_err(|_| self.phase = Phase::Failed)
     }
 
     /// Whether the session ended as it should: nothing is open, nothing is left to send or to wait for.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         matches!(self.phase, Phase::Finished) && self.wire.is_idle()
+    }
+
+    const fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Finished | Phase::Failed)
     }
 
     /// What has been done so far; all of it once the session [is finished](Self::is_finished).
@@ -147,10 +204,8 @@ impl<R: Replica> Session<R> {
     }
 
     fn handle(&mut self, bytes: &[u8]) -> Result<(), SessionError> {
-        match self.phase {
-            Phase::Finished | Phase::Failed => return Err(SessionError::Over),
-            Phase::Greeting => return self.greeted(bytes),
-            Phase::Meeting | Phase::Exchanging(_) | Phase::Walking(_) => {}
+        if matches!(self.phase, Phase::Greeting) {
+            return self.greeted(bytes);
         }
         let frame = self.wire.receive(bytes)?;
         let name = frame.name();
@@ -172,26 +227,20 @@ impl<R: Replica> Session<R> {
                 Next::Idle
             }
             (Frame::Fragment(last, rows), Phase::Exchanging(_) | Phase::Walking(_)) => {
-                let (arrivals, mut tally) = rows::read(rows.0)?;
-                // The row is counted once, with its last fragment.
-                tally.rows = u64::from(last);
-                self.wire.count_rows_received(tally);
-                for arrival in arrivals {
-                    self.ground.add(arrival.key, arrival.row)?;
-                }
+                self.fragment(last, rows.0)?;
                 Next::Idle
             }
             (Frame::End(root), Phase::Exchanging(exchange)) => {
                 exchange.ended(root, &mut self.ground, &mut self.wire)?
             }
             (Frame::Walk(message), Phase::Exchanging(exchange)) if exchange.may_walk() => {
-                let mut walking = Walking::new(self.request.salt);
-                walking.message(message.0, &self.ground, &self.wire)?;
+                let mut walking = Walking::new(self.request.salt, self.ground.range.clone());
+                walking.message(message.0, &self.ground, &mut self.wire)?;
                 self.phase = Phase::Walking(walking);
                 Next::Idle
             }
             (Frame::Walk(message), Phase::Walking(walking)) => {
-                walking.message(message.0, &self.ground, &self.wire)?;
+                walking.message(message.0, &self.ground, &mut self.wire)?;
                 Next::Idle
             }
             (Frame::Want(wish, keys), Phase::Walking(walking)) => {
@@ -213,6 +262,19 @@ impl<R: Replica> Session<R> {
             _ => return Err(self.unexpected(name)),
         };
         self.take(next)
+    }
+
+    /// One payload of a large row.
+    fn fragment(&mut self, last: bool, rows: &[u8]) -> Result<(), SessionError> {
+        let (mut arrivals, _) = rows::read(rows)?;
+        let (Some(Arrival { key, row, .. }), []) = (arrivals.pop(), arrivals.as_slice()) else {
+            return Err(SessionError::Malformed("a fragment is not of one row"));
+        };
+        for sibling in &row {
+            let tally = Tally::fragment(&key, sibling.payload.len(), last);
+            self.wire.count_rows_received(tally);
+        }
+        self.ground.add(key, row)
     }
 
     /// The answer to our greeting.
@@ -237,8 +299,9 @@ impl<R: Replica> Session<R> {
                     exchange.produce(&mut self.ground, &mut self.wire)?
                 }
                 Phase::Walking(walking) => walking.produce(&mut self.ground, &mut self.wire)?,
-                Phase::Greeting | Phase::Meeting | Phase::Finished => return Ok(None),
-                Phase::Failed => return Err(SessionError::Over),
+                Phase::Greeting | Phase::Meeting | Phase::Finished | Phase::Failed => {
+                    return Ok(None);
+                }
             };
             let idle = matches!(next, Next::Idle);
             self.take(next)?;
@@ -251,9 +314,9 @@ impl<R: Replica> Session<R> {
     fn take(&mut self, next: Next) -> Result<(), SessionError> {
         match next {
             Next::More | Next::Idle => Ok(()),
-            Next::Walk => {
-                let mut walking = Walking::new(self.request.salt);
-                walking.start(&self.ground, &self.wire)?;
+            Next::Walk(theirs) => {
+                let mut walking = Walking::new(self.request.salt, self.ground.range.clone());
+                walking.start(theirs, &self.ground, &self.wire)?;
                 self.phase = Phase::Walking(walking);
                 Ok(())
             }
@@ -287,6 +350,17 @@ impl<R: Replica> Session<R> {
             Phase::Finished | Phase::Failed => "the session was over",
         };
         SessionError::Unexpected { frame, phase }
+    }
+}
+
+/// Leaves out the replica and what is underway, which can be large.
+impl<R> core::fmt::Debug for Session<R> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Session")
+            .field("role", &self.role)
+            .field("request", &self.request)
+            .field("report", &self.wire.report)
+            .finish_non_exhaustive()
     }
 }
 

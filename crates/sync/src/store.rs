@@ -1,7 +1,7 @@
 //! Sessions over a [`syncline_store::Store`].
 
 use syncline_crdt::{Context, Dot, Row, RowKey};
-use syncline_merkle::{Item, KeyRange, Node, RangeDigest, Source};
+use syncline_merkle::{Cut, Item, KeyRange, RangeDigest, Source};
 use syncline_store::{Durability, Engine, Store, StoreError, View as StoreView};
 
 use crate::error::ReplicaError;
@@ -103,8 +103,8 @@ impl<E: Engine> Source for Reading<E> {
         Ok(self.0.digest(range)?)
     }
 
-    fn cut(&self, range: &KeyRange, level: u8) -> Result<Vec<Node>, ReplicaError> {
-        Ok(self.0.cut(range, level)?)
+    fn cut(&self, range: &KeyRange, level: u8, limit: usize) -> Result<Cut, ReplicaError> {
+        Ok(self.0.cut(range, level, limit)?)
     }
 
     fn items(&self, range: &KeyRange, limit: usize) -> Result<Vec<Item>, ReplicaError> {

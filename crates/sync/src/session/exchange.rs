@@ -28,6 +28,8 @@ pub(super) struct Exchange {
     theirs: Incoming,
     theirs_implied: bool,
     received_rows: bool,
+    /// The peer's root as of its start.
+    start_root: RangeDigest,
     /// Our root as the peer was told it.
     our_root: Option<RangeDigest>,
     /// The responder's root, as of when it had sent all of its rows and received none of ours.
@@ -54,12 +56,12 @@ enum Incoming {
 }
 
 impl Exchange {
-    /// Additions both ways. The peer's context must have come; `their_root` is that of its start.
+    /// Additions both ways. The peer's context must have come; `start_root` is that of its start.
     pub(super) fn of_additions<R: Replica>(
         role: Role,
         ground: &Ground<R>,
         wire: &Wire,
-        their_root: RangeDigest,
+        start_root: RangeDigest,
     ) -> Result<Self, SessionError> {
         let (ours, theirs) = (&ground.start.context, ground.theirs()?);
         let ours_implied = theirs.covers(ours);
@@ -80,13 +82,19 @@ impl Exchange {
             },
             theirs_implied,
             received_rows: false,
+            start_root,
             our_root: ours_implied.then_some(ground.start.root),
-            their_root: theirs_implied.then_some(their_root),
+            their_root: theirs_implied.then_some(start_root),
         })
     }
 
     /// All rows both ways.
-    pub(super) fn of_copies<R: Replica>(role: Role, ground: &Ground<R>, wire: &Wire) -> Self {
+    pub(super) fn of_copies<R: Replica>(
+        role: Role,
+        ground: &Ground<R>,
+        wire: &Wire,
+        start_root: RangeDigest,
+    ) -> Self {
         let lower = &ground.range.lower;
         Self {
             role,
@@ -98,6 +106,7 @@ impl Exchange {
             theirs: Incoming::Copy(Some(lower.clone())),
             theirs_implied: false,
             received_rows: false,
+            start_root,
             our_root: None,
             their_root: None,
         }
@@ -106,7 +115,7 @@ impl Exchange {
     /// What follows from the contexts alone: with equal contexts and different roots only the walk helps.
     pub(super) fn begin(&self) -> Next {
         match (self.role, self.ours_implied && self.theirs_implied) {
-            (Role::Responder, true) => Next::Walk,
+            (Role::Responder, true) => Next::Walk(self.start_root),
             _ => Next::Idle,
         }
     }
@@ -163,8 +172,12 @@ impl Exchange {
         };
         let mut shipment = Shipment::new(wire, self.flight);
         for (key, row) in read.rows {
-            self.sent_rows = true;
-            shipment.push(&key, row, &Nothing);
+            // What has come or was written since the start, from the peer itself perhaps, is not of this copy. To leave it out says
+            // nothing: absence is a statement about dots of our start context only.
+            if row.dots().any(|dot| ground.start.context.contains(&dot)) {
+                self.sent_rows = true;
+                shipment.push(&key, row, &Nothing);
+            }
         }
         shipment.flush_even_if_empty(Purpose::Copy(next.clone()));
         match next {
@@ -190,7 +203,7 @@ impl Exchange {
             // Neither side had additions, and the roots are known to differ since the greetings.
             Role::Responder if self.theirs_implied && !self.sent_rows => {
                 wire.send(self.flight, &Frame::End(None));
-                Ok(Next::Walk)
+                Ok(Next::Walk(self.start_root))
             }
             Role::Responder => {
                 let root = ground.root()?;
@@ -222,9 +235,8 @@ impl Exchange {
         let root = ground.root()?;
         let agreed = self.their_root == Some(root);
         if !self.sent_rows && !agreed && !self.copying {
-            return Ok(Next::Walk);
+            return Ok(Next::Walk(self.their_root.unwrap_or(self.start_root)));
         }
-        ground.settle()?;
         self.state_root(root, wire);
         match self.sent_rows {
             true => Ok(Next::Idle),
@@ -246,7 +258,7 @@ impl Exchange {
         bytes: usize,
         ground: &mut Ground<R>,
     ) -> Result<(), SessionError> {
-        self.received_rows = true;
+        self.received_rows |= !rows.is_empty();
         let mut batch = Batch {
             rows,
             bytes,
@@ -316,9 +328,8 @@ impl Exchange {
         let root = ground.root()?;
         let agreed = root == theirs;
         if !agreed && !self.copying {
-            return Ok(Next::Walk);
+            return Ok(Next::Walk(theirs));
         }
-        ground.settle()?;
         self.state_root(root, wire);
         Ok(Next::Finish { agreed, root })
     }

@@ -23,7 +23,6 @@ pub(super) struct Start {
 }
 
 /// The replica, our start, and the peer's context as of its start.
-#[derive(Debug)]
 pub(super) struct Ground<R> {
     replica: R,
     pub(super) config: Config,
@@ -231,13 +230,14 @@ impl<R: Replica> Ground<R> {
     /// About what a copy of all rows of the range would take on the wire: their number, and the size of some from all over it.
     pub(super) fn copy_bytes(&self) -> Result<u64, SessionError> {
         const PLACES: usize = 8;
+        const FENCES: usize = 256;
         const BYTES: usize = 4 << 10;
         self.read(|view| {
             let count = view.digest(&self.range)?.count();
             // The highest level with a fence or two gives places from all over the range.
             let mut places = Vec::new();
             for level in (1..=MAX_LEVEL).rev() {
-                places = view.cut(&self.range, level)?;
+                places = view.cut(&self.range, level, FENCES)?.nodes;
                 if places.len() > 1 {
                     break;
                 }

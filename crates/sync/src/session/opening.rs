@@ -101,8 +101,8 @@ impl Opening {
 /// Reads the first frame of a peer. What cannot be read may be a greeting of another version; versions are told before anything else.
 pub(super) fn receive<'a>(frame: &'a [u8], wire: &mut Wire) -> Result<Frame<'a>, SessionError> {
     let unreadable = match wire.receive(frame) {
-        Ok(frame) => return Ok(frame),
-        Err(error) => error,
+        Err(error @ SessionError::Malformed(_)) => error,
+        received => return received,
     };
     match hello::versions(frame) {
         Some(versions) => hello::admit_versions(versions).map_err(SessionError::Refusing)?,
@@ -224,15 +224,16 @@ impl<R: Replica> Session<R> {
         };
         match (searching, self.role) {
             // Contexts are needed for what the walk finds, not for its beginning.
-            (true, Role::Responder) => self.take(Next::Walk),
+            (true, Role::Responder) => self.take(Next::Walk(self.their_root)),
             (true, Role::Initiator) if known => {
-                self.phase = Phase::Walking(Walking::new(self.request.salt));
+                self.phase =
+                    Phase::Walking(Walking::new(self.request.salt, self.ground.range.clone()));
                 Ok(())
             }
             (false, role) if known => {
                 let (ground, wire) = (&self.ground, &self.wire);
                 let exchange = match self.request.strategy {
-                    Strategy::Full => Exchange::of_copies(role, ground, wire),
+                    Strategy::Full => Exchange::of_copies(role, ground, wire, self.their_root),
                     _ => Exchange::of_additions(role, ground, wire, self.their_root)?,
                 };
                 let next = exchange.begin();

@@ -5,12 +5,12 @@ use alloc::string::ToString;
 use alloc::vec::{self, Vec};
 
 use syncline_crdt::{Canonical, Context, Dot, Nothing, Row, RowKey};
-use syncline_merkle::{KeyRange, RangeDigest};
+use syncline_merkle::reconcile::{Finding, Limits, Walk, WalkError};
+use syncline_merkle::{KeyRange, RangeDigest, Source};
 
 use super::Next;
 use super::exchange::after;
 use super::ground::{Batch, Ground};
-use super::walk_api::{Finding, Walk, WalkError, WalkLimits};
 use super::wire::{Shipment, Wire};
 use crate::error::{ReplicaError, SessionError};
 use crate::frame::{Bytes, Frame, Purpose, Wish};
@@ -43,6 +43,8 @@ pub(super) struct Walking {
     ours: Option<(RangeDigest, u64)>,
     /// The peer's, likewise.
     theirs: Option<(RangeDigest, u64)>,
+    /// Whether our root is worth stating, if it has not been as it is: it may be the last word.
+    worth_stating: bool,
 }
 
 /// Rows to look at.
@@ -58,9 +60,9 @@ enum Due {
 
 impl Walking {
     /// A walk that the peer begins.
-    pub(super) fn new(salt: [u8; 16]) -> Self {
+    pub(super) fn new(salt: [u8; 16], range: KeyRange) -> Self {
         Self {
-            walk: Walk::new(salt, WalkLimits::default()),
+            walk: Walk::new(salt, range, Limits::default()),
             reply: None,
             due: VecDeque::new(),
             findings_waiting: 0,
@@ -68,18 +70,23 @@ impl Walking {
             wishes: 0,
             ours: None,
             theirs: None,
+            worth_stating: false,
         }
     }
 
-    /// Begins the walk.
+    /// Begins the walk with a peer whose root is this, as far as is known.
     pub(super) fn start<R: Replica>(
         &mut self,
+        theirs: RangeDigest,
         ground: &Ground<R>,
         wire: &Wire,
     ) -> Result<(), SessionError> {
         let walk = &mut self.walk;
-        let message =
-            ground.read_raw(|view| walk.start(view, ground.range.clone()).map_err(failed))?;
+        let message = ground.read_raw(|view| {
+            let ours = view.digest(&ground.range)?;
+            walk.expect(ours.count().abs_diff(theirs.count()));
+            walk.start(view).map_err(failed)
+        })?;
         self.reply = Some((wire.next_flight(), message));
         Ok(())
     }
@@ -89,7 +96,7 @@ impl Walking {
         &mut self,
         message: &[u8],
         ground: &Ground<R>,
-        wire: &Wire,
+        wire: &mut Wire,
     ) -> Result<(), SessionError> {
         if self.reply.is_some() {
             return Err(SessionError::Unexpected {
@@ -98,7 +105,12 @@ impl Walking {
             });
         }
         let walk = &mut self.walk;
+        let digests = walk.stats().digests_sent;
         let step = ground.read_raw(|view| walk.handle(view, message).map_err(failed))?;
+        self.worth_stating = walk.stats().digests_sent == digests;
+        if step.reply.is_none() {
+            wire.uncount_received();
+        }
         let flight = wire.next_flight();
         for finding in step.findings {
             self.found(finding, flight)?;
@@ -183,6 +195,7 @@ impl Walking {
     /// The peer has stated its root, as of so many frames of ours.
     pub(super) fn root(&mut self, root: RangeDigest, frames: u64) {
         self.theirs = Some((root, frames));
+        self.worth_stating = true;
     }
 
     /// Sends some more of what is due; nothing if nothing is.
@@ -195,7 +208,12 @@ impl Walking {
         if (self.findings_waiting <= FINDINGS_WAITING || self.due.is_empty())
             && let Some((flight, message)) = self.reply.take()
         {
-            wire.send(flight, &Frame::Walk(Bytes(&message)));
+            let frame = Frame::Walk(Bytes(&message));
+            // After a message with an answer to come the walk is not done.
+            match self.walk.is_done() {
+                true => wire.send_uncounted(flight, &frame),
+                false => wire.send(flight, &frame),
+            }
             return Ok(Next::More);
         }
         if let Some((flight, mut due)) = self.due.pop_front() {
@@ -219,30 +237,37 @@ impl Walking {
     }
 
     /// States our root once nothing is open here, and ends when both roots take account of all that was said.
+    ///
+    /// Our root is worth stating with a message of the walk that has no digests in it, since the peer may have nothing to say to that; then it can
+    /// tell the outcome at once. A root that frames have overtaken is otherwise stated anew only after the peer has stated its own, and not
+    /// after each frame of a long stream of rows. That cannot leave both waiting: a side sends frames after its root only in answer to
+    /// frames, which overtake its root too; and of two roots that cross or follow one another, at least one is heard after the
+    /// other was stated.
     fn close<R: Replica>(
         &mut self,
-        ground: &mut Ground<R>,
+        ground: &Ground<R>,
         wire: &mut Wire,
     ) -> Result<Next, SessionError> {
-        if !self.walk.is_done() || self.wishes > 0 {
+        if self.wishes > 0 {
             return Ok(Next::Idle);
         }
-        let root = match self.ours {
-            Some((root, frames)) if frames == wire.frames_received => root,
-            _ => {
-                ground.settle()?;
-                let root = ground.root()?;
-                let frames = wire.frames_received;
-                self.ours = Some((root, frames));
-                wire.send(wire.next_flight(), &Frame::Root(root.into(), frames));
-                root
+        let frames = wire.frames_received;
+        if self.worth_stating && self.ours.is_none_or(|(_, told)| told != frames) {
+            self.worth_stating = false;
+            let root = ground.root()?;
+            self.ours = Some((root, frames));
+            wire.send(wire.next_flight(), &Frame::Root(root.into(), frames));
+            return Ok(Next::More);
+        }
+        match (self.ours, self.theirs) {
+            (Some((root, told)), Some((theirs, heard)))
+                if self.walk.is_done() && told == frames && heard == wire.frames_sent =>
+            {
+                Ok(Next::Finish {
+                    agreed: root == theirs,
+                    root,
+                })
             }
-        };
-        match self.theirs {
-            Some((theirs, frames)) if frames == wire.frames_sent => Ok(Next::Finish {
-                agreed: root == theirs,
-                root,
-            }),
             _ => Ok(Next::Idle),
         }
     }

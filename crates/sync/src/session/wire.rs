@@ -21,7 +21,8 @@ pub(super) struct Wire {
     received: u32,
     /// The greatest flight sent.
     sent: u32,
-    /// Frames sent and received, roots not counted: the basis on which a root is known to be the last word.
+    /// Frames sent and received that may have something done about them: all but roots and the closing message of the walk. By them, a root
+    /// is known to be the last word.
     pub(super) frames_sent: u64,
     pub(super) frames_received: u64,
     pub(super) report: Report,
@@ -33,6 +34,7 @@ enum Parcel {
     Frame {
         flight: u32,
         class: Class,
+        counted: bool,
         bytes: Vec<u8>,
     },
     /// A large row, last payload first. Each becomes a frame only when it is sent.
@@ -44,15 +46,13 @@ enum Parcel {
 }
 
 /// What a frame is counted as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 enum Class {
     Hello,
     Context,
     Rows,
     Digests,
     Control,
-    /// Control, and no part of the conversation that a root answers.
-    Root,
 }
 
 impl Class {
@@ -62,8 +62,7 @@ impl Class {
             Frame::Context(_) => Self::Context,
             Frame::Rows(..) | Frame::Fragment(..) => Self::Rows,
             Frame::Walk(_) => Self::Digests,
-            Frame::Want(..) | Frame::End(_) => Self::Control,
-            Frame::Root(..) | Frame::Refuse(_) => Self::Root,
+            Frame::Want(..) | Frame::End(_) | Frame::Root(..) | Frame::Refuse(_) => Self::Control,
         }
     }
 
@@ -73,7 +72,7 @@ impl Class {
             Self::Context => &mut traffic.context,
             Self::Rows => &mut traffic.rows,
             Self::Digests => &mut traffic.digests,
-            Self::Control | Self::Root => &mut traffic.control,
+            Self::Control => &mut traffic.control,
         };
         *counter += (bytes + LENGTH_PREFIX) as u64;
     }
@@ -92,21 +91,32 @@ impl Wire {
 
     /// Queues a frame.
     pub(super) fn send(&mut self, flight: u32, frame: &Frame<'_>) {
+        self.queue(flight, frame, !matches!(frame, Frame::Root(..)));
+    }
+
+    /// Queues a frame about which the peer will have nothing to do.
+    pub(super) fn send_uncounted(&mut self, flight: u32, frame: &Frame<'_>) {
+        self.queue(flight, frame, false);
+    }
+
+    fn queue(&mut self, flight: u32, frame: &Frame<'_>, counted: bool) {
         self.due.push_back(Parcel::Frame {
             flight,
             class: Class::of(frame),
+            counted,
             bytes: frame.encode(flight),
         });
     }
 
     /// The next frame to send, encoded.
     pub(super) fn pop(&mut self) -> Option<Vec<u8>> {
-        let (flight, class, bytes) = match self.due.pop_front()? {
+        let (flight, class, counted, bytes) = match self.due.pop_front()? {
             Parcel::Frame {
                 flight,
                 class,
+                counted,
                 bytes,
-            } => (flight, class, bytes),
+            } => (flight, class, counted, bytes),
             Parcel::Fragments {
                 flight,
                 key,
@@ -120,12 +130,12 @@ impl Wire {
                 if !rows.is_empty() {
                     self.due.push_front(Parcel::Fragments { flight, key, rows });
                 }
-                (flight, class, bytes)
+                (flight, class, true, bytes)
             }
         };
         self.sent = self.sent.max(flight);
         self.report.flights = self.report.flights.max(flight);
-        self.frames_sent += u64::from(class != Class::Root);
+        self.frames_sent += u64::from(counted);
         class.count(bytes.len(), &mut self.report.sent);
         Some(bytes)
     }
@@ -144,8 +154,13 @@ impl Wire {
         }
         self.received = self.received.max(flight);
         self.report.flights = self.report.flights.max(flight);
-        self.frames_received += u64::from(class != Class::Root);
+        self.frames_received += u64::from(!matches!(frame, Frame::Root(..)));
         Ok(frame)
+    }
+
+    /// The frame just received asks for nothing after all.
+    pub(super) fn uncount_received(&mut self) {
+        self.frames_received -= 1;
     }
 
     pub(super) fn count_rows_received(&mut self, tally: Tally) {

@@ -1,0 +1,12 @@
+//! Whole sessions between stores in memory, frame by frame, without a network.
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::panic)]
+#![cfg(feature = "store")]
+
+mod convergence;
+mod figures;
+mod fragments;
+mod hostile;
+mod live;
+mod pump;
+mod refusals;
+mod resumption;

@@ -100,3 +100,8 @@ pub(crate) async fn blocking<T: Send + 'static>(
         },
     }
 }
+
+/// The README's program has to compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -14,7 +14,8 @@ Exit codes:
   2  the arguments are wrong
   3  done, and something differs: replicas that did not come to agree, a state that is not the reference's
   4  malformed input
-  5  the peer could not be reached, or refused";
+  5  the peer could not be reached, or refused
+130  interrupted";
 
 /// A leaderless replicated key-value engine: any node takes writes, any two nodes can make up their differences.
 #[derive(Debug, Parser)]
@@ -419,7 +420,7 @@ impl Import {
         Ok(())
     }
 
-    pub(crate) fn from_standard_input(&self) -> bool {
+    pub(crate) fn reads_standard_input(&self) -> bool {
         self.file.as_os_str() == "-"
     }
 
@@ -428,7 +429,7 @@ impl Import {
         if let Some(format) = self.format {
             return Ok(format);
         }
-        if self.from_standard_input() {
+        if self.reads_standard_input() {
             return Ok(Format::Jsonl);
         }
         Format::of(&self.file).ok_or_else(|| {

@@ -16,10 +16,10 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use tempfile::TempDir;
 
 use crate::args::{Bench, BenchResident, BenchWriter};
 use crate::failure::{Doing, Failure};
+use crate::scratch::Scratch;
 
 pub(crate) fn run(bench: &Bench) -> Result<(), Failure> {
     match bench {
@@ -52,11 +52,9 @@ fn print<T: Serialize + Display>(figures: &T, json: bool) -> Result<(), Failure>
     Ok(())
 }
 
-/// A directory that is gone with the benchmark. The stores of a benchmark are large, so where they lie is told with the
-/// environment's TMPDIR.
-fn scratch() -> Result<TempDir, Failure> {
-    let made = tempfile::Builder::new().prefix("syncline-bench-").tempdir();
-    made.doing(|| "cannot make a temporary directory".to_owned())
+/// The stores of a benchmark are large; where they lie is told with the environment's TMPDIR.
+fn scratch() -> Result<Scratch, Failure> {
+    Scratch::make("syncline-bench-")
 }
 
 /// A copy of a store that nobody has open. Replica ids are minted at the first write after opening, so a copy is a

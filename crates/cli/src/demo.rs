@@ -26,7 +26,6 @@ use std::thread;
 use std::time::Instant;
 
 use syncline::trust::Cluster;
-use tempfile::TempDir;
 
 use self::dataset::Dataset;
 use self::log::{Log, Operation, Transaction};
@@ -39,6 +38,7 @@ use self::script::Script;
 use crate::args::Demo;
 use crate::failure::{Doing, Failure, Reason};
 use crate::progress::Progress;
+use crate::scratch::Scratch;
 
 const NAMES: [&str; 3] = ["A", "B", "C"];
 const A: usize = 0;
@@ -78,17 +78,14 @@ pub(crate) fn run(arguments: &Demo) -> Result<(), Failure> {
 
 /// Where the data directories are.
 enum Place {
-    Temporary(TempDir),
+    Temporary(Scratch),
     Kept(PathBuf),
 }
 
 impl Place {
     fn make(keep: Option<&Path>) -> Result<Self, Failure> {
         let Some(path) = keep else {
-            let made = tempfile::Builder::new().prefix("syncline-demo-").tempdir();
-            return Ok(Self::Temporary(
-                made.doing(|| "cannot make a temporary directory".to_owned())?,
-            ));
+            return Ok(Self::Temporary(Scratch::make("syncline-demo-")?));
         };
         if path.exists() {
             return Err(Failure::failed(format!(
@@ -106,7 +103,7 @@ impl Place {
 
     fn path(&self) -> &Path {
         match self {
-            Self::Temporary(directory) => directory.path(),
+            Self::Temporary(scratch) => scratch.path(),
             Self::Kept(path) => path,
         }
     }
@@ -183,7 +180,7 @@ impl<'a> Stage<'a> {
         self.cut()?;
         self.edit()?;
         self.kill_one()?;
-        self.measure_distance();
+        self.measure_distance()?;
         self.heal()?;
         self.prove()
     }
@@ -343,19 +340,25 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    fn measure_distance(&mut self) {
-        let _progress = Progress::spinner("working out how far the replicas have come apart");
-        let states: Vec<_> = (0..NAMES.len())
-            .map(|replica| reference::interpret(&self.log, self.log.known_to(replica)))
-            .collect();
+    fn measure_distance(&mut self) -> Result<(), Failure> {
+        let rows: Vec<u64> = self
+            .processes
+            .iter_mut()
+            .map(|process| Ok(process.root()?.1))
+            .collect::<Result<_, Failure>>()?;
         for [one, other] in [[A, B], [A, C], [B, C]] {
             self.report.apart.push(report::Apart {
                 pair: [NAMES[one], NAMES[other]].map(str::to_owned),
-                rows: states[one].differing(&states[other]),
-                of: states[one].places().max(states[other].places()),
+                rows: self.differing(one, other),
+                of: rows[one].max(rows[other]),
             });
         }
         self.narrator.apart(&self.report.apart);
+        Ok(())
+    }
+
+    fn differing(&self, one: usize, other: usize) -> u64 {
+        reference::differing(&self.log, self.log.known_to(one), self.log.known_to(other))
     }
 
     /// Heals the links and lets pairs sync until all roots are equal.
@@ -365,11 +368,7 @@ impl<'a> Stage<'a> {
         'rounds: for _ in 0..ROUNDS {
             // After the second session B and C know everything, after the third A does.
             for [one, other] in [[A, B], [B, C], [C, A]] {
-                let rows_differing = {
-                    let [one, other] = [one, other]
-                        .map(|of| reference::interpret(&self.log, self.log.known_to(of)));
-                    one.differing(&other)
-                };
+                let rows_differing = self.differing(one, other);
                 progress.say(format!("{} syncs with {}", NAMES[one], NAMES[other]));
                 let address = self.network.address(one, other)?;
                 let session = synced(self.processes[one].sync(address)?)?;

@@ -33,7 +33,7 @@ struct Tally {
 }
 
 pub(crate) async fn run(arguments: &Import) -> Result<(), Failure> {
-    let source = match arguments.from_standard_input() {
+    let source = match arguments.reads_standard_input() {
         true => "standard input".to_owned(),
         false => arguments.file.display().to_string(),
     };
@@ -51,13 +51,17 @@ pub(crate) async fn run(arguments: &Import) -> Result<(), Failure> {
             print(arguments, &tally);
             Ok(())
         }
-        Err(failure) => Err(Failure::new(
-            failure.reason,
-            format!(
-                "{failure}. {} records before it were imported and stay; correct it and import again",
-                count(tally.records)
-            ),
-        )),
+        Err(failure) => {
+            let stay = match tally.records {
+                0 => "nothing was imported".to_owned(),
+                records => format!(
+                    "{} records before it were imported and stay",
+                    count(records)
+                ),
+            };
+            let text = format!("{failure}; {stay}, correct it and import again");
+            Err(Failure::new(failure.reason, text))
+        }
     }
 }
 
@@ -83,7 +87,7 @@ fn print(arguments: &Import, tally: &Tally) {
 }
 
 fn open(arguments: &Import, source: &str) -> Result<(Box<dyn BufRead>, Progress), Failure> {
-    if arguments.from_standard_input() {
+    if arguments.reads_standard_input() {
         let progress = Progress::spinner("importing");
         return Ok((
             Box::new(BufReader::new(progress.reading(stdin()))),

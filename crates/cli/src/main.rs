@@ -14,10 +14,12 @@ mod import;
 mod lines;
 mod progress;
 mod records;
+mod scratch;
 mod seeded;
 mod sync;
 mod table;
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -76,6 +78,7 @@ fn log_to_standard_error(verbose: u8) {
     };
     tracing_subscriber::fmt()
         .with_max_level(level)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
 }

@@ -69,9 +69,12 @@ struct ByKind {
 /// What became of a bootstrap that was broken off.
 #[derive(Debug, Serialize)]
 struct Interrupted {
-    /// Rows that the receiver held when the link was down.
+    /// Rows that the receiver held when the session was broken off.
     rows_held: u64,
-    /// Rows that were sent more than once in all.
+    /// Rows that it held and was sent again nevertheless.
+    rows_held_sent_again: u64,
+    /// Rows that were sent more than once in all: those, and those that were on their way and got lost. What the sender had
+    /// read for sending counts as sent.
     rows_sent_again: u64,
     percent_sent_again: f64,
 }
@@ -167,6 +170,9 @@ async fn measure(arguments: &BenchSync, ours: Side, theirs: Side) -> Result<Figu
         let again = handed_out.saturating_sub(arguments.rows);
         Interrupted {
             rows_held,
+            rows_held_sent_again: report
+                .rows_received
+                .saturating_sub(arguments.rows - rows_held),
             rows_sent_again: again,
             percent_sent_again: rounded(again as f64 * 100.0 / arguments.rows as f64, 3),
         }
@@ -412,7 +418,11 @@ impl fmt::Display for Figures {
         if let Some(interrupted) = &self.interrupted {
             line("rows held when interrupted", count(interrupted.rows_held));
             line(
-                "rows sent again",
+                "  of them sent again",
+                count(interrupted.rows_held_sent_again),
+            );
+            line(
+                "rows sent twice in all",
                 format!(
                     "{} ({} %)",
                     count(interrupted.rows_sent_again),

@@ -5,8 +5,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use syncline_crdt::cell::Cell;
 use syncline_crdt::RowKey;
+use syncline_crdt::cell::Cell;
 use syncline_store::{Config, Durability, Engine, RedbEngine, RedbOptions, Store, StoreError};
 
 use super::timed::{Commits, TimedEngine};
@@ -35,6 +35,7 @@ const ATTRIBUTES: [&str; 10] = [
     "subscription--",
 ];
 const TENANTS: u64 = 16;
+const HUNDRED: u64 = 100;
 
 /// Rows per transaction while a store is built.
 const BATCH: u64 = 10_000;
@@ -52,9 +53,11 @@ impl Rows {
     /// 40 bytes such as `tenant-03/user/0000123456/profile-name--`: rows of a user and users of a tenant are
     /// neighbours.
     pub(crate) fn key(&self, index: u64) -> Vec<u8> {
-        let user = index / ATTRIBUTES.len() as u64;
-        let users = self.count.div_ceil(ATTRIBUTES.len() as u64).max(1);
-        let tenant = u128::from(user) * u128::from(TENANTS) / u128::from(users);
+        let of_user = ATTRIBUTES.len() as u64;
+        let user = index / of_user;
+        let hundreds = self.count.div_ceil(of_user * HUNDRED).max(1);
+        // Every hundred users belong to one tenant, so that their rows share a prefix.
+        let tenant = u128::from(user / HUNDRED) * u128::from(TENANTS) / u128::from(hundreds);
         let attribute = ATTRIBUTES[(index % ATTRIBUTES.len() as u64) as usize];
         format!("tenant-{tenant:02}/user/{user:010}/{attribute}").into_bytes()
     }
@@ -227,7 +230,7 @@ fn scattered(rows: Rows, count: u64) -> Vec<u64> {
 /// Neighbours. They begin where the number of the user is a multiple of 100, so that a thousand are exactly those of one
 /// prefix.
 fn clustered(rows: Rows, count: u64) -> Range<u64> {
-    let aligned = 100 * ATTRIBUTES.len() as u64;
+    let aligned = HUNDRED * ATTRIBUTES.len() as u64;
     let room = (rows.count - count.min(rows.count)) / aligned;
     let begin = Seeded::stream(rows.seed, u64::MAX).below(room + 1) * aligned;
     begin..(begin + count).min(rows.count)
@@ -251,7 +254,8 @@ mod tests {
         assert!(keys.iter().all(|key| key.len() == 40));
         assert!(keys.is_sorted() && keys.windows(2).all(|pair| pair[0] != pair[1]));
         assert_eq!(keys[0], b"tenant-00/user/0000000000/address-------");
-        assert!(keys.last().unwrap().starts_with(b"tenant-15/"));
+        let last = ROWS.count - 1;
+        assert_eq!(ROWS.key(last), b"tenant-12/user/0000000499/subscription--");
         assert!(!keys.contains(&ROWS.new_key(7)));
         assert_eq!(ROWS.new_key(7).len(), 40);
     }

@@ -29,6 +29,22 @@ pub(crate) enum Operation {
     Delete { key: String },
 }
 
+impl Operation {
+    /// The key that it acts on.
+    pub(crate) fn key(&self) -> &str {
+        match self {
+            Self::Set { key, .. }
+            | Self::Increment { key, .. }
+            | Self::Add { key, .. }
+            | Self::Remove { key, .. }
+            | Self::SetField { key, .. }
+            | Self::IncrementField { key, .. }
+            | Self::RemoveField { key, .. }
+            | Self::Delete { key } => key,
+        }
+    }
+}
+
 /// A place that holds one thing: the value of a key, a field of its map, a member of its set.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -92,11 +108,16 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
+    /// Whether it is among those that `known` counts, for each replica how many.
+    pub(crate) fn is_known(&self, known: &[u64]) -> bool {
+        known
+            .get(self.replica)
+            .is_some_and(|count| self.transaction.number <= *count)
+    }
+
     /// Whether this transaction had observed that one.
     pub(crate) fn had_observed(&self, earlier: &Self) -> bool {
-        self.observed
-            .get(earlier.replica)
-            .is_some_and(|seen| *seen >= earlier.transaction.number)
+        earlier.is_known(&self.observed)
     }
 }
 

@@ -5,7 +5,7 @@
 //! acts only on what its replica had observed", to all of them at once. It uses the standard library and nothing of the
 //! engine, so the two can only agree if both are right, or wrong in the same way by chance.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::log::{Entry, Log, Operation, Place, Stamp};
 
@@ -45,14 +45,14 @@ pub(crate) struct Interpreter<'a> {
 
 /// Interprets the operations of `log` of which `known` counts how many of each replica to take.
 pub(crate) fn interpret<'a>(log: &'a Log, known: &[u64]) -> Interpreter<'a> {
+    interpret_if(log, known, |_| true)
+}
+
+fn interpret_if<'a>(log: &'a Log, known: &[u64], wanted: impl Fn(&str) -> bool) -> Interpreter<'a> {
     let mut entries: Vec<&Entry> = log
         .entries
         .iter()
-        .filter(|entry| {
-            known
-                .get(entry.replica)
-                .is_some_and(|count| entry.transaction.number <= *count)
-        })
+        .filter(|entry| entry.is_known(known))
         .collect();
     // Whoever observed an operation has observed more than it had, so this order has causes before effects. Which of two
     // operations comes first that did not observe each other makes no difference: neither acts on the other.
@@ -60,10 +60,26 @@ pub(crate) fn interpret<'a>(log: &'a Log, known: &[u64]) -> Interpreter<'a> {
     let mut interpreter = Interpreter::default();
     for entry in entries {
         for (position, operation) in entry.transaction.operations.iter().enumerate() {
-            interpreter.apply(entry, position, operation);
+            if wanted(operation.key()) {
+                interpreter.apply(entry, position, operation);
+            }
         }
     }
     interpreter
+}
+
+/// In how many places other operations stand for one who knows this much of each replica than for one who knows that much.
+/// Equal values written by different operations differ: who has seen one and not the other still has something to learn.
+pub(crate) fn differing(log: &Log, one: &[u64], other: &[u64]) -> u64 {
+    // Only keys on which one of them knows of an operation more can differ, and those are few.
+    let touched: HashSet<&str> = log
+        .entries
+        .iter()
+        .filter(|entry| entry.is_known(one) != entry.is_known(other))
+        .flat_map(|entry| entry.transaction.operations.iter().map(Operation::key))
+        .collect();
+    let standing = |known| interpret_if(log, known, |key| touched.contains(key));
+    standing(one).differing(&standing(other))
 }
 
 impl<'a> Interpreter<'a> {
@@ -139,9 +155,7 @@ impl<'a> Interpreter<'a> {
         state
     }
 
-    /// In how many places other operations stand here than there. Equal values written by different operations differ:
-    /// a replica that has seen one and not the other still has something to learn.
-    pub(crate) fn differing(&self, other: &Self) -> u64 {
+    fn differing(&self, other: &Self) -> u64 {
         let mut count = 0;
         for (key, places) in &self.standing {
             let theirs = other.standing.get(key);
@@ -156,14 +170,6 @@ impl<'a> Interpreter<'a> {
             count += places.keys().filter(absent).count() as u64;
         }
         count
-    }
-
-    /// In how many places something stands.
-    pub(crate) fn places(&self) -> u64 {
-        self.standing
-            .values()
-            .map(|places| places.len() as u64)
-            .sum()
     }
 }
 

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use syncline::ops::ReadRows;
 use syncline::{Error, Kind, Namespace, Node, Transaction, View};
-use syncline_crdt::cell::Cell;
 use syncline_crdt::RowKey;
+use syncline_crdt::cell::Cell;
 use syncline_sync::quic::Limits;
 use tokio::sync::mpsc;
 

@@ -208,7 +208,7 @@ impl Narrator {
     }
 
     pub(crate) fn cut(&mut self, cut: &Cut) {
-        let text = format!("  B tries to sync with A, and cannot: {}", cut.error);
+        let text = format!("  B tries to sync with A, and cannot:\n  {}", cut.error);
         self.part("Cut all links", &text);
     }
 

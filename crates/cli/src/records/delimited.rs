@@ -111,14 +111,6 @@ impl<R: Read> Lines<R> {
             },
         })?;
         if !more {
-            return Err(RecordError::Line {
-                line: before,
-                text: "a quotation mark is opened and never closed; is the file cut off?"
-                    .to_owned(),
-            });
-        }
-        if self.reader.is_done() || self.record.get(0) == END.trim_ascii_start().strip_suffix(b"\n")
-        {
             return Ok(None);
         }
         // Where the reader stands is certain; where it began is not, since it skips blank lines.
@@ -129,6 +121,16 @@ impl<R: Read> Lines<R> {
             .filter(|byte| **byte == b'\n')
             .count() as u64;
         let after = self.reader.position().line();
+        if self.record.as_slice().ends_with(END) {
+            return Err(RecordError::Line {
+                line: after.saturating_sub(breaks).max(before),
+                text: "a quotation mark is opened and never closed; is the file cut off?"
+                    .to_owned(),
+            });
+        }
+        if self.record.get(0) == END.trim_ascii_start().strip_suffix(b"\n") {
+            return Ok(None);
+        }
         Ok(Some(after.saturating_sub(breaks + 1).max(before)))
     }
 }

@@ -208,18 +208,12 @@ fn differing_places_are_counted_before_a_sync_and_none_after() {
         &[remove("s", "e")],
     );
     let log = &story.log;
-    let (one, other) = (
-        interpret(log, log.known_to(0)),
-        interpret(log, log.known_to(1)),
-    );
-    assert_eq!(one.differing(&other), 3);
-    assert_eq!(other.differing(&one), 3);
+    let (one, other) = (log.known_to(0), log.known_to(1));
+    assert_eq!(differing(log, one, other), 3);
+    assert_eq!(differing(log, other, one), 3);
     story.log.agreed(0, 1);
     let log = &story.log;
-    assert_eq!(
-        interpret(log, log.known_to(0)).differing(&interpret(log, log.known_to(1))),
-        0
-    );
+    assert_eq!(differing(log, log.known_to(0), log.known_to(1)), 0);
 }
 
 #[test]

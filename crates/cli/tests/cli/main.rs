@@ -1,0 +1,11 @@
+//! The command as its users meet it: real processes, their output and their exit codes.
+
+#![allow(missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod bench;
+mod command;
+mod demo;
+mod help;
+mod import_export;
+mod sync;

@@ -6,10 +6,10 @@
 //!
 //! ```text
 //! cargo run --release -p syncline-store --example write_cost -- [--rows N] [--batch N] [--sync-every N]
-//!     [--cache-mib N] [--dir PATH]
+//!     [--order scattered|ascending] [--cache-mib N] [--dir PATH]
 //! ```
 //!
-//! `--sync-every N` makes only every Nth commit durable, as a bootstrap does.
+//! Keys come scattered over the key space, the hardest case, or ascending. `--sync-every N` makes only every Nth commit durable, as a bootstrap does.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 use std::fs;
@@ -34,6 +34,7 @@ struct Arguments {
     rows: u64,
     batch: u64,
     sync_every: usize,
+    ascending: bool,
     options: RedbOptions,
     directory: PathBuf,
 }
@@ -43,6 +44,7 @@ fn main() {
         rows: 1_000_000,
         batch: 10_000,
         sync_every: 1,
+        ascending: false,
         options: RedbOptions::default(),
         directory: std::env::temp_dir(),
     };
@@ -55,6 +57,7 @@ fn main() {
             "--rows" => arguments.rows = value.parse().unwrap(),
             "--batch" => arguments.batch = value.parse().unwrap(),
             "--sync-every" => arguments.sync_every = value.parse().unwrap(),
+            "--order" => arguments.ascending = value == "ascending",
             "--cache-mib" => arguments.options.cache_bytes = value.parse::<usize>().unwrap() << 20,
             "--dir" => arguments.directory = value.into(),
             "--write-until-killed" => return write_until_killed(Path::new(&value)),
@@ -71,6 +74,7 @@ fn measure(arguments: &Arguments, directory: &Path) -> Value {
         rows,
         batch,
         sync_every,
+        ascending,
         options,
         ..
     } = *arguments;
@@ -98,7 +102,7 @@ fn measure(arguments: &Arguments, directory: &Path) -> Value {
     let written_before = bytes_written();
     let (mut bare, mut bare_cpu) = (Duration::ZERO, Duration::ZERO);
     for (commit, range) in batches().enumerate() {
-        let data: Vec<_> = range.map(|n| (user_key(n), value(n))).collect();
+        let data: Vec<_> = range.map(|n| (user_key(n, ascending), value(n))).collect();
         let (begun, cpu) = (Instant::now(), cpu_time());
         let mut batch = Batch::new();
         for (key, value) in &data {
@@ -120,7 +124,7 @@ fn measure(arguments: &Arguments, directory: &Path) -> Value {
         (Duration::ZERO, Duration::ZERO, Duration::ZERO);
     timer.take();
     for (commit, range) in batches().enumerate() {
-        let data: Vec<_> = range.map(row).collect();
+        let data: Vec<_> = range.map(|n| row(n, ascending)).collect();
         let peer = Context::new();
         let (begun, cpu) = (Instant::now(), cpu_time());
         let mut group = store.group().unwrap();
@@ -146,7 +150,7 @@ fn measure(arguments: &Arguments, directory: &Path) -> Value {
     let digest_key = DigestKey::derive(&SECRET);
     let (mut encoding, mut levels) = (Duration::ZERO, Duration::ZERO);
     for range in batches() {
-        let data: Vec<_> = range.map(row).collect();
+        let data: Vec<_> = range.map(|n| row(n, ascending)).collect();
         let mut bytes = Vec::new();
         let begun = Instant::now();
         for (key, row) in &data {
@@ -189,7 +193,7 @@ fn measure(arguments: &Arguments, directory: &Path) -> Value {
     let mut own = Duration::ZERO;
     for (commit, range) in batches().enumerate() {
         let data: Vec<_> = range
-            .map(|n| (RowKey::cell(&user_key(n)), value(n)))
+            .map(|n| (RowKey::cell(&user_key(n, ascending)), value(n)))
             .collect();
         let begun = Instant::now();
         own_store
@@ -208,6 +212,7 @@ fn measure(arguments: &Arguments, directory: &Path) -> Value {
         "rows": rows,
         "batch": batch,
         "sync_every": sync_every,
+        "order": if ascending { "ascending" } else { "scattered" },
         "cache_mib": options.cache_bytes >> 20,
         "bare_rows_per_s": rate(bare),
         "join_rows_per_s": rate(joined),
@@ -242,9 +247,13 @@ fn round(number: f64) -> f64 {
     (number * 1000.0).round() / 1000.0
 }
 
-/// 40 bytes: keys that share prefixes, in an order that looks random.
-fn user_key(n: u64) -> Vec<u8> {
-    let scattered = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+/// 40 bytes: keys that share prefixes.
+fn user_key(n: u64, ascending: bool) -> Vec<u8> {
+    let scattered = n.wrapping_mul(if ascending {
+        1 << 40
+    } else {
+        0x9e37_79b9_7f4a_7c15
+    });
     format!(
         "tenant:{:03}:user:{:016x}:profile",
         scattered >> 54,
@@ -266,10 +275,10 @@ fn value(n: u64) -> Vec<u8> {
     value
 }
 
-fn row(n: u64) -> (RowKey, Siblings<Vec<u8>>) {
+fn row(n: u64, ascending: bool) -> (RowKey, Siblings<Vec<u8>>) {
     let dot = Dot::new(ReplicaId::from_bytes([1; 16]), n + 1);
     (
-        RowKey::cell(&user_key(n)),
+        RowKey::cell(&user_key(n, ascending)),
         Siblings::one(dot, Stamp::new(1_700_000_000_000 + n / 50, 0), value(n)),
     )
 }
@@ -326,7 +335,7 @@ fn write_until_killed(path: &Path) {
         store
             .transact(Durability::Durable, |txn| {
                 for at in 0..100 {
-                    txn.put(&RowKey::cell(&user_key(n * 100 + at)), value(n))?;
+                    txn.put(&RowKey::cell(&user_key(n * 100 + at, false)), value(n))?;
                 }
                 Ok::<_, StoreError>(())
             })

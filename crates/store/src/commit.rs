@@ -76,17 +76,22 @@ fn write_rows<'s, E: Engine>(staging: &'s Staging<E>, batch: &mut Batch) -> Vec<
             batch.put(Table::Rows, key.as_bytes(), &value);
             Some(digest)
         };
-        for dot in staged.gone_dots() {
-            batch.remove(Table::Dots, &format::dot_key(dot));
-        }
-        for dot in staged.new_dots() {
-            batch.put(Table::Dots, &format::dot_key(dot), key.as_bytes());
-        }
         changes.push(ChangedRow {
             key,
             staged,
             digest,
         });
+    }
+    // All removals first: a dot that goes from one row to another must end up indexed.
+    for change in &changes {
+        for dot in change.staged.gone_dots() {
+            batch.remove(Table::Dots, &format::dot_key(dot));
+        }
+    }
+    for change in &changes {
+        for dot in change.staged.new_dots() {
+            batch.put(Table::Dots, &format::dot_key(dot), change.key.as_bytes());
+        }
     }
     changes
 }
@@ -147,7 +152,7 @@ fn count_keys<E: Engine>(
     for rows in changes.chunk_by(|a, b| format::user_part(a.key) == format::user_part(b.key)) {
         let had = rows
             .iter()
-            .any(|row| row.staged.before.present || row.staged.before.neighbours);
+            .any(|row| row.staged.before.digest.is_some() || row.staged.before.neighbours);
         let has = rows.iter().any(|row| row.digest.is_some())
             || (had && has_other_rows(&staging.base, rows)?);
         keys = keys

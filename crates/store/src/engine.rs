@@ -73,6 +73,9 @@ pub enum Direction {
 /// A lower and an upper bound on keys, borrowed.
 pub type Bounds<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
 
+/// What is shown the entries of a table, key and value, until it breaks off.
+pub type Visitor<'v> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'v;
+
 /// One entry of a table: its key and its value.
 pub type Entry = (Vec<u8>, Vec<u8>);
 
@@ -122,7 +125,7 @@ pub trait Snapshot: Send + Sync + 'static {
         table: Table,
         bounds: Bounds<'_>,
         direction: Direction,
-        visitor: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+        visitor: &mut Visitor<'_>,
     ) -> Result<(), EngineError>;
 
     /// The entries within the bounds, in ascending order.

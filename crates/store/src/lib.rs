@@ -47,7 +47,7 @@ mod withdraw;
 pub use additions::Additions;
 pub use engine::{
     Batch, Bounds, Direction, Engine, EngineError, EngineSize, Entry, FailingEngine, Fault, Faults,
-    MemoryDisk, MemoryEngine, RedbEngine, RedbOptions, Snapshot, Table,
+    MemoryDisk, MemoryEngine, RedbEngine, RedbOptions, Snapshot, Table, Visitor,
 };
 pub use environment::{Environment, SystemEnvironment};
 pub use error::{OpenError, StoreError};

@@ -25,6 +25,8 @@ pub(crate) struct Staging<E: Engine> {
     pub(crate) last: Option<Dot>,
     /// Damaged rows withdrawn by the group.
     pub(crate) withdrawn: u64,
+    /// The leaves of the digest tree whose unaccounted part was given to a withdrawn row.
+    pub(crate) settled_leaves: BTreeSet<Vec<u8>>,
     /// Whether a join failed half way, so that rows may be here whose dots are not.
     pub(crate) torn: bool,
     /// Counts transactions, to tell which has touched a row first.
@@ -53,7 +55,7 @@ pub(crate) struct Before {
     pub(crate) present: bool,
     /// Whether the row passed its checksum and is what the indexes say.
     pub(crate) sound: bool,
-    /// What the digest tree counts for it.
+    /// What the digest tree counts for it, as do the counters.
     pub(crate) digest: Option<ItemDigest>,
     /// The dots that the index lists under the key, ascending.
     pub(crate) dots: Vec<Dot>,
@@ -77,6 +79,7 @@ impl<E: Engine> Staging<E> {
             clock: Hlc::new(base.clock()),
             last,
             withdrawn: 0,
+            settled_leaves: BTreeSet::new(),
             torn: false,
             transactions: 0,
             new_dots: None,

@@ -47,12 +47,11 @@ impl<E: Engine> Staging<E> {
             return Ok(withdrawn);
         }
         let mut indexed = self.base.index_of(keys)?;
-        let mut settled_leaves = BTreeSet::new();
         let mut repaired = Vec::new();
         for key in keys {
             let dots = indexed.remove(key.as_bytes()).unwrap_or_default();
             let found = self.find(key)?;
-            let digest = self.base.counted_digest(key, &mut settled_leaves)?;
+            let digest = self.base.counted_digest(key, &mut self.settled_leaves)?;
             if matches!(found, Found::Damaged) && dots.is_empty() && digest.is_some() {
                 return Err(StoreError::Irreparable {
                     key: key.as_bytes().to_vec(),

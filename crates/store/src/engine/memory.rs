@@ -1,12 +1,11 @@
 //! The engine in memory, with the durability of a disk: it can lose what was not synced.
 
-use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use imbl::OrdMap;
 
 use super::{
-    Batch, Bounds, Direction, Engine, EngineError, EngineSize, Entry, Snapshot, Table,
+    Batch, Bounds, Direction, Engine, EngineError, EngineSize, Entry, Snapshot, Table, Visitor,
     bounds_are_empty,
 };
 use crate::OpenError;
@@ -191,7 +190,7 @@ impl Snapshot for MemorySnapshot {
         table: Table,
         bounds: Bounds<'_>,
         direction: Direction,
-        visitor: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+        visitor: &mut Visitor<'_>,
     ) -> Result<(), EngineError> {
         if bounds_are_empty(bounds) {
             return Ok(());

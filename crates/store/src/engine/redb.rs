@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::fs;
 use std::io;
-use std::ops::{Bound, ControlFlow};
+use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +14,7 @@ use redb::{
 };
 
 use super::{
-    Batch, Bounds, Direction, Engine, EngineError, EngineSize, Entry, Snapshot, Table,
+    Batch, Bounds, Direction, Engine, EngineError, EngineSize, Entry, Snapshot, Table, Visitor,
     bounds_are_empty,
 };
 use crate::OpenError;
@@ -300,7 +300,7 @@ impl Snapshot for RedbSnapshot {
         table: Table,
         bounds: Bounds<'_>,
         direction: Direction,
-        visitor: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+        visitor: &mut Visitor<'_>,
     ) -> Result<(), EngineError> {
         let Some(table) = &self.tables[table as usize] else {
             return Ok(());

@@ -1,0 +1,52 @@
+//! The bytes on disk of every table. A change here is a change of format: old files would not be read.
+
+use std::ops::Bound;
+
+use syncline_crdt::{RowKey, Siblings, Stamp};
+use syncline_store::{Durability, Engine, Incoming, Snapshot, Table};
+
+use crate::harness::*;
+
+crate::over_both_engines! {
+    every_table_has_the_frozen_bytes
+}
+
+fn every_table_has_the_frozen_bytes<H: Harness>() {
+    let harness = H::new();
+    let store = harness.open();
+    let both: syncline_crdt::Row = [
+        Siblings::one(
+            dot(1, 300),
+            Stamp::new(0x0102_0304_0506, 0x0708),
+            b"one".to_vec(),
+        ),
+        Siblings::one(dot(2, 1), Stamp::new(1, 2), b"two".to_vec()),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let seen = context([dot(1, 300), dot(2, 1), dot(2, 2)]);
+    let incoming = Incoming {
+        rows: vec![
+            (cell("a\0b"), both),
+            (RowKey::member(b"online", b"ada"), row(dot(2, 2), "")),
+        ],
+        ..Incoming::from_peer(&seen)
+    };
+    store.join(incoming, Durability::Durable).unwrap();
+    drop(store);
+    let engine = harness.mount();
+    let snapshot = engine.snapshot().unwrap();
+    let mut dump = String::new();
+    for table in Table::ALL {
+        for entry in snapshot.range(table, (Bound::Unbounded, Bound::Unbounded)) {
+            let (key, value) = entry.unwrap();
+            dump += &format!("{table} {} = {}\n", hex(&key), hex(&value));
+        }
+    }
+    assert_eq!(dump, include_str!("golden.txt"));
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

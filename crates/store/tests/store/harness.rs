@@ -1,0 +1,201 @@
+//! Engines that can be crashed and looked into, and a world whose clock stands still.
+
+use std::cell::RefCell;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use syncline_crdt::{Context, Dot, ReplicaId, Row, RowKey, Siblings, Stamp};
+use syncline_merkle::KeyRange;
+use syncline_store::{
+    Batch, Config, Durability, Engine, Environment, Incoming, MemoryDisk, MemoryEngine, RedbEngine,
+    RedbOptions, Store, StoreError, Table, View,
+};
+
+/// A place for one store, which outlives the processes that open it.
+pub(crate) trait Harness {
+    type Engine: Engine;
+
+    fn new() -> Self;
+
+    /// Opens the engine, as a new process would.
+    fn mount(&self) -> Self::Engine;
+
+    /// Kills the process that has it open: what was not synced is lost.
+    fn crash(&self);
+
+    fn open(&self) -> Store<Self::Engine> {
+        Store::open(self.mount(), config()).unwrap()
+    }
+
+    /// Changes the tables behind the store's back. No store may be open.
+    fn tamper(&self, edit: impl FnOnce(&mut Batch)) {
+        let engine = self.mount();
+        let mut batch = Batch::new();
+        edit(&mut batch);
+        engine.commit(batch, true).unwrap();
+    }
+}
+
+pub(crate) struct Memory(MemoryDisk);
+
+impl Harness for Memory {
+    type Engine = MemoryEngine;
+
+    fn new() -> Self {
+        Self(MemoryDisk::new())
+    }
+
+    fn mount(&self) -> MemoryEngine {
+        self.0.mount().unwrap()
+    }
+
+    fn crash(&self) {
+        self.0.crash();
+    }
+}
+
+pub(crate) struct Redb {
+    directory: tempfile::TempDir,
+    /// A crash goes on with a copy of the file: what the operating system has is what a killed process leaves.
+    path: RefCell<PathBuf>,
+}
+
+impl Harness for Redb {
+    type Engine = RedbEngine;
+
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = RefCell::new(directory.path().join("store"));
+        Self { directory, path }
+    }
+
+    fn mount(&self) -> RedbEngine {
+        let options = RedbOptions {
+            cache_bytes: 8 << 20,
+        };
+        RedbEngine::open_or_create(&*self.path.borrow(), options).unwrap()
+    }
+
+    fn crash(&self) {
+        static CRASHES: AtomicU64 = AtomicU64::new(0);
+        let crash = CRASHES.fetch_add(1, Ordering::Relaxed);
+        let left = self.directory.path().join(format!("crash-{crash}"));
+        fs::copy(&*self.path.borrow(), &left).unwrap();
+        *self.path.borrow_mut() = left;
+    }
+}
+
+pub(crate) const SECRET: [u8; 32] = [7; 32];
+
+pub(crate) fn config() -> Config {
+    Config {
+        environment: Arc::new(StoppedClock),
+        ..Config::new("test", SECRET)
+    }
+}
+
+/// A clock that stands still, and entropy that never repeats.
+pub(crate) struct StoppedClock;
+
+impl Environment for StoppedClock {
+    fn wall_ms(&self) -> u64 {
+        1_000
+    }
+
+    fn entropy(&self) -> [u8; 10] {
+        static DRAWN: AtomicU64 = AtomicU64::new(0);
+        let mut entropy = [0; 10];
+        entropy[2..].copy_from_slice(&DRAWN.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+        entropy
+    }
+}
+
+pub(crate) fn cell(name: &str) -> RowKey {
+    RowKey::cell(name.as_bytes())
+}
+
+pub(crate) fn replica(id: u8) -> ReplicaId {
+    ReplicaId::from_bytes([id; 16])
+}
+
+pub(crate) fn dot(id: u8, counter: u64) -> Dot {
+    Dot::new(replica(id), counter)
+}
+
+/// A row of one sibling, stamped with its counter.
+pub(crate) fn row(dot: Dot, payload: &str) -> Row {
+    Siblings::one(dot, Stamp::new(dot.counter, 0), payload.as_bytes().to_vec())
+}
+
+pub(crate) fn context(dots: impl IntoIterator<Item = Dot>) -> Context {
+    dots.into_iter().collect()
+}
+
+pub(crate) fn put<E: Engine>(store: &Store<E>, key: &str, payload: &str) -> Dot {
+    let put = store.transact(Durability::Durable, |txn| {
+        txn.put(&cell(key), payload.into())
+    });
+    put.unwrap_or_else(|error: StoreError| panic!("{error}")).0
+}
+
+pub(crate) fn remove<E: Engine>(store: &Store<E>, key: &str) -> bool {
+    let removed = store.transact(Durability::Durable, |txn| txn.remove(&cell(key)));
+    removed
+        .unwrap_or_else(|error: StoreError| panic!("{error}"))
+        .0
+}
+
+/// The payloads of a cell, in dot order.
+pub(crate) fn payloads<E: Engine>(view: &View<E>, key: &str) -> Vec<String> {
+    let row = view.get(&cell(key)).unwrap().unwrap_or_default();
+    row.iter()
+        .map(|sibling| String::from_utf8(sibling.payload.clone()).unwrap())
+        .collect()
+}
+
+pub(crate) fn rows<E: Engine>(view: &View<E>) -> Vec<(RowKey, Row)> {
+    view.scan(&KeyRange::ALL).map(Result::unwrap).collect()
+}
+
+/// Holds everything that a commit maintains against the rows.
+#[track_caller]
+pub(crate) fn assert_sound<E: Engine>(store: &Store<E>) {
+    let view = store.view().unwrap();
+    let recount = view.recount().unwrap();
+    assert!(recount.is_sound(), "{:#?}", recount.mismatches);
+    assert_eq!(recount.root, view.root().unwrap());
+}
+
+/// A whole session in one step: everything that `from` holds, with what it has seen.
+pub(crate) fn sync<E: Engine, F: Engine>(from: &Store<E>, to: &Store<F>) {
+    let view = from.view().unwrap();
+    let incoming = Incoming {
+        rows: rows(&view),
+        covers: Some(KeyRange::ALL),
+        learned: view.context().clone(),
+        ..Incoming::from_peer(view.context())
+    };
+    to.join(incoming, Durability::Durable).unwrap();
+}
+
+#[track_caller]
+pub(crate) fn assert_same<E: Engine, F: Engine>(a: &Store<E>, b: &Store<F>) {
+    let (a, b) = (a.view().unwrap(), b.view().unwrap());
+    assert_eq!(rows(&a), rows(&b));
+    assert_eq!(a.root().unwrap(), b.root().unwrap());
+    assert_eq!(a.context(), b.context());
+}
+
+/// The raw value of a row, to be tampered with.
+pub(crate) fn stored<H: Harness>(harness: &H, key: &RowKey) -> Vec<u8> {
+    use syncline_store::Snapshot;
+    let engine = harness.mount();
+    let value = engine
+        .snapshot()
+        .unwrap()
+        .get(Table::Rows, key.as_bytes())
+        .unwrap();
+    value.unwrap()
+}

@@ -1,0 +1,28 @@
+//! The store's behaviour, told once and run over both engines.
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+
+mod additions;
+mod crashing;
+mod golden;
+mod harness;
+mod joining;
+mod limits;
+mod model;
+mod opaque;
+mod opening;
+mod reading;
+mod withdrawing;
+mod writing;
+
+/// Makes a test of each function, which is generic over a harness, for each engine.
+#[macro_export]
+macro_rules! over_both_engines {
+    ($($test:ident)*) => {
+        mod memory {
+            $(#[test] fn $test() { super::$test::<$crate::harness::Memory>(); })*
+        }
+        mod redb {
+            $(#[test] fn $test() { super::$test::<$crate::harness::Redb>(); })*
+        }
+    };
+}

@@ -175,11 +175,12 @@ impl Exchange {
             // What has come or was written since the start, from the peer itself perhaps, is not of this copy. To leave it out says
             // nothing: absence is a statement about dots of our start context only.
             if row.dots().any(|dot| ground.start.context.contains(&dot)) {
-                self.sent_rows = true;
                 shipment.push(&key, row, &Nothing);
             }
         }
         shipment.flush_even_if_empty(Purpose::Copy(next.clone()));
+        // A frame without rows too: it says what is not there, and may have dropped something.
+        self.sent_rows = true;
         match next {
             Some(next) => {
                 self.ours = Outgoing::Copy(next);
@@ -258,7 +259,7 @@ impl Exchange {
         bytes: usize,
         ground: &mut Ground<R>,
     ) -> Result<(), SessionError> {
-        self.received_rows |= !rows.is_empty();
+        self.received_rows |= self.copying || !rows.is_empty();
         let mut batch = Batch {
             rows,
             bytes,

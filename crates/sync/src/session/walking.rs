@@ -321,11 +321,12 @@ impl Verdict {
     fn of(ours: Option<Row>, seen: &Context, theirs: &[Dot], their_seen: &Context) -> Self {
         let ours = ours.unwrap_or_default();
         let is_news = |row: &Row| row.dots().any(|dot| !their_seen.contains(&dot));
-        // S′ \ C is not empty: their row has to come, and its join will drop what is to be dropped. Doing it now would show
-        // readers neither the old value nor the new one.
+        // S′ \ C is not empty: their row has to come, and its join will drop what is to be dropped here. Doing it now would show
+        // readers neither the old value nor the new one. What is to be dropped there, only our row tells.
         if theirs.iter().any(|dot| !seen.contains(dot)) {
+            let dropped = |dot: &Dot| seen.contains(dot) && ours.get(dot).is_none();
             return Self {
-                send: is_news(&ours).then_some(ours),
+                send: (is_news(&ours) || theirs.iter().any(dropped)).then_some(ours),
                 want: Some(Wish::Unseen),
                 ..Self::default()
             };

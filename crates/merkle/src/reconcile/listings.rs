@@ -4,7 +4,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use super::backlog::Deferred;
-use super::message::{Answer, Items, Part, Place};
+use super::message::{Answer, IdWidth, Items, Part, Place};
 use super::turn::{Open, Turn, low, malformed};
 use super::{Finding, WalkError};
 use crate::range::after;
@@ -31,7 +31,7 @@ impl<S: Source> Turn<'_, S> {
         place: Place,
         items: &Items<'_>,
     ) -> Result<(), WalkError<S::Error>> {
-        if self.is_full() {
+        if self.is_overfull() {
             self.defer_listed(range, items.len() as u64);
             return Ok(());
         }
@@ -49,8 +49,8 @@ impl<S: Source> Turn<'_, S> {
             // All that the peer listed is here. That it is really the same is what its sum says,
             // the bounds included.
             if matched != items.sum {
-                self.leave_unsettled();
-                return Ok(());
+                let theirs = Some(items.len() as u64);
+                return self.list_again(place, range, items.width, theirs);
             }
             self.only_here(comparison.unlisted);
             return Ok(());
@@ -72,6 +72,32 @@ impl<S: Source> Turn<'_, S> {
         Ok(())
     }
 
+    /// Ids coincided: lists our items by the widest ids. If these were that already, it must be the
+    /// bounds that do not agree, because two tags coincided, and nothing can be done about the
+    /// range in this walk.
+    fn list_again(
+        &mut self,
+        place: Place,
+        range: KeyRange,
+        width: IdWidth,
+        theirs: Option<u64>,
+    ) -> Result<(), WalkError<S::Error>> {
+        if width == IdWidth::Eight {
+            self.leave_unsettled();
+            return Ok(());
+        }
+        let digest = self.source.digest(&range)?;
+        let open = Open {
+            place,
+            range,
+            digest,
+            theirs,
+            below: 1,
+            density: 0.0,
+        };
+        self.list_by(open, IdWidth::Eight)
+    }
+
     /// The peer holds nothing in a range; its sum has to say so too.
     fn on_nothing(&mut self, range: KeyRange, sum: u128) -> Result<(), WalkError<S::Error>> {
         if sum != self.salted.bounds(&range) {
@@ -87,7 +113,7 @@ impl<S: Source> Turn<'_, S> {
         range: &KeyRange,
         items: &Items<'_>,
     ) -> Result<Comparison, WalkError<S::Error>> {
-        let mut listed: Vec<(u32, usize)> = items.ids().zip(0..).collect();
+        let mut listed: Vec<(u64, usize)> = items.ids().zip(0..).collect();
         listed.sort_unstable();
         let mut seen = alloc::vec![false; listed.len()];
         let mut comparison = Comparison::default();
@@ -100,7 +126,7 @@ impl<S: Source> Turn<'_, S> {
                 rest.lower = after(&last.key);
             }
             for Item { key, digest } in chunk {
-                let id = self.salted.id(&digest);
+                let id = items.width.cut(self.salted.id(&digest));
                 let from = listed.partition_point(|(other, _)| *other < id);
                 let places = listed[from..].iter().take_while(|(other, _)| *other == id);
                 match places.map(|(_, place)| *place).find(|place| !seen[*place]) {
@@ -213,6 +239,7 @@ impl<S: Source> Turn<'_, S> {
     pub(super) fn on_answer(
         &mut self,
         range: KeyRange,
+        width: IdWidth,
         lows: &[u128],
         answer: Answer,
     ) -> Result<(), WalkError<S::Error>> {
@@ -233,8 +260,8 @@ impl<S: Source> Turn<'_, S> {
         // The peer took the rest for items of its own. If it was wrong about one, the sums do not
         // agree.
         if self.salted.seal(&range, matched) != answer.matched {
-            self.leave_unsettled();
-            return Ok(());
+            let place = Place::Bounds(range.clone());
+            return self.list_again(place, range, width, None);
         }
         // Items that were overwritten meanwhile are not what the peer lacks any more.
         let items = self.source.items(&range, ROWS_READ)?;

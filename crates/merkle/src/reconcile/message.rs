@@ -18,7 +18,8 @@
 //!                   0:  | 1: mix:8 | 2: n:varint hint:1*
 //!      2   Echo     count:varint  sum:16                            by form:
 //!                   0:  | 1: mix:8 | 2: run mix:8 | 3: n:varint suspect*
-//!      3   Items    sum:16  n:varint  id:4*
+//!      3   Items    sum:16  n:varint  id*                           by form:
+//!                   0: id:2 | 1: id:4 | 2: id:8
 //!      4   Answer   matched:16  n:varint skip:varint*  n:varint described*
 //!      5   Explain  theirs:16  n:varint described*
 //!
@@ -143,8 +144,17 @@ pub(super) struct Suspect {
 pub(super) struct Items<'m> {
     /// Sealed with the bounds.
     pub(super) sum: u128,
-    /// 4 bytes each.
+    pub(super) width: IdWidth,
+    /// So many bytes each.
     pub(super) ids: &'m [u8],
+}
+
+/// How many bytes an id has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum IdWidth {
+    Two = 2,
+    Four = 4,
+    Eight = 8,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -197,35 +207,51 @@ impl Split<'_> {
 
     /// The digests of all children, and the tags of all but the first.
     pub(super) fn unzip(&self) -> (Vec<u64>, Vec<u32>) {
-        let number = |bytes: &[u8]| {
-            bytes
-                .iter()
-                .rev()
-                .fold(0, |n, byte| n << 8 | u64::from(*byte))
-        };
         let (first, rest) = self.children.split_at(Self::FIRST);
         let mut digests = Vec::with_capacity(self.len());
         let mut tags = Vec::with_capacity(self.len() - 1);
-        digests.push(number(first));
+        digests.push(little_endian(first));
         for child in rest.chunks_exact(Self::CHILD) {
-            tags.push(number(&child[..3]) as u32);
-            digests.push(number(&child[3..]));
+            tags.push(little_endian(&child[..3]) as u32);
+            digests.push(little_endian(&child[3..]));
         }
         (digests, tags)
     }
 }
 
 impl Items<'_> {
-    pub(super) const ID: usize = 4;
-
-    pub(super) fn ids(&self) -> impl Iterator<Item = u32> {
-        let (ids, _) = self.ids.as_chunks::<4>();
-        ids.iter().map(|id| u32::from_le_bytes(*id))
+    pub(super) fn ids(&self) -> impl Iterator<Item = u64> {
+        self.ids
+            .chunks_exact(self.width as usize)
+            .map(little_endian)
     }
 
     pub(super) fn len(&self) -> usize {
-        self.ids.len() / Self::ID
+        self.ids.len() / self.width as usize
     }
+}
+
+impl IdWidth {
+    /// An id cut to this width.
+    pub(super) fn cut(self, id: u64) -> u64 {
+        id & u64::MAX >> (64 - 8 * self as u32)
+    }
+
+    fn code(self) -> u8 {
+        match self {
+            Self::Two => 0,
+            Self::Four => 1,
+            Self::Eight => 2,
+        }
+    }
+}
+
+/// A number of up to 8 bytes.
+fn little_endian(bytes: &[u8]) -> u64 {
+    bytes
+        .iter()
+        .rev()
+        .fold(0, |n, byte| n << 8 | u64::from(*byte))
 }
 
 /// Writes the start of a message.
@@ -242,7 +268,7 @@ pub(super) fn write_part(out: &mut Vec<u8>, next: &mut u64, place: &Place, part:
         Part::Split(_) => (0, 0),
         Part::Sum(Sum { form, .. }) => (1, form.code()),
         Part::Echo(Echo { form, .. }) => (2, form.code()),
-        Part::Items(_) => (3, 0),
+        Part::Items(Items { width, .. }) => (3, width.code()),
         Part::Answer(_) => (4, 0),
         Part::Explain(_) => (5, 0),
     };
@@ -454,7 +480,7 @@ impl<'m> Reader<'m> {
             (0, 0) => Part::Split(self.split()?),
             (1, form) => Part::Sum(self.sum(form)?),
             (2, form) => Part::Echo(self.echo(form)?),
-            (3, 0) => Part::Items(self.items()?),
+            (3, form) => Part::Items(self.items(form)?),
             (4, 0) => Part::Answer(self.answer()?),
             (5, 0) => Part::Explain(self.explain()?),
             _ => return Err("a part is of no known kind"),
@@ -570,11 +596,18 @@ impl<'m> Reader<'m> {
         })
     }
 
-    fn items(&mut self) -> Result<Items<'m>, Malformed> {
+    fn items(&mut self, form: u8) -> Result<Items<'m>, Malformed> {
+        let width = match form {
+            0 => IdWidth::Two,
+            1 => IdWidth::Four,
+            2 => IdWidth::Eight,
+            _ => return Err("items are of no known form"),
+        };
         let sum = self.number()?;
-        let bytes = self.varint()?.checked_mul(Items::ID as u64);
+        let bytes = self.varint()?.checked_mul(width as u64);
         Ok(Items {
             sum,
+            width,
             ids: self.take(bytes.ok_or("items beyond all numbers")?)?,
         })
     }

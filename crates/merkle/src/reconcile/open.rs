@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::WalkError;
-use super::message::{Items, Part, Place, Split, Sum, SumForm};
+use super::message::{IdWidth, Items, Part, Place, Split, Sum, SumForm};
 use super::salted::RangeRef;
 use super::spoken::{Listed, Summed};
 use super::turn::{Open, Turn, low};
@@ -21,8 +21,10 @@ const HINTED_MAX: u64 = 4096;
 /// differ.
 const FIRST_HINTED_MAX: u64 = 16_384;
 /// So many differences a mixed sum is expected to cope with, and a hinted one.
-const MIXED_DIFFERENCES: f64 = 3.0;
+const MIXED_DIFFERENCES: f64 = 4.0;
 const HINTED_DIFFERENCES: f64 = 8.0;
+/// From here on a range is split before its items are listed: several leaves, some of them equal.
+pub(super) const SPLIT_MIN: u64 = 128;
 /// From here on the side that holds far fewer items should list its own.
 const ASK_MIN: u64 = 64;
 const FAR_FEWER: u64 = 8;
@@ -34,6 +36,8 @@ const FIRST_CHILDREN_MIN: u64 = 48;
 const CHILDREN_MAX: usize = 2048;
 /// How many hints one sum has at most.
 pub(super) const HINTS_MAX: usize = 4096;
+/// Up to here items are listed by two bytes each.
+const SHORT_IDS_MAX: u64 = 256;
 /// How many items one listing has at most.
 pub(super) const LISTING_MAX: usize = 1024;
 
@@ -106,14 +110,10 @@ fn choose(known: Known) -> Choice {
         }
     }
     let expected = density * ours as f64;
-    if ours <= MIXED_MAX {
-        return if expected <= MIXED_DIFFERENCES {
-            Choice::Mixed
-        } else {
-            Choice::List
-        };
+    if ours <= MIXED_MAX && expected <= MIXED_DIFFERENCES {
+        return Choice::Mixed;
     }
-    if below > 1 {
+    if below > 1 && ours >= SPLIT_MIN {
         if ours <= pace.hinted_max && expected <= HINTED_DIFFERENCES {
             return Choice::Hinted;
         }
@@ -213,6 +213,7 @@ impl<S: Source> Turn<'_, S> {
         });
         let listed = Listed::Sum {
             range: open.range.clone(),
+            below: open.below,
             form: summed,
         };
         self.say(&open.place, &part, Some(listed));
@@ -275,6 +276,7 @@ impl<S: Source> Turn<'_, S> {
         self.stats.digests_sent += cut.nodes.len() as u64;
         let fences = cut.nodes.into_iter().map(|node| node.fence).collect();
         let listed = Listed::Children {
+            level,
             fences,
             upper: cut.upper,
         };
@@ -292,6 +294,16 @@ impl<S: Source> Turn<'_, S> {
 
     /// Says all our items of a range; a long listing in pieces by bounds, as many as fit.
     pub(super) fn list(&mut self, open: Open) -> Result<(), WalkError<S::Error>> {
+        let width = id_width(open.digest.count(), open.theirs);
+        self.list_by(open, width)
+    }
+
+    /// The same with ids of a given width.
+    pub(super) fn list_by(
+        &mut self,
+        open: Open,
+        width: IdWidth,
+    ) -> Result<(), WalkError<S::Error>> {
         let mut rest = open;
         loop {
             let mut items = self.source.items(&rest.range, LISTING_MAX + 1)?;
@@ -301,7 +313,7 @@ impl<S: Source> Turn<'_, S> {
                 None
             };
             let Some(next) = next else {
-                self.say_items(&rest.place, rest.range, &items);
+                self.say_items(&rest.place, rest.range, width, &items);
                 return Ok(());
             };
             let lower = core::mem::replace(&mut rest.range.lower, next.key.clone());
@@ -309,7 +321,7 @@ impl<S: Source> Turn<'_, S> {
                 lower,
                 upper: Some(next.key),
             };
-            self.say_items(&Place::Bounds(piece.clone()), piece, &items);
+            self.say_items(&Place::Bounds(piece.clone()), piece, width, &items);
             rest = Open {
                 below: 1,
                 ..rest.by_bounds()
@@ -321,17 +333,35 @@ impl<S: Source> Turn<'_, S> {
         }
     }
 
-    fn say_items(&mut self, place: &Place, range: KeyRange, items: &[Item]) {
+    fn say_items(&mut self, place: &Place, range: KeyRange, width: IdWidth, items: &[Item]) {
         let digest: RangeDigest = items.iter().map(|item| RangeDigest::of(&item.digest)).sum();
-        let mut ids = Vec::with_capacity(items.len() * Items::ID);
+        let mut ids = Vec::with_capacity(items.len() * width as usize);
         for item in items {
-            ids.extend_from_slice(&self.salted.id(&item.digest).to_le_bytes());
+            let id = self.salted.id(&item.digest).to_le_bytes();
+            ids.extend_from_slice(&id[..width as usize]);
         }
         self.stats.ids_sent += items.len() as u64;
         let sum = self.seal(&range, &digest);
         let lows = items.iter().map(|item| low(&item.digest)).collect();
-        let listed = Listed::Items { range, lows };
-        self.say(place, &Part::Items(Items { sum, ids: &ids }), Some(listed));
+        let listed = Listed::Items { range, width, lows };
+        let ids = &ids;
+        self.say(place, &Part::Items(Items { sum, width, ids }), Some(listed));
+    }
+}
+
+/// How wide the ids of a listing should be.
+///
+/// An id coincides with one of the peer's unlisted items with a chance of listed × unlisted /
+/// 2^bits. Sums tell, and the items are listed again in eight bytes; so the chance need only be
+/// small.
+fn id_width(listed: u64, theirs: Option<u64>) -> IdWidth {
+    let theirs = theirs.unwrap_or(listed);
+    if listed <= SHORT_IDS_MAX && theirs <= 2 * SHORT_IDS_MAX {
+        IdWidth::Two
+    } else if listed.saturating_mul(theirs) <= 1 << 24 {
+        IdWidth::Four
+    } else {
+        IdWidth::Eight
     }
 }
 

@@ -23,7 +23,7 @@ enum Kind {
 struct Widths {
     child: u64,
     tag: u32,
-    id: u32,
+    id: u64,
 }
 
 /// The fingerprints under one salt.
@@ -41,7 +41,7 @@ impl Salted {
             widths: Widths {
                 child: (1 << 40) - 1,
                 tag: (1 << 24) - 1,
-                id: u32::MAX,
+                id: u64::MAX,
             },
         }
     }
@@ -53,7 +53,7 @@ impl Salted {
         let widths = Widths {
             child: u64::from(mask),
             tag: mask,
-            id: mask,
+            id: u64::from(mask),
         };
         Self {
             widths,
@@ -76,11 +76,11 @@ impl Salted {
         word(&hasher) as u32 & self.widths.tag
     }
 
-    /// 32 bits of an item.
-    pub(crate) fn id(&self, item: &ItemDigest) -> u32 {
+    /// 64 bits of an item, of which as many are sent as the listing needs.
+    pub(crate) fn id(&self, item: &ItemDigest) -> u64 {
         let mut hasher = self.hasher(Kind::Id);
         hasher.update(item.as_bytes());
-        word(&hasher) as u32 & self.widths.id
+        word(&hasher) & self.widths.id
     }
 
     /// 64 bits of an item, given the low half of its digest; their sum over a range is independent

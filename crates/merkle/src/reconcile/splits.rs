@@ -133,6 +133,6 @@ fn share(count: u64, some: u64, all: u64) -> u64 {
 /// on either side so that neither 0 nor all of them is taken at its word.
 fn density(differing: usize, children: usize, items: u64) -> f64 {
     let (differing, children) = (differing as f64, children as f64);
-    let per_child = (differing + 0.5) / (children - differing + 0.5);
+    let per_child = (differing + 0.5) / (children - differing + 1.0);
     per_child * children / items as f64
 }

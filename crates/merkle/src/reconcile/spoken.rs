@@ -7,20 +7,25 @@
 
 use alloc::vec::Vec;
 
-use super::message::{Malformed, Run};
+use super::message::{IdWidth, Malformed, Run};
 use super::salted::RangeRef;
-use crate::KeyRange;
+use crate::{KeyRange, MAX_LEVEL};
 
 /// What one part of our message listed.
 #[derive(Clone, Debug)]
 pub(super) enum Listed {
-    /// The children of a split by their lower bounds, and where the last one ends.
+    /// The children of a split at a level, by their lower bounds, and where the last one ends.
     Children {
+        level: u8,
         fences: Vec<Vec<u8>>,
         upper: Option<Vec<u8>>,
     },
-    /// A range of which we gave the sum.
-    Sum { range: KeyRange, form: Summed },
+    /// A range of which we gave the sum, and the level below which it can still be split.
+    Sum {
+        range: KeyRange,
+        below: u8,
+        form: Summed,
+    },
     /// A range of which we echoed the sum, and the runs in which we suspect the difference.
     Echo {
         range: KeyRange,
@@ -28,7 +33,11 @@ pub(super) enum Listed {
         suspects: Vec<KeyRange>,
     },
     /// A range of which we listed the items: the low halves of their digests, in key order.
-    Items { range: KeyRange, lows: Vec<u128> },
+    Items {
+        range: KeyRange,
+        width: IdWidth,
+        lows: Vec<u128>,
+    },
 }
 
 /// What went with a sum.
@@ -45,21 +54,49 @@ pub(super) enum Summed {
 /// What the peer says something about.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Named<'l> {
-    Children(RangeRef<'l>),
-    Sum(&'l KeyRange, &'l Summed),
-    Echo { range: &'l KeyRange, mixed: bool },
+    Children {
+        range: RangeRef<'l>,
+        level: u8,
+    },
+    Sum {
+        range: &'l KeyRange,
+        below: u8,
+        form: &'l Summed,
+    },
+    Echo {
+        range: &'l KeyRange,
+        mixed: bool,
+    },
     Suspect(&'l KeyRange),
-    Items(&'l KeyRange, &'l [u128]),
+    Items {
+        range: &'l KeyRange,
+        width: IdWidth,
+        lows: &'l [u128],
+    },
 }
 
 impl<'l> Named<'l> {
     pub(super) fn range(&self) -> RangeRef<'l> {
         match self {
-            Self::Children(range) => *range,
-            Self::Sum(range, _)
+            Self::Children { range, .. } => *range,
+            Self::Sum { range, .. }
             | Self::Echo { range, .. }
             | Self::Suspect(range)
-            | Self::Items(range, _) => RangeRef::of(range),
+            | Self::Items { range, .. } => RangeRef::of(range),
+        }
+    }
+}
+
+impl Named<'_> {
+    /// The level below which it can still be split: fences of that level and above are known to be
+    /// of no use.
+    pub(super) fn below(&self) -> u8 {
+        match self {
+            Self::Children { level, .. } => *level,
+            Self::Sum { below, .. } => *below,
+            // Hints have compared the sub-ranges of level 1, not their fences.
+            Self::Echo { .. } | Self::Suspect(_) => 2,
+            Self::Items { .. } => 1,
         }
     }
 }
@@ -82,10 +119,12 @@ impl Listed {
             Self::Children {
                 fences: children,
                 upper,
+                ..
             } => fences(children) + upper.as_ref().map_or(0, key),
             Self::Sum {
                 range: whole,
                 form: Summed::Hinted { fences: hinted },
+                ..
             } => range(whole) + fences(hinted),
             Self::Sum { range: whole, .. } => range(whole),
             Self::Echo {
@@ -93,7 +132,9 @@ impl Listed {
                 suspects,
                 ..
             } => range(whole) + suspects.iter().map(range).sum::<usize>(),
-            Self::Items { range: whole, lows } => range(whole) + size_of_val(lows.as_slice()),
+            Self::Items {
+                range: whole, lows, ..
+            } => range(whole) + size_of_val(lows.as_slice()),
         }
     }
 }
@@ -112,6 +153,7 @@ impl Spoken {
     pub(super) fn beginning(range: KeyRange) -> Self {
         let mut spoken = Self::default();
         spoken.list(Listed::Children {
+            level: MAX_LEVEL + 1,
             fences: Vec::from([range.lower]),
             upper: range.upper,
         });
@@ -141,15 +183,26 @@ impl Spoken {
         let first = usize::try_from(first - start).map_err(|_| NOT_LISTED)?;
         let len = usize::try_from(len).map_err(|_| NOT_LISTED)?;
         match listed {
-            Listed::Children { fences, upper } => {
-                let run = Run { first, len };
-                range_of(fences, upper.as_deref(), run)
-                    .map(Named::Children)
-                    .ok_or(NOT_LISTED)
+            Listed::Children {
+                level,
+                fences,
+                upper,
+            } => {
+                let range = range_of(fences, upper.as_deref(), Run { first, len });
+                let (range, level) = (range.ok_or(NOT_LISTED)?, *level);
+                Ok(Named::Children { range, level })
             }
             _ if len != 1 || first >= listed.places() => Err(NOT_LISTED),
-            Listed::Sum { range, form } => Ok(Named::Sum(range, form)),
-            Listed::Items { range, lows } => Ok(Named::Items(range, lows)),
+            Listed::Sum { range, below, form } => Ok(Named::Sum {
+                range,
+                below: *below,
+                form,
+            }),
+            Listed::Items { range, width, lows } => Ok(Named::Items {
+                range,
+                width: *width,
+                lows,
+            }),
             Listed::Echo {
                 range,
                 mixed,
@@ -192,11 +245,13 @@ mod tests {
         let range = KeyRange::new("x", None);
         let mut spoken = Spoken::default();
         spoken.list(Listed::Children {
+            level: 1,
             fences: ["a", "b", "c"].map(Vec::from).into(),
             upper: Some(b"d".to_vec()),
         });
         spoken.list(Listed::Items {
             range: range.clone(),
+            width: IdWidth::Two,
             lows: Vec::new(),
         });
         let suspects = Vec::from([KeyRange::prefix(b"y")]);
@@ -215,7 +270,7 @@ mod tests {
         assert_eq!(range(0, 1), KeyRange::new("a", b"b".to_vec()));
         assert_eq!(range(1, 2), KeyRange::new("b", b"d".to_vec()));
         assert_eq!(range(3, 1), KeyRange::new("x", None));
-        assert!(matches!(spoken.name(3, 1), Ok(Named::Items(..))));
+        assert!(matches!(spoken.name(3, 1), Ok(Named::Items { .. })));
         assert!(matches!(spoken.name(4, 1), Ok(Named::Echo { .. })));
         assert_eq!(range(5, 1), KeyRange::prefix(b"y"));
     }

@@ -6,7 +6,7 @@ use super::align::align;
 use super::backlog::Deferred;
 use super::identify::{Difference, ROWS_MAX, explain};
 use super::message::{Echo, EchoForm, Explain, Part, Place, Run, Sum, SumForm, Suspect};
-use super::open::HINTS_MAX;
+use super::open::{HINTS_MAX, SPLIT_MIN};
 use super::spoken::{Listed, Summed, range_of};
 use super::turn::{Open, Turn, low, malformed};
 use super::{Finding, WalkError};
@@ -27,16 +27,15 @@ impl<S: Source> Turn<'_, S> {
     pub(super) fn on_sum(
         &mut self,
         range: KeyRange,
+        below: u8,
         place: Place,
         sum: &Sum<'_>,
     ) -> Result<(), WalkError<S::Error>> {
-        let below = if matches!(sum.form, SumForm::Hinted { .. }) {
-            2
-        } else {
-            1
-        };
+        // Nobody hints at sub-ranges that were split before.
+        let hinted = matches!(sum.form, SumForm::Hinted { .. });
+        let below = if hinted { below.max(2) } else { below };
         let theirs = Some(sum.count);
-        if self.is_full() {
+        if self.is_overfull() {
             self.defer(Deferred {
                 range,
                 below,
@@ -102,6 +101,9 @@ impl<S: Source> Turn<'_, S> {
             self.echo(&open, EchoForm::Mixed { mix: our_mix }, Vec::new());
             return Ok(());
         }
+        if open.below > 1 && open.digest.count() >= SPLIT_MIN {
+            return self.split(open, 1);
+        }
         self.list_or_ask_back(open, theirs.saturating_mul(2))
     }
 
@@ -132,12 +134,7 @@ impl<S: Source> Turn<'_, S> {
         let suspected: u64 = runs.iter().map(|run| run.digest.count()).sum();
         if runs.len() > SUSPECTS_MAX || suspected > ROWS_MAX as u64 {
             // So much differs that the hints were of no use.
-            let list = suspected >= count / 2 && count <= 2 * theirs;
-            return if list {
-                self.list(open)
-            } else {
-                self.split(open, 1)
-            };
+            return self.split(open, 1);
         }
         let mut items = Vec::with_capacity(runs.len());
         for run in &runs {
@@ -230,15 +227,16 @@ impl<S: Source> Turn<'_, S> {
     pub(super) fn on_echo(
         &mut self,
         range: KeyRange,
+        below: u8,
         summed: &Summed,
         first: u64,
         echo: &Echo,
     ) -> Result<(), WalkError<S::Error>> {
         let theirs = Some(echo.count);
-        if self.is_full() {
+        if self.is_overfull() {
             self.defer(Deferred {
                 range,
-                below: 2,
+                below,
                 theirs,
                 density: 0.0,
             });
@@ -256,7 +254,7 @@ impl<S: Source> Turn<'_, S> {
             range,
             digest,
             theirs,
-            below: 2,
+            below,
             density: 0.0,
         };
         match (&echo.form, summed) {
@@ -267,6 +265,9 @@ impl<S: Source> Turn<'_, S> {
                     if self.conclude(&open.place, &items, &Difference { mix, ..gap })? {
                         return Ok(());
                     }
+                }
+                if open.below > 1 && open.digest.count() >= SPLIT_MIN {
+                    return self.split(open, 1);
                 }
                 self.list(open)
             }
@@ -342,7 +343,7 @@ impl<S: Source> Turn<'_, S> {
                 range,
                 digest,
                 theirs,
-                below: 1,
+                below: 2,
                 density: 0.0,
             };
             // With two or three of theirs missing here, they can tell which; where one side holds
@@ -350,9 +351,11 @@ impl<S: Source> Turn<'_, S> {
             let far = open.digest.count() / FAR_FEWER >= suspect.count;
             let few_missing = (-ECHO_COUNT..-1).contains(&gap.count);
             if few_missing || far {
-                self.open(open)?
+                self.open(Open { below: 1, ..open })?;
+            } else if open.digest.count() >= SPLIT_MIN {
+                self.split(open, 1)?;
             } else {
-                self.list(open)?
+                self.list(open)?;
             }
         }
         Ok(())

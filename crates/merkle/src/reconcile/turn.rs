@@ -65,12 +65,23 @@ impl Open {
 }
 
 impl<S: Source> Turn<'_, S> {
-    /// Whether no more than the part at hand should be answered in this turn.
+    /// Whether no further range should be opened in this turn.
     ///
     /// Asked before a part is made, not after, so a message may exceed its target by one part: none
-    /// is larger than some 16 KiB and the keys that it names.
+    /// is larger than some 64 KiB and the keys that it names.
     pub(super) fn is_full(&self) -> bool {
-        self.reply.parts.len() >= self.limits.message
+        self.is_fuller_than(self.limits.message)
+    }
+
+    /// Whether not even what the peer said of a range should be answered. To answer is to end it,
+    /// mostly, and to put it off means to say it all again; so answers may take as much again as
+    /// openings.
+    pub(super) fn is_overfull(&self) -> bool {
+        self.is_fuller_than(2 * self.limits.message)
+    }
+
+    fn is_fuller_than(&self, bytes: usize) -> bool {
+        self.reply.parts.len() >= bytes
             || self.reply.spoken.weight() >= self.limits.memory
             || self.source.spent >= self.limits.reads
     }

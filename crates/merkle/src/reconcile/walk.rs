@@ -264,24 +264,40 @@ impl<S: Source> Turn<'_, S> {
     ) -> Result<(), WalkError<S::Error>> {
         let named = match &place {
             Place::Listed { first, len } => spoken.name(*first, *len).map_err(malformed)?,
-            Place::Bounds(range) if whole.covers(range) => Named::Children(RangeRef::of(range)),
+            Place::Bounds(range) if whole.covers(range) => {
+                // Of a range that the peer had put off we do not know what was tried in it.
+                Named::Children {
+                    range: RangeRef::of(range),
+                    level: 1,
+                }
+            }
             Place::Bounds(_) => return Err(malformed("a range lies outside the walk's")),
         };
         let range = named.range().to_owned();
         // The place of a statement that lists no children is itself.
         let itself = Place::Listed { first, len: 1 };
         match (named, part) {
-            (Named::Items(_, lows), Part::Answer(answer)) => self.on_answer(range, lows, answer),
-            (Named::Sum(_, Summed::Mixed), Part::Explain(explain))
+            (Named::Items { width, lows, .. }, Part::Answer(answer)) => {
+                self.on_answer(range, width, lows, answer)
+            }
+            (
+                Named::Sum {
+                    form: Summed::Mixed,
+                    ..
+                },
+                Part::Explain(explain),
+            )
             | (Named::Echo { mixed: true, .. }, Part::Explain(explain))
             | (Named::Suspect(_), Part::Explain(explain)) => self.on_explain(range, explain),
-            (Named::Sum(_, summed), Part::Echo(echo)) => self.on_echo(range, summed, first, &echo),
-            (Named::Items(..), _) | (_, Part::Answer(_) | Part::Explain(_) | Part::Echo(_)) => {
+            (Named::Sum { below, form, .. }, Part::Echo(echo)) => {
+                self.on_echo(range, below, form, first, &echo)
+            }
+            (_, Part::Items(items)) => self.on_items(range, itself, &items),
+            (Named::Items { .. }, _) | (_, Part::Answer(_) | Part::Explain(_) | Part::Echo(_)) => {
                 Err(malformed("a statement does not fit what it answers"))
             }
             (_, Part::Split(split)) => self.on_split(range, first, &split),
-            (_, Part::Sum(sum)) => self.on_sum(range, itself, &sum),
-            (_, Part::Items(items)) => self.on_items(range, itself, &items),
+            (named, Part::Sum(sum)) => self.on_sum(range, named.below(), itself, &sum),
         }
     }
 

@@ -1,18 +1,19 @@
 //! How a node is set up, and its start.
 
 use std::fmt;
-use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use syncline_store::{Durability, Environment, SystemEnvironment};
-use syncline_sync::quic::{BindError, Limits};
+use syncline_sync::quic::Limits;
 
 use crate::data_dir::DataDir;
 use crate::node::{Core, Node};
 use crate::peers::Peers;
+use crate::settings::Settings;
+use crate::start_error::StartError;
 use crate::storage::Storage;
 use crate::sync::PeerAddr;
 use crate::trust::{Cluster, Membership, TrustError};
@@ -46,17 +47,6 @@ pub struct Builder {
     listen: Option<String>,
     pub(crate) settings: Settings,
     peers: Vec<PeerAddr>,
-}
-
-/// What the parts of a running node need to know.
-#[derive(Clone)]
-pub(crate) struct Settings {
-    pub(crate) sync_every: Duration,
-    pub(crate) max_clock_skew: Duration,
-    pub(crate) durability: Durability,
-    pub(crate) cache_bytes: usize,
-    pub(crate) limits: Limits,
-    pub(crate) environment: Arc<dyn Environment>,
 }
 
 enum LiesOn {
@@ -233,47 +223,4 @@ impl fmt::Debug for Builder {
             .field("peers", &self.peers)
             .finish_non_exhaustive()
     }
-}
-
-/// Why a node did not start. Nothing of it is running.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// The builder was not told where the data lies.
-    #[error("the node was not told where its data lies; call `data_dir` or `in_memory`")]
-    NoStorage,
-    /// Another node uses the data directory.
-    #[error("{} is in use by another node; stop that one, or choose another directory", .path.display())]
-    AlreadyOpen {
-        /// The data directory.
-        path: PathBuf,
-    },
-    /// The data directory cannot be used.
-    #[error("{}: {source}; check the path, its permissions and the room on the disk", .path.display())]
-    DataDir {
-        /// The file or directory at fault.
-        path: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
-    },
-    /// The identity cannot be used.
-    #[error(transparent)]
-    Trust(#[from] TrustError),
-    /// The address to listen on cannot be made out.
-    #[error("{address:?} is no address to listen on ({reason}); use one such as 0.0.0.0:7400")]
-    Listen {
-        /// The address asked for.
-        address: String,
-        /// Why it does not do.
-        reason: String,
-    },
-    /// The address to listen on is not to be had.
-    #[error(transparent)]
-    Bind(#[from] BindError),
-    /// The operating system does not say where it listens.
-    #[error("the address listened on is not known ({0}); try again, or listen on a fixed port")]
-    Address(#[source] io::Error),
-    /// The runtime ended while the node started.
-    #[error("the tokio runtime was shut down during the start; start the node on a running one")]
-    Interrupted,
 }

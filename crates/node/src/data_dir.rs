@@ -15,8 +15,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use crate::builder::StartError;
-use crate::namespace;
+use crate::name::check_name;
+use crate::start_error::StartError;
 use crate::trust::{Cluster, Membership};
 
 const LOCK: &str = "lock";
@@ -93,8 +93,7 @@ impl DataDir {
             let path = entry.map_err(failed)?.path();
             let name = path.file_stem().and_then(|name| name.to_str());
             let is_store = path.extension().is_some_and(|it| it == EXTENSION);
-            if let Some(name) = name.filter(|name| is_store && namespace::check_name(name).is_ok())
-            {
+            if let Some(name) = name.filter(|name| is_store && check_name(name).is_ok()) {
                 names.push(name.to_owned());
             }
         }

@@ -1,10 +1,8 @@
 //! The two places that a store's rows can lie: a file, or memory.
 
-use std::ops::ControlFlow;
-
 use syncline_store::{
     Batch, Bounds, Direction, Engine, EngineError, EngineSize, Entry, MemoryEngine, RedbEngine,
-    Snapshot, Table,
+    Snapshot, Table, Visitor,
 };
 
 /// One type for both engines, so that a namespace is one type whatever it lies on.
@@ -66,7 +64,7 @@ impl Snapshot for AnySnapshot {
         table: Table,
         bounds: Bounds<'_>,
         direction: Direction,
-        visitor: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+        visitor: &mut Visitor<'_>,
     ) -> Result<(), EngineError> {
         match self {
             Self::File(snapshot) => snapshot.visit(table, bounds, direction, visitor),

@@ -129,17 +129,6 @@ impl From<StoreError> for Error {
     }
 }
 
-/// Why a string is no name of a namespace.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{name:?} is no name for a namespace; use 1 to {} of a-z, 0-9, '-', '_' and '.', beginning with a letter or digit",
-    crate::namespace::MAX_NAME
-)]
-pub struct NameError {
-    /// The name asked for.
-    pub name: String,
-}
-
 /// A key for people: as text where it is, escaped where not, cut where long.
 fn show(key: &[u8]) -> impl fmt::Display {
     const SHOWN: usize = 64;

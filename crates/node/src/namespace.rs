@@ -9,7 +9,7 @@ use syncline_store::Durability;
 use syncline_sync::Report;
 
 use crate::blocking;
-use crate::error::{Error, NameError};
+use crate::error::Error;
 use crate::handles::scan::{Page, ReadPage, Scan};
 use crate::handles::{Counter, Map, Register, Set};
 use crate::node::Core;
@@ -19,9 +19,6 @@ use crate::sync::{PeerAddr, SyncError, SyncOptions};
 use crate::transaction::Transaction;
 use crate::view::View;
 use crate::writer::WriteStats;
-
-/// The longest name of a namespace, in bytes.
-pub(crate) const MAX_NAME: usize = 64;
 
 /// Rows that one transaction of a bulk removal takes.
 const CLEAR_ROWS: usize = 100_000;
@@ -350,21 +347,4 @@ impl fmt::Debug for Namespace {
             .field("durability", &self.durability)
             .finish_non_exhaustive()
     }
-}
-
-/// Names become file names, so they are kept to what every file system tells apart.
-pub(crate) fn check_name(name: &str) -> Result<(), NameError> {
-    let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let first = name.as_bytes().first().copied();
-    if name.len() <= MAX_NAME
-        && first.is_some_and(legal)
-        && name
-            .bytes()
-            .all(|byte| legal(byte) || b"-_.".contains(&byte))
-    {
-        return Ok(());
-    }
-    Err(NameError {
-        name: name.to_owned(),
-    })
 }

@@ -11,13 +11,16 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::builder::{Builder, Settings, StartError};
-use crate::error::{Error, NameError};
-use crate::namespace::{self, Namespace};
+use crate::builder::Builder;
+use crate::error::Error;
+use crate::name::{NameError, check_name};
+use crate::namespace::Namespace;
 use crate::peers::{PeerStatus, Peers};
 use crate::replica::{self, Replica};
 use crate::schedule::keep_in_sync;
 use crate::serve::serve;
+use crate::settings::Settings;
+use crate::start_error::StartError;
 use crate::storage::Storage;
 use crate::sync::{PeerAddr, SyncError, SyncOptions, SyncReport};
 use crate::trust::{Cluster, ClusterId, Membership};
@@ -149,7 +152,7 @@ impl Node {
     /// # Errors
     /// [`NameError`] unless the name is 1 to 64 of `a-z`, `0-9`, `-`, `_` and `.`, beginning with a letter or digit.
     pub fn namespace(&self, name: &str) -> Result<Namespace, NameError> {
-        namespace::check_name(name)?;
+        check_name(name)?;
         let replica = self.core.carry(name);
         let durability = self.core.settings.durability;
         Ok(Namespace::new(self.core.clone(), replica, durability))

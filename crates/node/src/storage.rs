@@ -2,9 +2,9 @@
 
 use syncline_store::MemoryDisk;
 
-use crate::builder::StartError;
 use crate::data_dir::DataDir;
 use crate::replica::Place;
+use crate::start_error::StartError;
 
 #[derive(Debug)]
 pub(crate) enum Storage {

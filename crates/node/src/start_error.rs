@@ -1,0 +1,51 @@
+//! Why a node does not start; each text ends with what to do about it.
+
+use std::io;
+use std::path::PathBuf;
+
+use syncline_sync::quic::BindError;
+
+use crate::trust::TrustError;
+
+/// Why a node did not start. Nothing of it is running.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The builder was not told where the data lies.
+    #[error("the node was not told where its data lies; call `data_dir` or `in_memory`")]
+    NoStorage,
+    /// Another node uses the data directory.
+    #[error("{} is in use by another node; stop that one, or choose another directory", .path.display())]
+    AlreadyOpen {
+        /// The data directory.
+        path: PathBuf,
+    },
+    /// The data directory cannot be used.
+    #[error("{}: {source}; check the path, its permissions and the room on the disk", .path.display())]
+    DataDir {
+        /// The file or directory at fault.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The identity cannot be used.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// The address to listen on cannot be made out.
+    #[error("{address:?} is no address to listen on ({reason}); use one such as 0.0.0.0:7400")]
+    Listen {
+        /// The address asked for.
+        address: String,
+        /// Why it does not do.
+        reason: String,
+    },
+    /// The address to listen on is not to be had.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The operating system does not say where it listens.
+    #[error("the address listened on is not known ({0}); try again, or listen on a fixed port")]
+    Address(#[source] io::Error),
+    /// The runtime ended while the node started.
+    #[error("the tokio runtime was shut down during the start; start the node on a running one")]
+    Interrupted,
+}

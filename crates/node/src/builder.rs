@@ -9,13 +9,14 @@ use std::time::Duration;
 use syncline_store::{Durability, Environment, SystemEnvironment};
 use syncline_sync::quic::Limits;
 
+use crate::core::Core;
 use crate::data_dir::DataDir;
-use crate::node::{Core, Node};
+use crate::node::Node;
+use crate::peer_addr::PeerAddr;
 use crate::peers::Peers;
 use crate::settings::Settings;
 use crate::start_error::StartError;
 use crate::storage::Storage;
-use crate::sync::PeerAddr;
 use crate::trust::{Cluster, Membership, TrustError};
 
 /// What a node is to be. Made by [`Node::builder`]; it needs [`data_dir`](Builder::data_dir) or

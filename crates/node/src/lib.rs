@@ -48,7 +48,9 @@
 //! 4. The peer joins each row with its own. Both compare digests in the end, and the [`Report`] says whether they agree.
 
 mod builder;
+mod core;
 mod data_dir;
+mod dial;
 mod engine;
 mod error;
 mod handles;
@@ -56,6 +58,7 @@ mod name;
 mod namespace;
 mod node;
 pub mod ops;
+mod peer_addr;
 mod peers;
 mod replica;
 mod rows;
@@ -77,9 +80,10 @@ pub use name::NameError;
 pub use namespace::Namespace;
 pub use node::Node;
 pub use ops::Kind;
+pub use peer_addr::PeerAddr;
 pub use peers::PeerStatus;
 pub use start_error::StartError;
-pub use sync::{PeerAddr, SyncError, SyncOptions, SyncReport};
+pub use sync::{SyncError, SyncOptions, SyncReport};
 pub use transaction::Transaction;
 pub use view::View;
 pub use writer::WriteStats;

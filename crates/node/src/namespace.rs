@@ -9,13 +9,14 @@ use syncline_store::Durability;
 use syncline_sync::Report;
 
 use crate::blocking;
+use crate::core::Core;
 use crate::error::Error;
 use crate::handles::scan::{Page, ReadPage, Scan};
 use crate::handles::{Counter, Map, Register, Set};
-use crate::node::Core;
 use crate::ops::{Entry, Kind, key, scan};
+use crate::peer_addr::PeerAddr;
 use crate::replica::Replica;
-use crate::sync::{PeerAddr, SyncError, SyncOptions};
+use crate::sync::{SyncError, SyncOptions};
 use crate::transaction::Transaction;
 use crate::view::View;
 use crate::writer::WriteStats;

@@ -1,29 +1,27 @@
-//! The node: what its parts share, its start, and its end.
+//! The node: its start, and its end.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use syncline_sync::quic::{BindError, Endpoint, NodeId};
+use syncline_sync::quic::{Endpoint, NodeId};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::builder::Builder;
+use crate::core::{Core, lock};
 use crate::error::Error;
 use crate::name::{NameError, check_name};
 use crate::namespace::Namespace;
-use crate::peers::{PeerStatus, Peers};
-use crate::replica::{self, Replica};
+use crate::peer_addr::PeerAddr;
+use crate::peers::PeerStatus;
 use crate::schedule::keep_in_sync;
 use crate::serve::serve;
-use crate::settings::Settings;
 use crate::start_error::StartError;
-use crate::storage::Storage;
-use crate::sync::{PeerAddr, SyncError, SyncOptions, SyncReport};
-use crate::trust::{Cluster, ClusterId, Membership};
+use crate::sync::{SyncError, SyncOptions, SyncReport};
+use crate::trust::{Cluster, ClusterId};
 
 /// How long a shutdown waits for sessions under way before it cuts them.
 const GRACE: Duration = Duration::from_secs(3);
@@ -39,25 +37,6 @@ pub struct Node {
     core: Arc<Core>,
     /// Listening and the schedule, which end with the last clone.
     running: Arc<Running>,
-}
-
-/// What the parts of a running node share.
-pub(crate) struct Core {
-    pub(crate) settings: Settings,
-    pub(crate) membership: Membership,
-    pub(crate) peers: Peers,
-    storage: Storage,
-    namespaces: Mutex<Namespaces>,
-    /// For connections that we make, bound when it is first needed. It is not the one we listen on, whose address may be
-    /// one that reaches nobody, such as loopback.
-    dialler: Mutex<Option<Endpoint>>,
-}
-
-#[derive(Default)]
-struct Namespaces {
-    carried: BTreeMap<String, Replica>,
-    /// Whether the node was shut down: replicas asked for from then on cannot be opened, nor peers dialled.
-    closed: bool,
 }
 
 struct Running {
@@ -113,9 +92,7 @@ impl Node {
     }
 
     pub(crate) fn start(core: Core, listen: Option<SocketAddr>) -> Result<Self, StartError> {
-        for name in core.storage.namespaces()? {
-            core.carry(&name);
-        }
+        core.carry_stored()?;
         let core = Arc::new(core);
         let endpoint = match listen {
             Some(address) => Some(core.bind(address)?),
@@ -236,99 +213,25 @@ impl Node {
     }
 }
 
-impl Core {
-    pub(crate) fn new(
-        settings: Settings,
-        storage: Storage,
-        membership: Membership,
-        peers: Peers,
-    ) -> Self {
-        Self {
-            settings,
-            membership,
-            peers,
-            storage,
-            namespaces: Mutex::default(),
-            dialler: Mutex::default(),
-        }
-    }
-
-    pub(crate) fn id(&self) -> NodeId {
-        self.membership.identity.node_id()
-    }
-
-    /// The replica of a namespace whose name was checked; made, unopened, if there is none.
-    fn carry(&self, name: &str) -> Replica {
-        let mut namespaces = lock(&self.namespaces);
-        if let Some(replica) = namespaces.carried.get(name) {
-            return replica.clone();
-        }
-        let settings = replica::Settings {
-            namespace: name.to_owned(),
-            secret: *self.membership.secret(),
-            environment: self.settings.environment.clone(),
-            place: self.storage.place(name, self.settings.cache_bytes),
+/// Where a node of this process listens. One that does not cannot be reached.
+impl From<&Node> for PeerAddr {
+    fn from(node: &Node) -> Self {
+        let Some(mut address) = node.local_addr() else {
+            return Self::from(NOWHERE);
         };
-        let replica = match namespaces.closed {
-            false => Replica::new(settings),
-            true => Replica::closed(settings),
-        };
-        namespaces.carried.insert(name.to_owned(), replica.clone());
-        replica
-    }
-
-    /// The namespaces that the node carries.
-    pub(crate) fn carried(&self) -> BTreeMap<String, Replica> {
-        lock(&self.namespaces).carried.clone()
-    }
-
-    pub(crate) fn bind(&self, address: SocketAddr) -> Result<Endpoint, BindError> {
-        Endpoint::bind(
-            address,
-            &self.membership.identity,
-            self.settings.limits.clone(),
-        )
-    }
-
-    /// The endpoint to connect from.
-    pub(crate) fn dialler(&self) -> Result<Endpoint, SyncError> {
-        if lock(&self.namespaces).closed {
-            return Err(Error::Closed.into());
+        if address.ip().is_unspecified() {
+            let loopback = match address {
+                SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            };
+            address.set_ip(loopback);
         }
-        let mut dialler = lock(&self.dialler);
-        if let Some(endpoint) = &*dialler {
-            return Ok(endpoint.clone());
-        }
-        // Where there is no IPv6, its wildcard address is not to be had.
-        let endpoint = self
-            .bind((Ipv6Addr::UNSPECIFIED, 0).into())
-            .or_else(|_| self.bind((Ipv4Addr::UNSPECIFIED, 0).into()))?;
-        *dialler = Some(endpoint.clone());
-        Ok(endpoint)
-    }
-
-    fn stop_dialling(&self) -> Option<Endpoint> {
-        lock(&self.namespaces).closed = true;
-        lock(&self.dialler).take()
-    }
-
-    async fn close(&self) -> Result<(), Error> {
-        let mut closing = JoinSet::new();
-        for replica in self.carried().into_values() {
-            closing.spawn(async move { replica.close().await });
-        }
-        let mut outcome = Ok(());
-        while let Some(closed) = closing.join_next().await {
-            // A panic in there was reported by whoever panicked.
-            let closed = closed.unwrap_or(Err(Error::Closed));
-            if outcome.is_ok() {
-                outcome = closed;
-            }
-        }
-        self.storage.release();
-        outcome
+        address.into()
     }
 }
+
+/// What no address is.
+const NOWHERE: &str = "a node that does not listen";
 
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -350,9 +253,4 @@ async fn free(address: SocketAddr) {
     if timeout(Duration::from_secs(1), taken).await.is_err() {
         tracing::warn!(%address, "the address is still in use after the shutdown");
     }
-}
-
-/// Locks what no holder can leave half changed.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -5,7 +5,8 @@ use std::time::SystemTime;
 
 use syncline_sync::quic::NodeId;
 
-use crate::sync::{PeerAddr, SyncError, SyncReport};
+use crate::peer_addr::PeerAddr;
+use crate::sync::{SyncError, SyncReport};
 
 /// A peer that the node syncs with on a schedule; see [`Node::peers`](crate::Node::peers).
 #[derive(Clone, Debug)]

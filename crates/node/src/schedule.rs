@@ -6,8 +6,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use crate::node::Core;
-use crate::sync::{PeerAddr, SyncOptions};
+use crate::core::Core;
+use crate::peer_addr::PeerAddr;
+use crate::sync::SyncOptions;
 
 /// The longest pause after failures, unless the interval itself is longer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);

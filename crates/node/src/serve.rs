@@ -8,7 +8,7 @@ use syncline_sync::quic::{Endpoint, Host, NodeId};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
-use crate::node::Core;
+use crate::core::Core;
 use crate::replica::InUse;
 
 /// Serves until the node closes. Begins no session then, and returns when the last one under way has ended.

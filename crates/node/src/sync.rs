@@ -1,74 +1,14 @@
-//! Syncing with a peer: whom, how, and what came of it.
+//! Syncing with a peer: how, and what came of it.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::net::SocketAddr;
 
 use syncline_crdt::RowKey;
 use syncline_merkle::KeyRange;
-use syncline_sync::quic::{BindError, ConnectError, Connection, DriveError, NodeId};
-use syncline_sync::{Config, RefusalCode, Report, Request, SessionError, Strategy};
+use syncline_sync::quic::{BindError, ConnectError, DriveError, NodeId};
+use syncline_sync::{RefusalCode, Report, Request, SessionError, Strategy};
 
 use crate::error::Error;
-use crate::node::{Core, Node};
-use crate::replica::Replica;
-
-/// Where a peer is: a socket address or `host:port`, or a node of this process.
-///
-/// ```
-/// use std::net::SocketAddr;
-/// use syncline::PeerAddr;
-///
-/// let there = PeerAddr::from("10.0.0.7:7400");
-/// assert_eq!(there, PeerAddr::from(SocketAddr::from(([10, 0, 0, 7], 7400))));
-/// assert_eq!(there.to_string(), "10.0.0.7:7400");
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct PeerAddr(String);
-
-impl From<&str> for PeerAddr {
-    fn from(address: &str) -> Self {
-        Self(address.to_owned())
-    }
-}
-
-impl From<String> for PeerAddr {
-    fn from(address: String) -> Self {
-        Self(address)
-    }
-}
-
-impl From<SocketAddr> for PeerAddr {
-    fn from(address: SocketAddr) -> Self {
-        Self(address.to_string())
-    }
-}
-
-/// Where a node of this process listens. One that does not cannot be reached.
-impl From<&Node> for PeerAddr {
-    fn from(node: &Node) -> Self {
-        let Some(mut address) = node.local_addr() else {
-            return Self(NOWHERE.to_owned());
-        };
-        if address.ip().is_unspecified() {
-            let loopback = match address {
-                SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
-                SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
-            };
-            address.set_ip(loopback);
-        }
-        address.into()
-    }
-}
-
-/// What no address is.
-const NOWHERE: &str = "a node that does not listen";
-
-impl fmt::Display for PeerAddr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+use crate::peer_addr::PeerAddr;
 
 /// How to sync. The default finds differences in the cheapest way, over whole namespaces.
 ///
@@ -99,7 +39,7 @@ impl SyncOptions {
         self
     }
 
-    fn request(&self) -> Request {
+    pub(crate) fn request(&self) -> Request {
         let request = Request::new(rand::random()).by(self.strategy);
         match &self.range {
             Some(range) => request.within(range.clone()),
@@ -161,7 +101,7 @@ pub enum SyncError {
 
 impl SyncError {
     /// Whether the peer said that it does not carry the namespace.
-    fn is_not_carried(&self) -> bool {
+    pub(crate) fn is_not_carried(&self) -> bool {
         let Self::Session {
             source: DriveError::Session(SessionError::Refused(refusal)),
             ..
@@ -170,102 +110,5 @@ impl SyncError {
             return false;
         };
         refusal.code == RefusalCode::Namespace
-    }
-}
-
-impl Core {
-    /// Syncs every namespace that both carry.
-    pub(crate) async fn sync_all(
-        &self,
-        peer: &PeerAddr,
-        options: &SyncOptions,
-    ) -> Result<SyncReport, SyncError> {
-        let connection = self.connect(peer).await?;
-        let mut report = SyncReport {
-            peer: connection.peer(),
-            namespaces: BTreeMap::new(),
-            not_shared: Vec::new(),
-        };
-        let mut failed = None;
-        for (namespace, replica) in self.carried() {
-            match self.session(&connection, &replica, options).await {
-                Ok(done) => {
-                    report.namespaces.insert(namespace, done);
-                }
-                Err(error) if error.is_not_carried() => report.not_shared.push(namespace),
-                Err(error) => {
-                    tracing::warn!(%peer, namespace, %error, "the session failed");
-                    failed.get_or_insert(error);
-                }
-            }
-        }
-        connection.close();
-        match failed {
-            None => Ok(report),
-            Some(error) => Err(error),
-        }
-    }
-
-    /// Syncs one namespace.
-    pub(crate) async fn sync_one(
-        &self,
-        peer: &PeerAddr,
-        replica: &Replica,
-        options: &SyncOptions,
-    ) -> Result<Report, SyncError> {
-        let connection = self.connect(peer).await?;
-        let report = self.session(&connection, replica, options).await;
-        connection.close();
-        report
-    }
-
-    async fn connect(&self, peer: &PeerAddr) -> Result<Connection, SyncError> {
-        let unreachable = |reason: String| SyncError::Address {
-            peer: peer.clone(),
-            reason,
-        };
-        let found = tokio::net::lookup_host(&peer.0).await;
-        let found: Vec<_> = found
-            .map_err(|error| unreachable(error.to_string()))?
-            .collect();
-        let dialler = self.dialler()?;
-        let mut last = None;
-        for address in found {
-            match dialler.connect(address).await {
-                Ok(connection) => return Ok(connection),
-                Err(error) => last = Some(error),
-            }
-        }
-        Err(match last {
-            Some(error) => error.into(),
-            None => unreachable("the name has no address".to_owned()),
-        })
-    }
-
-    async fn session(
-        &self,
-        connection: &Connection,
-        replica: &Replica,
-        options: &SyncOptions,
-    ) -> Result<Report, SyncError> {
-        let open = replica.open().await?;
-        let config = self.session_config(replica.namespace());
-        let session = connection.sync(open, config, options.request());
-        session.await.map_err(|source| SyncError::Session {
-            namespace: replica.namespace().to_owned(),
-            source,
-        })
-    }
-
-    pub(crate) fn session_config(&self, namespace: &str) -> Config {
-        let mut config = Config::new(
-            *self.membership.cluster_id().as_bytes(),
-            *self.id().as_bytes(),
-            namespace,
-            self.settings.environment.wall_ms(),
-        );
-        let skew = self.settings.max_clock_skew.as_millis();
-        config.max_clock_skew_ms = u64::try_from(skew).unwrap_or(u64::MAX);
-        config
     }
 }

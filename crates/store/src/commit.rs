@@ -1,10 +1,12 @@
 //! From what a group has done to the one batch that makes it so in every table.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use syncline_crdt::{Dot, Edit, RowKey};
-use syncline_merkle::{Change, ItemDigest, KeyRange, tree};
+use syncline_merkle::{Change, Item, ItemDigest, KeyRange, Node, Nodes, tree};
 
 use crate::engine::{Batch, Direction, Engine, Snapshot, Table};
 use crate::format::{self, State};
@@ -12,12 +14,20 @@ use crate::staging::{Staged, Staging};
 use crate::store::Head;
 use crate::{StoreError, View};
 
-/// The batch that makes the staged changes durable, and the head that goes with it. `None` if nothing has changed.
+/// What a group comes to.
+pub(crate) enum Prepared {
+    /// Nothing has changed.
+    Unchanged,
+    /// The batch that makes the changes, and the head that goes with it.
+    Changes(Batch, Head),
+    /// Damaged rows were found on the way: they have to be withdrawn first.
+    Damaged(BTreeSet<RowKey>),
+}
+
+/// Makes the batch of the staged changes.
 ///
 /// Every table changes with its rows: what is written here and what a recount finds must be the same.
-pub(crate) fn prepare<E: Engine>(
-    staging: &Staging<E>,
-) -> Result<Option<(Batch, Head)>, StoreError> {
+pub(crate) fn prepare<E: Engine>(staging: &Staging<E>) -> Result<Prepared, StoreError> {
     if staging.torn {
         return Err(StoreError::Torn);
     }
@@ -25,10 +35,13 @@ pub(crate) fn prepare<E: Engine>(
     let mut batch = Batch::new();
     let changes = write_rows(staging, &mut batch);
     let keys = count_keys(staging, &changes)?;
-    let rows = write_digests(base, &changes, &mut batch)?;
+    let (rows, damaged) = write_digests(base, &changes, &mut batch)?;
+    if !damaged.is_empty() {
+        return Ok(Prepared::Damaged(damaged));
+    }
     write_context(&staging.context_edits, &mut batch);
     if batch.is_empty() {
-        return Ok(None);
+        return Ok(Prepared::Unchanged);
     }
     let head = Head {
         state: State {
@@ -40,7 +53,7 @@ pub(crate) fn prepare<E: Engine>(
         context: Arc::new(staging.context.clone()),
         withdrawals: base.head.withdrawals + staging.withdrawn,
     };
-    Ok(Some((batch, head)))
+    Ok(Prepared::Changes(batch, head))
 }
 
 /// A row that differs from the snapshot, with its new digest.
@@ -96,12 +109,12 @@ fn write_rows<'s, E: Engine>(staging: &'s Staging<E>, batch: &mut Batch) -> Vec<
     changes
 }
 
-/// The digest tree. Returns the number of rows that it now counts.
+/// The digest tree. Returns the number of rows that it now counts, and damaged rows that were read for it.
 fn write_digests<E: Engine>(
     base: &View<E>,
     changes: &[ChangedRow<'_>],
     batch: &mut Batch,
-) -> Result<u64, StoreError> {
+) -> Result<(u64, BTreeSet<RowKey>), StoreError> {
     let changes: Vec<Change<'_>> = changes
         .iter()
         .map(|change| Change {
@@ -111,7 +124,12 @@ fn write_digests<E: Engine>(
         })
         .collect();
     let mut rows = base.head.state.rows;
-    for edit in tree::apply(&base.shared.digest_key, base, &changes)? {
+    let tree = Checked {
+        base,
+        changes: &changes,
+        damaged: RefCell::default(),
+    };
+    for edit in tree::apply(&base.shared.digest_key, &tree, &changes)? {
         if edit.level == 0 {
             rows = edit.digest.map_or(0, |root| root.count());
         }
@@ -121,7 +139,44 @@ fn write_digests<E: Engine>(
             None => batch.remove(Table::Digests, &key),
         }
     }
-    Ok(rows)
+    Ok((rows, tree.damaged.into_inner()))
+}
+
+/// The tree before the group. Where a node is split, it is summed up anew from its rows: these are held against their
+/// digests first, because damage that got into a sum would outlive the withdrawal of its row.
+struct Checked<'s, E: Engine> {
+    base: &'s View<E>,
+    /// In key order; of these rows the tree takes nothing from here.
+    changes: &'s [Change<'s>],
+    damaged: RefCell<BTreeSet<RowKey>>,
+}
+
+impl<E: Engine> Nodes for Checked<'_, E> {
+    type Error = StoreError;
+
+    fn last_before(&self, level: u8, bound: &[u8]) -> Result<Option<Node>, StoreError> {
+        self.base.last_before(level, bound)
+    }
+
+    fn nodes(&self, level: u8, range: &KeyRange, limit: usize) -> Result<Vec<Node>, StoreError> {
+        self.base.nodes(level, range, limit)
+    }
+
+    fn items(&self, range: &KeyRange, limit: usize) -> Result<Vec<Item>, StoreError> {
+        let is_changed = |key: &[u8]| {
+            let found = self.changes.binary_search_by(|change| change.key.cmp(key));
+            found.is_ok()
+        };
+        self.base.items_as(range, limit, |key, value| {
+            let sound = is_changed(key)
+                || format::read_row(&self.base.shared.digest_key, key, value).is_some();
+            if !sound {
+                self.damaged.borrow_mut().insert(format::read_row_key(key)?);
+            }
+            // What stands in for a digest that is cut off does not matter: nothing is committed on top of damage.
+            Ok(format::row_digest(value).unwrap_or(ItemDigest::from_bytes([0; 32])))
+        })
+    }
 }
 
 fn write_context(edits: &[Edit], batch: &mut Batch) {

@@ -4,7 +4,7 @@ use std::sync::{Arc, MutexGuard};
 
 use syncline_crdt::{Delta, RowKey};
 
-use crate::commit::prepare;
+use crate::commit::{Prepared, prepare};
 use crate::engine::{Batch, Engine};
 use crate::staging::Staging;
 use crate::store::Writer;
@@ -82,7 +82,7 @@ impl<'s, E: Engine> Group<'s, E> {
     }
 
     /// Commits everything that the group has done, atomically. If nothing has changed, nothing is written, save that a
-    /// durable commit syncs what was not.
+    /// durable commit syncs what was not. Damaged rows that it comes across are withdrawn with it.
     ///
     /// # Errors
     /// Whatever the engine fails with. The store then refuses writes until it is opened again; whether the group is in
@@ -90,9 +90,15 @@ impl<'s, E: Engine> Group<'s, E> {
     pub fn commit(self, durability: Durability) -> Result<(), StoreError> {
         let Self {
             mut writer,
-            staging,
+            mut staging,
         } = self;
-        let prepared = prepare(&staging)?;
+        let prepared = loop {
+            match prepare(&staging)? {
+                Prepared::Unchanged => break None,
+                Prepared::Changes(batch, head) => break Some((batch, head)),
+                Prepared::Damaged(keys) => staging.withdraw_all(&keys).map(drop)?,
+            }
+        };
         let shared = Arc::clone(&staging.base.shared);
         let (last, before) = (staging.last, staging.base.head.clone());
         // The snapshot goes before the commit, so that pages which it alone still needs can be used again at once.

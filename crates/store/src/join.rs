@@ -1,9 +1,11 @@
 //! Joining what another replica holds into what we hold.
 
+use std::ops::ControlFlow;
+
 use syncline_crdt::{Context, Delta, Dot, Row, RowKey, Sibling, Stamp};
 use syncline_merkle::KeyRange;
 
-use crate::engine::{Engine, Snapshot, Table};
+use crate::engine::{Direction, Engine, Snapshot, Table};
 use crate::format;
 use crate::staging::Staging;
 use crate::transaction::{check_key, check_payload};
@@ -88,19 +90,16 @@ impl<E: Engine> Staging<E> {
         let withdrawn_before = self.withdrawn;
         self.load_all(incoming.rows.iter().map(|(key, _)| key))?;
         self.load_all(absent.iter())?;
-        let nothing = Row::new();
         for key in &absent {
-            self.join_row(key, &nothing, incoming.context, &mut joined)?;
+            self.join_row(key, Row::new(), incoming.context, &mut joined)?;
         }
         let mut dots = Vec::with_capacity(incoming.rows.len());
         let mut latest = Stamp::ZERO;
-        for (key, row) in &incoming.rows {
+        for (key, row) in incoming.rows {
             dots.extend(row.dots());
-            latest = row
-                .iter()
-                .map(|sibling| sibling.stamp)
-                .fold(latest, Stamp::max);
-            self.join_row(key, row, incoming.context, &mut joined)?;
+            let stamps = row.iter().map(|sibling| sibling.stamp);
+            latest = stamps.fold(latest, Stamp::max);
+            self.join_row(&key, row, incoming.context, &mut joined)?;
         }
         self.clock.observe(latest);
         self.see(dots);
@@ -108,6 +107,13 @@ impl<E: Engine> Staging<E> {
             .merge_recording(&incoming.learned, &mut self.context_edits);
         self.torn = false;
 
+        if joined.conflicting > 0 {
+            tracing::warn!(
+                namespace = self.base.shared.namespace,
+                dots = joined.conflicting,
+                "dots were used twice, by a bug or a lie; all replicas keep the same of them"
+            );
+        }
         joined.withdrawn = self.withdrawn - withdrawn_before;
         joined.results = wanted
             .iter()
@@ -133,52 +139,53 @@ impl<E: Engine> Staging<E> {
         })
     }
 
-    /// The keys at which the peer holds nothing: those it names, and ours in the covered range that it does not have.
+    /// The keys at which the peer holds nothing: those it names, and ours in the covered range. Where it gives a row as
+    /// well, the row counts: joining both would take the row's dots for dropped.
     fn absent_keys(&self, incoming: &Incoming<'_>) -> Result<Vec<RowKey>, StoreError> {
         let mut absent = incoming.absent.clone();
         if let Some(range) = &incoming.covers {
-            let is_held = |key: &[u8]| {
-                incoming
-                    .rows
-                    .binary_search_by(|(held, _)| held.as_bytes().cmp(key))
-                    .is_ok()
-            };
-            self.base.visit_keys(range, |key| {
-                if !is_held(key.as_bytes()) {
-                    absent.push(key);
-                }
-            })?;
-            let staged = self
-                .rows
-                .keys()
-                .filter(|key| range.contains(key.as_bytes()) && !is_held(key.as_bytes()));
-            absent.extend(staged.cloned());
+            self.base.visit_keys(range, |key| absent.push(key))?;
+            if let Some(bounds) = range.bounds() {
+                let staged = self.rows.range::<[u8], _>(bounds);
+                absent.extend(staged.map(|(key, _)| key.clone()));
+            }
         }
         absent.sort();
         absent.dedup();
+        absent.retain(|key| {
+            let given = incoming.rows.binary_search_by(|(given, _)| given.cmp(key));
+            given.is_err()
+        });
         Ok(absent)
     }
 
     fn join_row(
         &mut self,
         key: &RowKey,
-        theirs: &Row,
+        theirs: Row,
         context: &Context,
         joined: &mut Joined,
     ) -> Result<(), StoreError> {
         let ours = &self.rows[key].row;
         let was_present = !ours.is_empty();
-        let mut moved = Vec::new();
-        for sibling in theirs {
+        let mut seen = Vec::new();
+        for sibling in &theirs {
             match ours.get(&sibling.dot) {
                 Some(mine) => joined.conflicting += u64::from(mine != sibling),
-                None if self.context.contains(&sibling.dot) => moved.push(sibling),
+                None if self.context.contains(&sibling.dot) => seen.push(sibling.clone()),
                 None => {}
             }
         }
-        let moved: Vec<Sibling<Vec<u8>>> = moved.into_iter().cloned().collect();
-        let mut changed = self.edit(key, |ours, seen| ours.join_in_place(seen, theirs, context));
-        for sibling in moved {
+        let mut changed = if !was_present && seen.is_empty() {
+            // Nothing to join with: most rows that arrive are new, and are taken as they are.
+            self.edit(key, |ours, _| {
+                *ours = theirs;
+                !ours.is_empty()
+            })
+        } else {
+            self.edit(key, |ours, seen| ours.join_in_place(seen, &theirs, context))
+        };
+        for sibling in seen {
             changed |= self.claim(key, sibling, joined)?;
         }
         joined.changed += u64::from(changed);
@@ -215,16 +222,13 @@ impl<E: Engine> Staging<E> {
         dots.sort_unstable();
         let runs = dots.chunk_by(|a, b| a.replica == b.replica && b.counter - a.counter <= 1);
         for run in runs {
-            if let [first, ..] = run
-                && let [.., last] = run
-            {
-                self.context.insert_recording(
-                    first.replica,
-                    first.counter,
-                    last.counter,
-                    &mut self.context_edits,
-                );
-            }
+            let (first, last) = (run[0], run[run.len() - 1]);
+            self.context.insert_recording(
+                first.replica,
+                first.counter,
+                last.counter,
+                &mut self.context_edits,
+            );
         }
     }
 }
@@ -236,16 +240,11 @@ impl<E: Engine> View<E> {
         range: &KeyRange,
         mut visitor: impl FnMut(RowKey),
     ) -> Result<(), StoreError> {
-        use std::ops::ControlFlow;
         let mut outcome = Ok(());
         if let Some(bounds) = range.bounds() {
-            let forward = crate::engine::Direction::Forward;
             self.snapshot
-                .visit(
-                    Table::Rows,
-                    bounds,
-                    forward,
-                    &mut |key, _| match format::read_row_key(key) {
+                .visit(Table::Rows, bounds, Direction::Forward, &mut |key, _| {
+                    match format::read_row_key(key) {
                         Ok(key) => {
                             visitor(key);
                             ControlFlow::Continue(())
@@ -254,8 +253,8 @@ impl<E: Engine> View<E> {
                             outcome = Err(error);
                             ControlFlow::Break(())
                         }
-                    },
-                )?;
+                    }
+                })?;
         }
         outcome
     }

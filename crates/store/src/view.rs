@@ -231,22 +231,32 @@ impl<E: Engine> Nodes for View<E> {
     }
 
     fn items(&self, range: &KeyRange, limit: usize) -> Result<Vec<Item>, StoreError> {
+        self.items_as(range, limit, |key, value| {
+            format::row_digest(value).ok_or_else(|| StoreError::Damaged { key: key.to_vec() })
+        })
+    }
+}
+
+impl<E: Engine> View<E> {
+    /// The first rows of a range, at most `limit`, each with the digest that `digest` takes from its stored bytes.
+    pub(crate) fn items_as(
+        &self,
+        range: &KeyRange,
+        limit: usize,
+        mut digest: impl FnMut(&[u8], &[u8]) -> Result<ItemDigest, StoreError>,
+    ) -> Result<Vec<Item>, StoreError> {
         let bounds = range.bounds().unwrap_or(NOTHING);
         let mut items = Vec::new();
         self.collect(Table::Rows, bounds, limit, |key, value| {
-            let digest = format::row_digest(value)
-                .ok_or_else(|| StoreError::Damaged { key: key.to_vec() })?;
             items.push(Item {
                 key: key.to_vec(),
-                digest,
+                digest: digest(key, value)?,
             });
             Ok(())
         })?;
         Ok(items)
     }
-}
 
-impl<E: Engine> View<E> {
     /// Shows the first entries within the bounds, at most `limit`, to a visitor that can fail.
     fn collect(
         &self,

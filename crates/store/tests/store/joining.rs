@@ -22,6 +22,7 @@ crate::over_both_engines! {
     a_shared_dot_across_a_group_stays_in_the_lesser_row
     two_contents_of_one_dot_become_one
     a_row_given_twice_is_joined_once
+    a_row_given_beats_its_absence
     what_is_over_a_limit_is_refused_whole
 }
 
@@ -380,4 +381,19 @@ fn what_is_over_a_limit_is_refused_whole<H: Harness>() {
         assert!(error.to_string().starts_with(named), "{error}");
         assert_eq!(store.view().unwrap().row_count(), 0);
     }
+}
+
+fn a_row_given_beats_its_absence<H: Harness>() {
+    let store = H::new().open();
+    let seen = context([dot(5, 1)]);
+    let theirs = (cell("x"), row(dot(5, 1), "x"));
+    join(&store, std::slice::from_ref(&theirs), &seen);
+    let incoming = Incoming {
+        rows: vec![theirs],
+        absent: vec![cell("x")],
+        ..Incoming::from_peer(&seen)
+    };
+    let joined = store.join(incoming, Durability::Durable).unwrap();
+    assert_eq!(joined, Joined::default());
+    assert_eq!(payloads(&store.view().unwrap(), "x"), ["x"]);
 }

@@ -13,6 +13,10 @@
 //! Certificates are looked at by anybody who connects, before they show one of their own. So they hold no name: not the
 //! cluster's, not the node's.
 
+mod error;
+
+pub use error::TrustError;
+
 use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -460,72 +464,6 @@ fn warn_if_shared(path: &Path) {
         // A file that is not there is reported by whoever reads it next.
         if fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0) {
             tracing::warn!(path = %path.display(), "others can read this secret; chmod it to 600");
-        }
-    }
-}
-
-/// What can be wrong with a cluster's files. Every text ends with the remedy.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TrustError {
-    /// A file or directory is already there; it was not touched.
-    #[error("{} already exists and was left alone; choose another directory or name, or remove it yourself", .path.display())]
-    Exists {
-        /// What is in the way.
-        path: PathBuf,
-    },
-    /// A file is not there.
-    #[error("{} does not exist; create the cluster with `syncline cluster init`, or correct the path", .path.display())]
-    Missing {
-        /// What was looked for.
-        path: PathBuf,
-    },
-    /// A file cannot be read or written.
-    #[error("{}: {source}; check the permissions and the room on the disk", .path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
-    },
-    /// A file does not hold what it should.
-    #[error("{} is damaged ({reason}); restore it from a copy", .path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The name does not do for a directory.
-    #[error(
-        "{name:?} is no name for a node; use up to 64 of ASCII letters, digits, '-', '_' and '.', not beginning with a dot"
-    )]
-    Name {
-        /// The name asked for.
-        name: String,
-    },
-    /// The certificate, its key and the authority do not make an identity.
-    #[error(transparent)]
-    Identity(#[from] IdentityError),
-    /// A cluster that is kept nowhere was to write an identity.
-    #[error(
-        "this cluster is kept nowhere, so it issues no directories; create one in a directory instead"
-    )]
-    Throwaway,
-    /// No key or certificate could be made.
-    #[error(
-        "no key or certificate could be made ({reason}); check the system's source of randomness"
-    )]
-    Generate {
-        /// What the library said.
-        reason: String,
-    },
-}
-
-impl TrustError {
-    fn generate(error: impl fmt::Display) -> Self {
-        Self::Generate {
-            reason: error.to_string(),
         }
     }
 }

@@ -6,6 +6,7 @@
 //! Encodings of frames are not canonical: nobody digests them. What has to have the same bytes everywhere, contexts and row keys, travels
 //! in its canonical encoding inside of them.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
@@ -41,7 +42,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Bytes<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Frame<'a> {
     /// The greeting of each side, and its first frame.
-    Hello(Hello),
+    Hello(Box<Hello>),
     /// The sender does not go on.
     Refuse(Refusal),
     /// The sender's context as of the session's start, when it did not come with the greeting.

@@ -64,6 +64,7 @@ mod wire;
 
 pub use opening::Opening;
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use syncline_merkle::{KeyRange, RangeDigest};
@@ -119,7 +120,7 @@ enum Phase {
     /// Rows that need no search cross.
     Exchanging(Exchange),
     /// The rest is searched for.
-    Walking(Walking),
+    Walking(Box<Walking>),
     /// All is said, and maybe still to be sent.
     Finished,
     /// It ended by an error.
@@ -236,7 +237,7 @@ impl<R: Replica> Session<R> {
             (Frame::Walk(message), Phase::Exchanging(exchange)) if exchange.may_walk() => {
                 let mut walking = Walking::new(self.request.salt, self.ground.range.clone());
                 walking.message(message.0, &self.ground, &mut self.wire)?;
-                self.phase = Phase::Walking(walking);
+                self.phase = Phase::Walking(Box::new(walking));
                 Next::Idle
             }
             (Frame::Walk(message), Phase::Walking(walking)) => {
@@ -317,7 +318,7 @@ impl<R: Replica> Session<R> {
             Next::Walk(theirs) => {
                 let mut walking = Walking::new(self.request.salt, self.ground.range.clone());
                 walking.start(theirs, &self.ground, &self.wire)?;
-                self.phase = Phase::Walking(walking);
+                self.phase = Phase::Walking(Box::new(walking));
                 Ok(())
             }
             Next::Finish { agreed, root } => self.finish(agreed, root),

@@ -41,8 +41,8 @@ fn examples() -> Vec<Frame<'static>> {
         ..hello.clone()
     };
     vec![
-        Frame::Hello(hello),
-        Frame::Hello(answer),
+        Frame::Hello(Box::new(hello)),
+        Frame::Hello(Box::new(answer)),
         Frame::Refuse(Refusal::new(RefusalCode::Busy, "later")),
         Frame::Context(edited),
         Frame::Rows(Purpose::Addition(Some(dot.into())), Bytes(b"rows")),

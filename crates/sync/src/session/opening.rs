@@ -1,5 +1,7 @@
 //! The greetings: a session is admitted, and the two starts cross.
 
+use alloc::boxed::Box;
+
 use super::exchange::Exchange;
 use super::walking::Walking;
 use super::wire::Wire;
@@ -27,7 +29,7 @@ const ANSWER: usize = 120;
 /// It says which namespace is asked for, so that the replica can be found; [`Session::respond`] does the rest.
 #[derive(Debug)]
 pub struct Opening {
-    hello: Hello,
+    hello: Box<Hello>,
     asks: Asks,
     /// Of the frame.
     bytes: usize,
@@ -158,14 +160,15 @@ impl<R: Replica> Session<R> {
         let flight = self.wire.next_flight();
         self.told_context = peer.is_some_and(|peer| peer.context_hash == start.context_hash);
         if !self.told_context {
-            let bare = Frame::Hello(hello.clone()).encode(flight).len() + 2 * LENGTH_PREFIX;
+            let bare =
+                Frame::Hello(Box::new(hello.clone())).encode(flight).len() + 2 * LENGTH_PREFIX;
             let form = self.our_context();
             if form.len() <= SMALL_CONTEXT.min(room.saturating_sub(bare)) {
                 hello.context = Some(form);
                 self.told_context = true;
             }
         }
-        self.wire.send(flight, &Frame::Hello(hello));
+        self.wire.send(flight, &Frame::Hello(Box::new(hello)));
     }
 
     /// Our start context, in the shortest form that the peer can read.
@@ -226,8 +229,10 @@ impl<R: Replica> Session<R> {
             // Contexts are needed for what the walk finds, not for its beginning.
             (true, Role::Responder) => self.take(Next::Walk(self.their_root)),
             (true, Role::Initiator) if known => {
-                self.phase =
-                    Phase::Walking(Walking::new(self.request.salt, self.ground.range.clone()));
+                self.phase = Phase::Walking(Box::new(Walking::new(
+                    self.request.salt,
+                    self.ground.range.clone(),
+                )));
                 Ok(())
             }
             (false, role) if known => {

@@ -200,9 +200,8 @@ impl<'w> Shipment<'w> {
         let payloads = row.iter().filter(|sibling| unknown(&sibling.dot));
         let payloads = payloads.map(|sibling| sibling.payload.len());
         let size: usize = payloads.clone().sum();
-        self.size += key.as_bytes().len();
+        self.size += key.as_bytes().len() + size;
         if size <= FRAGMENTED || payloads.clone().count() < 2 {
-            self.size += size;
             self.writer.push(key, &row, known);
             return;
         }
@@ -221,7 +220,7 @@ impl<'w> Shipment<'w> {
         });
     }
 
-    /// What the rows that wait take in the store.
+    /// What the rows added so far take in the store.
     pub(super) fn size(&self) -> usize {
         self.size
     }
@@ -236,7 +235,6 @@ impl<'w> Shipment<'w> {
     /// Sends the rows that wait; that there are none says something too.
     pub(super) fn flush_even_if_empty(&mut self, purpose: Purpose) {
         let writer = core::mem::take(&mut self.writer);
-        self.size = 0;
         self.wire.count_rows_sent(writer.tally());
         let frame = Frame::Rows(purpose, Bytes(writer.bytes()));
         self.wire.send(self.flight, &frame);

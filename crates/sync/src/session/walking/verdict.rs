@@ -1,0 +1,73 @@
+//! What follows from a finding for one row.
+
+use syncline_crdt::{Context, Dot, Row};
+
+use crate::frame::Wish;
+
+/// What is to be done about one row of which the peer holds these dots.
+#[derive(Debug, Default)]
+pub(super) struct Verdict {
+    /// To be joined here, under the peer's context: its siblings as far as they are here too.
+    pub(super) join: Option<Row>,
+    /// To be sent; without the payloads that the peer has seen, unless `whole`.
+    pub(super) send: Option<Row>,
+    pub(super) whole: bool,
+    /// To be asked for.
+    pub(super) want: Option<Wish>,
+}
+
+impl Verdict {
+    /// Ours is (S, C), theirs (S′, C′) with the payloads of S′ unknown.
+    pub(super) fn of(
+        ours: Option<Row>,
+        seen: &Context,
+        theirs: &[Dot],
+        their_seen: &Context,
+    ) -> Self {
+        let ours = ours.unwrap_or_default();
+        let is_news = |row: &Row| row.dots().any(|dot| !their_seen.contains(&dot));
+        // S′ \ C is not empty: their row has to come, and its join will drop what is to be dropped here. Doing it now would show
+        // readers neither the old value nor the new one. What is to be dropped there, only our row tells.
+        if theirs.iter().any(|dot| !seen.contains(dot)) {
+            let dropped = |dot: &Dot| seen.contains(dot) && ours.get(dot).is_none();
+            return Self {
+                send: (is_news(&ours) || theirs.iter().any(dropped)).then_some(ours),
+                want: Some(Wish::Unseen),
+                ..Self::default()
+            };
+        }
+        let held = |dot: &Dot| theirs.binary_search(dot).is_ok();
+        let joined: Row = ours
+            .iter()
+            .filter(|sibling| held(&sibling.dot) || !their_seen.contains(&sibling.dot))
+            .cloned()
+            .collect();
+        if joined.len() < ours.len() {
+            let common = ours
+                .into_iter()
+                .filter(|sibling| held(&sibling.dot))
+                .collect();
+            return Self {
+                join: Some(common),
+                send: (is_news(&joined) || !joined.dots().eq(theirs.iter().copied()))
+                    .then_some(joined),
+                ..Self::default()
+            };
+        }
+        // Nothing to drop here; perhaps there.
+        if is_news(&joined) || !joined.dots().eq(theirs.iter().copied()) {
+            return Self {
+                send: Some(joined),
+                ..Self::default()
+            };
+        }
+        // The same dots, yet the rows were found to differ. Somebody has changed one meanwhile, or the payloads under a dot differ, which the
+        // join will decide. The bytes have to cross either way.
+        Self {
+            want: (!joined.is_empty()).then_some(Wish::Whole),
+            send: (!joined.is_empty()).then_some(joined),
+            whole: true,
+            ..Self::default()
+        }
+    }
+}

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::limits::Limits;
+use super::endpoint::Connection;
 use super::stream::{Arrivals, FrameReader, FrameWriter, StreamError};
 use crate::error::{Refusal, RefusalCode, SessionError};
 use crate::frame::refusal;
@@ -116,16 +116,12 @@ impl Frames {
 ///
 /// It ends well when the session is over here and the peer has ended its stream, which it does when the session is over
 /// there. So it lacks nothing that we sent, and both know the outcome.
-pub(crate) async fn drive<R>(
-    session: Session<R>,
-    frames: Frames,
-    limits: &Limits,
-) -> Result<Report, DriveError>
+pub(crate) async fn drive<R>(session: Session<R>, frames: Frames) -> Result<Report, DriveError>
 where
     R: Replica + Send + 'static,
 {
     let Frames { reader, writer } = frames;
-    let arrivals = reader.arrivals();
+    let (arrivals, connection) = (reader.arrivals(), writer.connection().clone());
     let (to_inbox, frames_in) = mpsc::channel(INBOX);
     let (outbox, from_outbox) = mpsc::channel(OUTBOX);
     let (to_written, written) = oneshot::channel();
@@ -143,7 +139,7 @@ where
             frames: frames_in,
             ended: false,
             arrivals,
-            stall: limits.stall,
+            connection,
         };
         let mut outbox = Outbox {
             frames: outbox,
@@ -191,34 +187,40 @@ async fn pump_out(
     Ok(())
 }
 
-/// What comes from the peer, with an eye on whether anything does.
+/// What comes from the peer, with an eye on whether anything moves.
 struct Inbox {
     frames: mpsc::Receiver<Result<Vec<u8>, StreamError>>,
     /// Whether the peer has ended its stream.
     ended: bool,
     arrivals: Arrivals,
-    stall: Duration,
+    connection: Connection,
 }
 
 impl Inbox {
-    /// The next frame, or `None` once the peer has ended its stream. Fails when nothing, not even a part of a frame,
-    /// arrives for as long as the limits allow. Cancellation safe; each call starts the clock anew.
+    /// The next frame, or `None` once the peer has ended its stream. Fails when nothing comes, not even a part of a
+    /// frame, and nothing goes, for as long as the limits allow. Cancellation safe; each call starts the clock anew.
     async fn next(&mut self) -> Result<Option<Vec<u8>>, DriveError> {
+        let stall = self.connection.limits().stall;
         loop {
-            let before = self.arrivals.count();
-            match timeout(self.stall, self.frames.recv()).await {
+            let before = self.progress();
+            match timeout(stall, self.frames.recv()).await {
                 Ok(frame) => {
                     self.ended = frame.is_none();
                     return Ok(frame.transpose()?);
                 }
-                Err(_) if self.arrivals.count() > before => {}
+                Err(_) if self.progress() != before => {}
                 Err(_) => {
-                    return Err(DriveError::Silent {
-                        seconds: self.stall.as_secs(),
-                    });
+                    let seconds = stall.as_secs();
+                    return Err(DriveError::Silent { seconds });
                 }
             }
         }
+    }
+
+    /// Changes as long as the peer sends, or takes what waits in the transport: on a slow line, megabytes that were
+    /// written long ago may still be on their way. A peer that reads nothing grants no room, and this stands still.
+    fn progress(&self) -> (u64, u64) {
+        (self.arrivals.count(), self.connection.stream_frames_sent())
     }
 }
 

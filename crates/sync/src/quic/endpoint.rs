@@ -15,7 +15,6 @@ use super::endings::{Ending, Endings};
 use super::identity::{CERTIFICATE_NAME, Identity, NodeId};
 use super::limits::Limits;
 use super::lost::{BindError, ConnectError, Lost};
-use super::tls;
 
 /// One UDP socket, for connections in both directions.
 ///
@@ -59,12 +58,12 @@ impl Endpoint {
         limits: Limits,
     ) -> Result<Self, BindError> {
         let transport = limits.transport();
-        let server = tls::server_config(identity).map_err(BindError::Tls)?;
+        let server = identity.server_config().map_err(BindError::tls)?;
         let mut server = quinn::ServerConfig::with_crypto(Arc::new(server));
         server
             .transport_config(transport.clone())
             .max_incoming(limits.connections);
-        let client = tls::client_config(identity).map_err(BindError::Tls)?;
+        let client = identity.client_config().map_err(BindError::tls)?;
         let mut client = quinn::ClientConfig::new(Arc::new(client));
         client.transport_config(transport);
 
@@ -125,14 +124,23 @@ impl Endpoint {
     pub async fn accept(&self) -> Option<Incoming> {
         loop {
             let incoming = self.quinn.accept().await?;
-            if self.quinn.open_connections() < self.shared.limits.connections {
+            let (open, limit) = (
+                self.quinn.open_connections(),
+                self.shared.limits.connections,
+            );
+            if open >= limit {
+                tracing::debug!(peer = %incoming.remote_address(), "refused: too many connections");
+                incoming.refuse();
+            } else if open >= limit / 2 && incoming.may_retry() {
+                // From here on a peer has to show first that its address is its own, which costs it a round trip, so that
+                // forged ones cannot take the places that are left.
+                incoming.retry().expect("it was asked whether it may");
+            } else {
                 return Some(Incoming {
                     quinn: incoming,
                     endpoint: self.clone(),
                 });
             }
-            tracing::debug!(peer = %incoming.remote_address(), "refused: too many connections");
-            incoming.refuse();
         }
     }
 
@@ -273,6 +281,11 @@ impl Connection {
 
     pub(crate) fn limits(&self) -> &Limits {
         &self.shared.limits
+    }
+
+    /// Counts the packets' worth of stream data that went out on this connection.
+    pub(crate) fn stream_frames_sent(&self) -> u64 {
+        self.quinn.stats().frame_tx.stream
     }
 
     /// Stands for a stream whose end is under way.

@@ -7,7 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::crypto::{CryptoProvider, ring};
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use rustls::client::danger::ServerCertVerifier as _;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
@@ -127,22 +128,23 @@ impl Identity {
         let chain = certificate.certificates()?;
         let roots = authority.roots()?;
         let private = PrivateKeyDer::from_pem_slice(&key.text).map_err(|e| key.not_pem(e))?;
-        let certified = CertifiedKey::from_der(chain, private, &provider()).map_err(|error| {
-            let (key, certificate) = (key.name.clone(), certificate.name.clone());
-            match error {
-                rustls::Error::InconsistentKeys(_) => {
-                    IdentityError::KeyMismatch { key, certificate }
+        let certified =
+            CertifiedKey::from_der(chain, private, &tls::provider()).map_err(|error| {
+                let (key, certificate) = (key.name.clone(), certificate.name.clone());
+                match error {
+                    rustls::Error::InconsistentKeys(_) => {
+                        IdentityError::KeyMismatch { key, certificate }
+                    }
+                    rustls::Error::InvalidCertificate(_) => IdentityError::Unusable {
+                        file: certificate,
+                        reason: error.to_string(),
+                    },
+                    _ => IdentityError::Unusable {
+                        file: key,
+                        reason: error.to_string(),
+                    },
                 }
-                rustls::Error::InvalidCertificate(_) => IdentityError::Unusable {
-                    file: certificate,
-                    reason: error.to_string(),
-                },
-                _ => IdentityError::Unusable {
-                    file: key,
-                    reason: error.to_string(),
-                },
-            }
-        })?;
+            })?;
         let unusable = |reason: rustls::Error| IdentityError::Unusable {
             file: certificate.name.clone(),
             reason: reason.to_string(),
@@ -164,15 +166,18 @@ impl Identity {
 
     /// Looks at our own certificate with a peer's eyes, as a client's and as a server's.
     fn check(&self, now: UnixTime) -> Result<(), rustls::Error> {
-        let (end, intermediates) = match self.certified.cert.split_first() {
-            Some(split) => split,
-            None => return Err(rustls::Error::NoCertificatesPresented),
-        };
-        tls::client_verifier(self)?.verify_client_cert(end, intermediates, now)?;
+        let chain = self.certified.cert.split_first();
+        let (end, intermediates) = chain.ok_or(rustls::Error::NoCertificatesPresented)?;
+        tls::client_verifier(&self.authority)?.verify_client_cert(end, intermediates, now)?;
         let name =
             ServerName::try_from(CERTIFICATE_NAME).expect("the constant is a valid DNS name");
-        use rustls::client::danger::ServerCertVerifier as _;
-        tls::server_verifier(self)?.verify_server_cert(end, intermediates, &name, &[], now)?;
+        tls::server_verifier(&self.authority)?.verify_server_cert(
+            end,
+            intermediates,
+            &name,
+            &[],
+            now,
+        )?;
         Ok(())
     }
 
@@ -181,12 +186,12 @@ impl Identity {
         self.node
     }
 
-    pub(crate) fn certified(&self) -> &Arc<CertifiedKey> {
-        &self.certified
+    pub(crate) fn server_config(&self) -> Result<QuicServerConfig, rustls::Error> {
+        tls::server_config(&self.certified, &self.authority)
     }
 
-    pub(crate) fn authority(&self) -> &Arc<RootCertStore> {
-        &self.authority
+    pub(crate) fn client_config(&self) -> Result<QuicClientConfig, rustls::Error> {
+        tls::client_config(&self.certified, &self.authority)
     }
 }
 
@@ -197,12 +202,6 @@ impl fmt::Debug for Identity {
             .field("node", &self.node)
             .finish_non_exhaustive()
     }
-}
-
-/// The cryptography used everywhere here, passed explicitly: a process default belongs to the application, and
-/// two libraries that each install one panic.
-pub(crate) fn provider() -> CryptoProvider {
-    ring::default_provider()
 }
 
 /// PEM text, with the name that errors call it by.

@@ -214,6 +214,17 @@ pub enum BindError {
         source: std::io::Error,
     },
     /// The identity cannot be used for TLS.
-    #[error("the identity cannot be used for TLS ({0}); issue a new one")]
-    Tls(#[source] rustls::Error),
+    #[error("the identity cannot be used for TLS ({reason}); issue a new one")]
+    Tls {
+        /// What the TLS library said.
+        reason: String,
+    },
+}
+
+impl BindError {
+    pub(crate) fn tls(error: rustls::Error) -> Self {
+        Self::Tls {
+            reason: error.to_string(),
+        }
+    }
 }

@@ -69,7 +69,7 @@ impl Connection {
                 seconds: limits.stall.as_secs(),
             })?
             .map_err(|error| StreamError::Lost(error.into()))?;
-        let report = drive(session, self.frames(send, recv, MAX_FRAME), limits).await?;
+        let report = drive(session, self.frames(send, recv, MAX_FRAME)).await?;
         Ok(report.elapsed(millis(begun)))
     }
 
@@ -211,7 +211,6 @@ async fn respond<H: Host>(
     mut frames: Frames,
     namespace: &mut String,
 ) -> Result<Report, DriveError> {
-    let limits = connection.limits();
     let opening = match greeting(&mut frames, connection).await {
         Ok(opening) => opening,
         Err(error) => return Err(turn_away(frames, error).await),
@@ -232,7 +231,7 @@ async fn respond<H: Host>(
     })
     .await?;
     match session {
-        Ok(session) => drive(session, frames, limits).await,
+        Ok(session) => drive(session, frames).await,
         Err(error) => Err(turn_away(frames, error.into()).await),
     }
 }

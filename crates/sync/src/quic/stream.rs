@@ -209,6 +209,10 @@ impl FrameWriter {
         }
     }
 
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// Hands a frame to the transport, its length before it; waits while the peer takes no more.
     pub(crate) async fn write(&mut self, frame: &[u8]) -> Result<(), StreamError> {
         let length = u32::try_from(frame.len()).expect("frames are bounded far below 4 GiB");

@@ -7,13 +7,12 @@ use std::sync::Arc;
 
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::crypto::{CryptoProvider, ring};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::sign::SingleCertAndKey;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::TLS13;
-use rustls::{ClientConfig, ServerConfig};
-
-use super::identity::{Identity, provider};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 /// The application protocol, negotiated in the handshake: peers of another major version part there.
 ///
@@ -22,11 +21,17 @@ use super::identity::{Identity, provider};
 /// ```
 pub const ALPN: &[u8] = b"syncline/1";
 
+/// The cryptography used everywhere here, passed explicitly: a process default belongs to the application, and
+/// two libraries that each install one panic.
+pub(crate) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
+
 /// Checks the certificates of those who connect to us.
 pub(crate) fn client_verifier(
-    identity: &Identity,
+    authority: &Arc<RootCertStore>,
 ) -> Result<Arc<dyn ClientCertVerifier>, rustls::Error> {
-    WebPkiClientVerifier::builder_with_provider(identity.authority().clone(), Arc::new(provider()))
+    WebPkiClientVerifier::builder_with_provider(authority.clone(), provider())
         // The hints would tell the authority's name to anybody who connects.
         .clear_root_hint_subjects()
         .build()
@@ -35,18 +40,21 @@ pub(crate) fn client_verifier(
 
 /// Checks the certificates of those we connect to.
 pub(crate) fn server_verifier(
-    identity: &Identity,
+    authority: &Arc<RootCertStore>,
 ) -> Result<Arc<WebPkiServerVerifier>, rustls::Error> {
-    WebPkiServerVerifier::builder_with_provider(identity.authority().clone(), Arc::new(provider()))
+    WebPkiServerVerifier::builder_with_provider(authority.clone(), provider())
         .build()
         .map_err(|error| rustls::Error::General(error.to_string()))
 }
 
-pub(crate) fn server_config(identity: &Identity) -> Result<QuicServerConfig, rustls::Error> {
-    let key = SingleCertAndKey::from(identity.certified().clone());
-    let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))
+pub(crate) fn server_config(
+    key: &Arc<CertifiedKey>,
+    authority: &Arc<RootCertStore>,
+) -> Result<QuicServerConfig, rustls::Error> {
+    let key = SingleCertAndKey::from(key.clone());
+    let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])?
-        .with_client_cert_verifier(client_verifier(identity)?)
+        .with_client_cert_verifier(client_verifier(authority)?)
         .with_cert_resolver(Arc::new(key));
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -55,11 +63,14 @@ pub(crate) fn server_config(identity: &Identity) -> Result<QuicServerConfig, rus
     QuicServerConfig::try_from(config).map_err(no_initial_suite)
 }
 
-pub(crate) fn client_config(identity: &Identity) -> Result<QuicClientConfig, rustls::Error> {
-    let key = SingleCertAndKey::from(identity.certified().clone());
-    let mut config = ClientConfig::builder_with_provider(Arc::new(provider()))
+pub(crate) fn client_config(
+    key: &Arc<CertifiedKey>,
+    authority: &Arc<RootCertStore>,
+) -> Result<QuicClientConfig, rustls::Error> {
+    let key = SingleCertAndKey::from(key.clone());
+    let mut config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])?
-        .with_webpki_verifier(server_verifier(identity)?)
+        .with_webpki_verifier(server_verifier(authority)?)
         .with_client_cert_resolver(Arc::new(key));
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.resumption = Resumption::disabled();

@@ -1,21 +1,24 @@
 //! Sessions over QUIC, between nodes that prove to each other that they belong to one cluster.
 //!
-//! An [`Endpoint`] is a UDP socket with an [`Identity`]; it makes and takes [`Connection`]s, each of which is authenticated
-//! both ways before it exists; over a connection run sessions, a bidirectional stream each, begun with
-//! [`Connection::sync`] and answered by [`Endpoint::serve`]. What is said on a stream is the business of
-//! [`Session`](crate::Session); here frames are read, bounded, timed and written, and the session's work on the store is kept
-//! off the threads that move packets.
+//! An [`Endpoint`] is a UDP socket with an [`Identity`]; it makes and takes [`Connection`]s, each
+//! of which is authenticated both ways before it exists; over a connection run sessions, a
+//! bidirectional stream each, begun with [`Connection::sync`] and answered by [`Endpoint::serve`].
+//! What is said on a stream is the business of [`Session`](crate::Session); here frames are read,
+//! bounded, timed and written, and the session's work on the store is kept off the threads that
+//! move packets.
 //!
 //! ```text
 //! Endpoint::serve ─▶ Connection::serve ─▶ a stream: greeting ─▶ Host::open ─▶ Session::respond ─┐
 //!                    Connection::sync  ─▶ a stream:             Session::initiate ──────────────┴▶ drive
 //! ```
 //!
-//! Trust is TLS 1.3 with certificates on both sides, checked against the cluster's authority; there is nothing before
-//! it and nothing without it. Bounds are [`Limits`]. A session that ends in whatever way leaves both stores sound: each
-//! thing it stored was one commit of the store, true by itself.
+//! Trust is TLS 1.3 with certificates on both sides, checked against the cluster's authority; there
+//! is nothing before it and nothing without it. Bounds are [`Limits`]. A session that ends in
+//! whatever way leaves both stores sound: each thing it stored was one commit of the store, true by
+//! itself.
 //!
-//! What is not here: finding peers, deciding when to sync with whom, revocation. The two halves of a whole exchange:
+//! What is not here: finding peers, deciding when to sync with whom, revocation. The two halves of
+//! a whole exchange:
 //!
 //! ```no_run
 //! use std::sync::Arc;

@@ -1,15 +1,18 @@
-//! The loop that moves frames between a session and a stream. It decides nothing about the protocol.
+//! The loop that moves frames between a session and a stream. It decides nothing about the
+//! protocol.
 //!
 //! ```text
 //!  stream ─▶ pump ─▶ inbox ─▶ session and replica, on a blocking thread ─▶ outbox ─▶ pump ─▶ stream
 //! ```
 //!
-//! All of it is one future, so that dropping it ends everything at once: the streams are reset, and the replica keeps what
-//! was committed. A step that was under way on its thread ends by itself; it is one commit at most.
+//! All of it is one future, so that dropping it ends everything at once: the streams are reset, and
+//! the replica keeps what was committed. A step that was under way on its thread ends by itself; it
+//! is one commit at most.
 //!
-//! Both queues hold one frame, beside the one in each pump and the one in the session's hands. The session is asked for a frame only when there is room for one, which is the back-pressure on
-//! its reading of the store. While the outbox is full, frames are still taken from the inbox: two sides that both stream
-//! rows cannot wait for each other's reading.
+//! Both queues hold one frame, beside the one in each pump and the one in the session's hands. The
+//! session is asked for a frame only when there is room for one, which is the back-pressure on its
+//! reading of the store. While the outbox is full, frames are still taken from the inbox: two sides
+//! that both stream rows cannot wait for each other's reading.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -35,7 +38,8 @@ const OUTBOX: usize = 1;
 /// How long a peer that is being turned away has to take the reason.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// Why a session over a connection did not end well. What it had stored until then stays, and is sound.
+/// Why a session over a connection did not end well. What it had stored until then stays, and is
+/// sound.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DriveError {
@@ -114,8 +118,8 @@ impl Frames {
 
 /// Runs a session to its end.
 ///
-/// It ends well when the session is over here and the peer has ended its stream, which it does when the session is over
-/// there. So it lacks nothing that we sent, and both know the outcome.
+/// It ends well when the session is over here and the peer has ended its stream, which it does when
+/// the session is over there. So it lacks nothing that we sent, and both know the outcome.
 pub(crate) async fn drive<R>(session: Session<R>, frames: Frames) -> Result<Report, DriveError>
 where
     R: Replica + Send + 'static,
@@ -165,7 +169,8 @@ where
     }
 }
 
-/// Reads frames until the stream ends or fails; the last thing in the inbox is the failure, if there was one.
+/// Reads frames until the stream ends or fails; the last thing in the inbox is the failure, if
+/// there was one.
 async fn pump_in(mut reader: FrameReader, inbox: mpsc::Sender<Result<Vec<u8>, StreamError>>) {
     while let Some(frame) = reader.next().await.transpose() {
         let failed = frame.is_err();
@@ -197,8 +202,9 @@ struct Inbox {
 }
 
 impl Inbox {
-    /// The next frame, or `None` once the peer has ended its stream. Fails when nothing comes, not even a part of a
-    /// frame, and nothing goes, for as long as the limits allow. Cancellation safe; each call starts the clock anew.
+    /// The next frame, or `None` once the peer has ended its stream. Fails when nothing comes, not
+    /// even a part of a frame, and nothing goes, for as long as the limits allow. Cancellation
+    /// safe; each call starts the clock anew.
     async fn next(&mut self) -> Result<Option<Vec<u8>>, DriveError> {
         let stall = self.connection.limits().stall;
         loop {
@@ -217,8 +223,9 @@ impl Inbox {
         }
     }
 
-    /// Changes as long as the peer sends, or takes what waits in the transport: on a slow line, megabytes that were
-    /// written long ago may still be on their way. A peer that reads nothing grants no room, and this stands still.
+    /// Changes as long as the peer sends, or takes what waits in the transport: on a slow line,
+    /// megabytes that were written long ago may still be on their way. A peer that reads nothing
+    /// grants no room, and this stands still.
     fn progress(&self) -> (u64, u64) {
         (self.arrivals.count(), self.connection.stream_frames_sent())
     }
@@ -234,7 +241,8 @@ struct Outbox {
 }
 
 impl Outbox {
-    /// Room for one frame; `None` when writing has failed just now, and never anything after that. Cancellation safe.
+    /// Room for one frame; `None` when writing has failed just now, and never anything after that.
+    /// Cancellation safe.
     async fn room(&self) -> Option<OwnedPermit<Vec<u8>>> {
         match self.broken {
             None => self.frames.clone().reserve_owned().await.ok(),
@@ -250,7 +258,8 @@ impl Outbox {
     async fn broke(&mut self) -> StreamError {
         let error = match (&mut self.written).await {
             Ok(Err(error)) => error,
-            // Without a failure the pump ends only after the last frame, and it lives as long as the conversation.
+            // Without a failure the pump ends only after the last frame, and it lives as long as
+            // the conversation.
             Ok(Ok(())) | Err(_) => StreamError::Abandoned,
         };
         self.broken = Some(error.clone());
@@ -305,7 +314,8 @@ where
                     continue;
                 }
             },
-            // A peer that is done may end its stream before we have looked at what is left to do here.
+            // A peer that is done may end its stream before we have looked at what is left to do
+            // here.
             frame = inbox.next(), if !inbox.ended || !may_send || outbox.broken.is_some() => match frame? {
                 Some(frame) => (Some(frame), outbox.room_now()),
                 None if may_send && outbox.broken.is_none() => continue,

@@ -1,7 +1,8 @@
 //! Streams that have ended here while the peer's transport has not acknowledged it yet.
 //!
-//! Acknowledgements may take 25 ms, which is long beside a session that takes one. A session that is over on both sides does
-//! not wait for them; closing its connection does, or the peer could see the connection go before the end of the stream.
+//! Acknowledgements may take 25 ms, which is long beside a session that takes one. A session that
+//! is over on both sides does not wait for them; closing its connection does, or the peer could see
+//! the connection go before the end of the stream.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +28,8 @@ impl Endings {
     /// Waits until there are none, or for so long.
     pub(crate) async fn over(&self, limit: Duration) {
         let mut count = self.0.subscribe();
-        // The sender is `self`, so waiting fails by the limit alone, and then there is nothing to do but to go on.
+        // The sender is `self`, so waiting fails by the limit alone, and then there is nothing to
+        // do but to go on.
         let _in_time = timeout(limit, count.wait_for(|count| *count == 0)).await;
     }
 }

@@ -1,6 +1,7 @@
 //! An address that peers reach us at and that we reach them from, and the connections through it.
 //!
-//! Nothing here touches quinn's socket traits: the sockets are plain ones that quinn wraps by itself.
+//! Nothing here touches quinn's socket traits: the sockets are plain ones that quinn wraps by
+//! itself.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -96,8 +97,9 @@ impl Endpoint {
 
     /// Connects to a peer and checks that it belongs to our cluster.
     ///
-    /// That the peer accepts *us* is not known yet: a TLS 1.3 client is done before the server has seen its
-    /// certificate. The first session on the connection tells, and its error is [`Lost::RefusedByPeer`].
+    /// That the peer accepts *us* is not known yet: a TLS 1.3 client is done before the server has
+    /// seen its certificate. The first session on the connection tells, and its error is
+    /// [`Lost::RefusedByPeer`].
     ///
     /// # Errors
     /// [`ConnectError`]; after [`Limits::connect`] at the latest.
@@ -117,8 +119,8 @@ impl Endpoint {
 
     /// The next peer that wants to connect; `None` once the endpoint is closed.
     ///
-    /// Its handshake has yet to be done, in a task of its own, so that a slow one delays nobody else. Peers beyond
-    /// [`Limits::connections`] are refused here and never seen.
+    /// Its handshake has yet to be done, in a task of its own, so that a slow one delays nobody
+    /// else. Peers beyond [`Limits::connections`] are refused here and never seen.
     ///
     /// Cancellation safe.
     pub async fn accept(&self) -> Option<Incoming> {
@@ -132,8 +134,8 @@ impl Endpoint {
                 tracing::debug!(peer = %incoming.remote_address(), "refused: too many connections");
                 incoming.refuse();
             } else if open >= limit / 2 && incoming.may_retry() {
-                // From here on a peer has to show first that its address is its own, which costs it a round trip, so that
-                // forged ones cannot take the places that are left.
+                // From here on a peer has to show first that its address is its own, which costs it
+                // a round trip, so that forged ones cannot take the places that are left.
                 incoming.retry().expect("it was asked whether it may");
             } else {
                 return Some(Incoming {
@@ -176,8 +178,8 @@ impl Endpoint {
 
     /// Closes all connections, and waits until the peers have been told, two seconds at most.
     ///
-    /// Sessions that are over are over for the peers too. Those under way end with [`Lost::ClosedHere`] here and
-    /// [`Lost::ClosedByPeer`] there; what they had stored stays.
+    /// Sessions that are over are over for the peers too. Those under way end with
+    /// [`Lost::ClosedHere`] here and [`Lost::ClosedByPeer`] there; what they had stored stays.
     pub async fn close(&self) {
         self.shared.endings.over(CLOSING).await;
         self.quinn.close(SHUTDOWN, b"the node shuts down");
@@ -226,7 +228,8 @@ impl Incoming {
     }
 }
 
-/// An authenticated connection with a peer of the cluster. Sessions run over it, many at a time if need be.
+/// An authenticated connection with a peer of the cluster. Sessions run over it, many at a time if
+/// need be.
 ///
 /// Cloning is cheap and yields the same connection, which closes when the last clone is dropped.
 #[derive(Clone, Debug)]
@@ -263,8 +266,8 @@ impl Connection {
         self.quinn.closed().await.into()
     }
 
-    /// Closes the connection as soon as the peer has the ends of all sessions that are over, a second from now at the
-    /// latest. Sessions under way are cut.
+    /// Closes the connection as soon as the peer has the ends of all sessions that are over, a
+    /// second from now at the latest. Sessions under way are cut.
     ///
     /// Before the process ends, [`Endpoint::close`] sees to it that the peers are told.
     pub fn close(&self) {

@@ -19,8 +19,9 @@ use super::tls;
 
 /// The name that every node certificate carries as a DNS subject alternative name.
 ///
-/// Certificates are checked against this one name whatever address was dialled: a node is its key, and may move
-/// between addresses without a new certificate. The chain to the cluster's authority is what admits it.
+/// Certificates are checked against this one name whatever address was dialled: a node is its key,
+/// and may move between addresses without a new certificate. The chain to the cluster's authority
+/// is what admits it.
 ///
 /// ```
 /// assert_eq!(syncline_sync::quic::CERTIFICATE_NAME, "node.syncline");
@@ -29,8 +30,8 @@ pub const CERTIFICATE_NAME: &str = "node.syncline";
 
 /// The identity of a node: the BLAKE3 hash of its certificate's public key.
 ///
-/// The hash covers the DER encoded `SubjectPublicKeyInfo`, so a certificate renewed over the same key keeps the
-/// identity. The key was proven in the TLS handshake; nobody else can present it.
+/// The hash covers the DER encoded `SubjectPublicKeyInfo`, so a certificate renewed over the same
+/// key keeps the identity. The key was proven in the TLS handshake; nobody else can present it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId([u8; 32]);
 
@@ -70,8 +71,8 @@ impl fmt::Debug for NodeId {
 
 /// A node's certificate chain and private key, and the one authority it trusts.
 ///
-/// Cloning is cheap. Whatever is wrong with the files is found when they are loaded, not at the first handshake:
-/// the identity is checked as a peer would check it, in both roles.
+/// Cloning is cheap. Whatever is wrong with the files is found when they are loaded, not at the
+/// first handshake: the identity is checked as a peer would check it, in both roles.
 ///
 /// ```no_run
 /// use syncline_sync::quic::Identity;
@@ -88,8 +89,8 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Reads an identity from three PEM files: the certificate (with its intermediates, if any), its private key
-    /// (PKCS#8, SEC 1 or PKCS#1), and the certificate of the cluster's authority.
+    /// Reads an identity from three PEM files: the certificate (with its intermediates, if any),
+    /// its private key (PKCS#8, SEC 1 or PKCS#1), and the certificate of the cluster's authority.
     ///
     /// # Errors
     /// [`IdentityError`], whose text names the file and what to do about it.
@@ -357,7 +358,8 @@ pub enum IdentityError {
         /// The authority's certificate.
         authority: String,
     },
-    /// Well-formed, yet not usable for a node: another name, another purpose, an unknown kind of key.
+    /// Well-formed, yet not usable for a node: another name, another purpose, an unknown kind of
+    /// key.
     #[error(
         "{file} cannot serve as a node's identity ({reason}); issue one with `syncline cluster init`"
     )]

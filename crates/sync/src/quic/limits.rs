@@ -7,9 +7,10 @@ use quinn::{IdleTimeout, TransportConfig, VarInt};
 
 /// What an endpoint grants its peers in memory and patience. Start from [`Limits::default`].
 ///
-/// Any member of the cluster could be broken, so nothing that peers do can take more than this: in the transport
-/// `2 × connections × connection_window`, and in each session six frames. A frame is about 256 KiB, and never more than
-/// [`MAX_FRAME`](crate::frame::MAX_FRAME), which only a peer that sends the greatest rows comes near.
+/// Any member of the cluster could be broken, so nothing that peers do can take more than this: in
+/// the transport `2 × connections × connection_window`, and in each session six frames. A frame is
+/// about 256 KiB, and never more than [`MAX_FRAME`](crate::frame::MAX_FRAME), which only a peer
+/// that sends the greatest rows comes near.
 ///
 /// ```
 /// use std::time::Duration;
@@ -23,29 +24,33 @@ use quinn::{IdleTimeout, TransportConfig, VarInt};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Sessions served at one time by the whole endpoint; a peer that asks for one more is told `busy`.
-    /// Sessions that we begin ourselves are not counted. Default 32.
+    /// Sessions served at one time by the whole endpoint; a peer that asks for one more is told
+    /// `busy`. Sessions that we begin ourselves are not counted. Default 32.
     pub sessions: usize,
-    /// Connections open at one time, handshakes included; one more is refused before any cryptography. Default 256.
+    /// Connections open at one time, handshakes included; one more is refused before any
+    /// cryptography. Default 256.
     pub connections: usize,
-    /// Sessions that one connection may have open at a time in each direction; a peer's further ones wait. Default 16.
+    /// Sessions that one connection may have open at a time in each direction; a peer's further
+    /// ones wait. Default 16.
     pub streams_per_connection: u32,
-    /// Bytes that a peer may send on one stream ahead of our reading them. Default 8 MiB, which is 640 Mbit/s at a
-    /// round trip of 100 ms.
+    /// Bytes that a peer may send on one stream ahead of our reading them. Default 8 MiB, which is
+    /// 640 Mbit/s at a round trip of 100 ms.
     pub stream_window: u32,
-    /// Bytes that may be under way on one connection, all its streams together, each direction for itself.
-    /// Default 16 MiB.
+    /// Bytes that may be under way on one connection, all its streams together, each direction for
+    /// itself. Default 16 MiB.
     pub connection_window: u32,
-    /// How long a session waits for a peer that makes no progress, neither sending nor taking what we send, before it
-    /// is cut. It must exceed the time a busy peer needs to store a few frames. Default 60 s.
+    /// How long a session waits for a peer that makes no progress, neither sending nor taking what
+    /// we send, before it is cut. It must exceed the time a busy peer needs to store a few frames.
+    /// Default 60 s.
     pub stall: Duration,
-    /// The slowest a frame under way may be, in bytes per second, beyond [`Limits::stall`]: a peer that sends
-    /// or takes a byte now and then, so that it is never quite silent, is cut too. Default 16 KiB/s.
+    /// The slowest a frame under way may be, in bytes per second, beyond [`Limits::stall`]: a peer
+    /// that sends or takes a byte now and then, so that it is never quite silent, is cut too.
+    /// Default 16 KiB/s.
     pub slowest: u32,
     /// Silence after which a connection is taken for dead. Default 20 s.
     pub idle: Duration,
-    /// How often a connection with nothing to say shows that it lives; must be well under [`Limits::idle`] of both
-    /// sides. Default 5 s.
+    /// How often a connection with nothing to say shows that it lives; must be well under
+    /// [`Limits::idle`] of both sides. Default 5 s.
     pub keep_alive: Duration,
     /// How long connecting may take, the handshake included. Default 10 s.
     pub connect: Duration,

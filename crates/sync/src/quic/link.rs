@@ -1,7 +1,7 @@
 //! A long, breakable wire on one machine: forwards UDP datagrams with a delay, and can be cut.
 //!
-//! For demonstrations, benchmarks and tests. It knows nothing of QUIC or of sessions: datagrams go in at one end and come
-//! out at the other, later, in order, or not at all.
+//! For demonstrations, benchmarks and tests. It knows nothing of QUIC or of sessions: datagrams go
+//! in at one end and come out at the other, later, in order, or not at all.
 //!
 //! ```text
 //!   dialler ──▶ listening socket ──▶ delay queue ──▶ one socket per dialler ──▶ target
@@ -20,8 +20,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// Datagrams that may be under way in each direction of one dialler's flow. At the size of QUIC's packets this is 12 MiB,
-/// more than a connection's flow control lets out; like a router, a full queue drops what comes.
+/// Datagrams that may be under way in each direction of one dialler's flow. At the size of QUIC's
+/// packets this is 12 MiB, more than a connection's flow control lets out; like a router, a full
+/// queue drops what comes.
 const QUEUE: usize = 8192;
 
 /// Diallers served at a time; for one more, that which was silent for longest is forgotten.
@@ -30,11 +31,13 @@ const FLOWS: usize = 64;
 /// The greatest UDP payload.
 const LARGEST: usize = 65_535;
 
-/// A user-space wire between whoever sends to [`Forwarder::local_addr`] and a target, on the loopback interface.
+/// A user-space wire between whoever sends to [`Forwarder::local_addr`] and a target, on the
+/// loopback interface.
 ///
-/// Each direction delays every datagram by the same time, so order is kept; timers are accurate to about a millisecond,
-/// so a delay is up to that much longer than asked. The socket buffers of the operating system may drop datagrams under
-/// load, as networks do. Dropping the forwarder tears the wire down.
+/// Each direction delays every datagram by the same time, so order is kept; timers are accurate to
+/// about a millisecond, so a delay is up to that much longer than asked. The socket buffers of the
+/// operating system may drop datagrams under load, as networks do. Dropping the forwarder tears the
+/// wire down.
 ///
 /// ```
 /// use std::time::Duration;
@@ -85,8 +88,8 @@ pub struct Traffic {
 }
 
 impl Forwarder {
-    /// Begins to forward between a free port on 127.0.0.1 and `target`, each way with a delay of `one_way`: half of the
-    /// round-trip time that is to be had.
+    /// Begins to forward between a free port on 127.0.0.1 and `target`, each way with a delay of
+    /// `one_way`: half of the round-trip time that is to be had.
     ///
     /// # Errors
     /// What the operating system says when no socket is to be had.
@@ -113,7 +116,8 @@ impl Forwarder {
         self.address
     }
 
-    /// Cuts the wire: every datagram is dropped, those already under way too, and neither end is told.
+    /// Cuts the wire: every datagram is dropped, those already under way too, and neither end is
+    /// told.
     pub fn cut(&self) {
         self.wire.cut.store(true, Ordering::Relaxed);
     }
@@ -141,8 +145,9 @@ impl Wire {
         self.dropped.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A receive error is that of an earlier datagram which found nobody listening. Somebody may come (back) there, so
-    /// the wire goes on; the pause keeps an error that persists from taking a processor.
+    /// A receive error is that of an earlier datagram which found nobody listening. Somebody may
+    /// come (back) there, so the wire goes on; the pause keeps an error that persists from taking a
+    /// processor.
     async fn hiccup(&self) {
         self.lost();
         sleep(Duration::from_millis(1)).await;
@@ -163,7 +168,8 @@ struct Flow {
     _tasks: JoinSet<()>,
 }
 
-/// Receives from the diallers; a new one gets a flow of its own, so that the target can tell them apart.
+/// Receives from the diallers; a new one gets a flow of its own, so that the target can tell them
+/// apart.
 async fn listen(listening: Arc<UdpSocket>, target: SocketAddr, wire: Arc<Wire>) {
     let mut flows: HashMap<SocketAddr, Flow> = HashMap::new();
     let mut buffer = vec![0; LARGEST];

@@ -9,10 +9,11 @@ use rustls::AlertDescription;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Lost {
-    /// The peer ended the handshake: it does not accept our certificate, or speaks another protocol.
+    /// The peer ended the handshake: it does not accept our certificate, or speaks another
+    /// protocol.
     ///
-    /// In TLS 1.3 a client has finished its handshake before the server has looked at its certificate, so this may
-    /// come from a connection that seemed established.
+    /// In TLS 1.3 a client has finished its handshake before the server has looked at its
+    /// certificate, so this may come from a connection that seemed established.
     #[error("the peer refused us in the handshake ({alert}): {}", remedy(*.alert, Side::Theirs))]
     RefusedByPeer {
         /// The TLS alert that the peer sent.

@@ -18,16 +18,16 @@ use crate::replica::Replica;
 use crate::report::Report;
 use crate::session::{Opening, Session};
 
-/// The greatest first frame of a peer: a greeting whose range has the two longest bounds there are. Sessions are counted from
-/// the greeting on, so what may be sent before it must be little.
+/// The greatest first frame of a peer: a greeting whose range has the two longest bounds there are.
+/// Sessions are counted from the greeting on, so what may be sent before it must be little.
 const MAX_GREETING: usize = 1 << 20;
 
 impl Connection {
     /// Syncs a replica with the peer's, over a stream of its own.
     ///
-    /// `config` says which namespace; its node is replaced by the endpoint's own. Any number of sessions may run at a time, over
-    /// one connection or many, on one replica or many, while others write to it. Dropping the future ends the session; what
-    /// was joined by then stays.
+    /// `config` says which namespace; its node is replaced by the endpoint's own. Any number of
+    /// sessions may run at a time, over one connection or many, on one replica or many, while
+    /// others write to it. Dropping the future ends the session; what was joined by then stays.
     ///
     /// ```no_run
     /// use std::time::SystemTime;
@@ -48,8 +48,9 @@ impl Connection {
     /// ```
     ///
     /// # Errors
-    /// [`DriveError`]. A peer that does not accept our certificate shows here, since a TLS 1.3 client learns of it only after
-    /// connecting: [`StreamError::Lost`] with [`Lost::RefusedByPeer`].
+    /// [`DriveError`]. A peer that does not accept our certificate shows here, since a TLS 1.3
+    /// client learns of it only after connecting: [`StreamError::Lost`] with
+    /// [`Lost::RefusedByPeer`].
     pub async fn sync<R>(
         &self,
         replica: R,
@@ -73,9 +74,11 @@ impl Connection {
         Ok(report.elapsed(millis(begun)))
     }
 
-    /// Answers the sessions that the peer begins on this connection, all at once, until it is gone; says why it went.
+    /// Answers the sessions that the peer begins on this connection, all at once, until it is gone;
+    /// says why it went.
     ///
-    /// Sessions beyond [`Limits::sessions`](super::Limits::sessions) are told `busy`. Dropping the future drops the sessions.
+    /// Sessions beyond [`Limits::sessions`](super::Limits::sessions) are told `busy`. Dropping the
+    /// future drops the sessions.
     pub async fn serve<H: Host>(&self, host: Arc<H>) -> Lost {
         let mut sessions = JoinSet::new();
         loop {
@@ -130,13 +133,15 @@ pub trait Host: Send + Sync + 'static {
     /// What sessions work on. Most often an `Arc` of a store.
     type Replica: Replica + Send + 'static;
 
-    /// The replica of a namespace, with the configuration of a session that begins now; `None` refuses the peer because
-    /// the namespace is not carried here, or not for it. The configuration's node is replaced by the endpoint's own.
+    /// The replica of a namespace, with the configuration of a session that begins now; `None`
+    /// refuses the peer because the namespace is not carried here, or not for it. The
+    /// configuration's node is replaced by the endpoint's own.
     ///
     /// Called on a thread where blocking is allowed.
     fn open(&self, namespace: &str, peer: NodeId) -> Option<(Self::Replica, Config)>;
 
-    /// Told of every session's end: `namespace` is empty when the peer did not come as far as naming one.
+    /// Told of every session's end: `namespace` is empty when the peer did not come as far as
+    /// naming one.
     fn ended(&self, namespace: &str, peer: NodeId, outcome: &Result<Report, DriveError>) {
         match outcome {
             Ok(report) => tracing::debug!(namespace, %peer, agreed = report.agreed, "served"),
@@ -188,7 +193,8 @@ impl Endpoint {
     }
 }
 
-/// A task's panic is the bug of a replica or host: it takes its session along and nobody else's, and is not hidden.
+/// A task's panic is the bug of a replica or host: it takes its session along and nobody else's,
+/// and is not hidden.
 fn note(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended {
         tracing::error!(%error, "a session's task was cut down");

@@ -1,7 +1,7 @@
 //! Frames over a QUIC stream: four bytes of length, little-endian, then that many bytes.
 //!
-//! A length is checked before a byte is allocated for it, and a frame's buffer grows with the bytes that really arrived,
-//! so that a peer that announces much has gained nothing yet.
+//! A length is checked before a byte is allocated for it, and a frame's buffer grows with the bytes
+//! that really arrived, so that a peer that announces much has gained nothing yet.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,7 +38,8 @@ pub enum StreamError {
     /// The stream ended inside of a frame.
     #[error("the peer's stream ended in the middle of a frame; sync again")]
     Truncated,
-    /// A frame that had begun was not complete in time: the peer stopped sending, or taking what we send.
+    /// A frame that had begun was not complete in time: the peer stopped sending, or taking what we
+    /// send.
     #[error("a frame of {length} bytes was not {} within {seconds} s; the peer hangs, or the network is too slow for the limits", if *.sending { "taken by the peer" } else { "received" })]
     Stalled {
         /// Whether it was we who sent.
@@ -48,7 +49,8 @@ pub enum StreamError {
         /// The time it was allowed.
         seconds: u64,
     },
-    /// The peer has as many of our sessions on this connection as it allows, and none of them ended.
+    /// The peer has as many of our sessions on this connection as it allows, and none of them
+    /// ended.
     #[error(
         "the peer allowed no further session on this connection within {seconds} s; wait for others to end, or connect once more"
     )]
@@ -131,10 +133,11 @@ impl FrameReader {
         self.arrivals.clone()
     }
 
-    /// The next frame, without its prefix; `None` where the peer ended its stream between two frames.
+    /// The next frame, without its prefix; `None` where the peer ended its stream between two
+    /// frames.
     ///
-    /// Waits for a frame's first byte as long as it takes; from there on the frame has its time. Not cancellation safe:
-    /// an abandoned call loses the part of the frame it had read.
+    /// Waits for a frame's first byte as long as it takes; from there on the frame has its time.
+    /// Not cancellation safe: an abandoned call loses the part of the frame it had read.
     pub(crate) async fn next(&mut self) -> Result<Option<Vec<u8>>, StreamError> {
         let mut prefix = [0; LENGTH_PREFIX];
         let mut have = self.read(&mut prefix).await?;
@@ -191,8 +194,8 @@ impl FrameReader {
     }
 }
 
-/// The sending half. Dropped before [`FrameWriter::finish`] it resets the stream, so that the peer cannot take an end
-/// that was cut short for a regular one.
+/// The sending half. Dropped before [`FrameWriter::finish`] it resets the stream, so that the peer
+/// cannot take an end that was cut short for a regular one.
 #[derive(Debug)]
 pub(crate) struct FrameWriter {
     stream: SendStream,
@@ -226,7 +229,8 @@ impl FrameWriter {
         .map_err(StreamError::from)
     }
 
-    /// Ends the stream. The connection stays open until the peer's transport has all of it, whoever drops or closes it.
+    /// Ends the stream. The connection stays open until the peer's transport has all of it, whoever
+    /// drops or closes it.
     pub(crate) fn finish(mut self) {
         // The only failure is to have finished or reset before, and this consumes the writer.
         self.finished = self.stream.finish().is_ok();

@@ -1,7 +1,8 @@
 //! The two TLS configurations: 1.3 only, both sides show a certificate of the cluster's authority.
 //!
-//! Nothing is resumed and no data goes early. A resumed session would skip the certificates, so that a member that was
-//! shut out could come back on the strength of an old ticket; and early data can be replayed.
+//! Nothing is resumed and no data goes early. A resumed session would skip the certificates, so
+//! that a member that was shut out could come back on the strength of an old ticket; and early data
+//! can be replayed.
 
 use std::sync::Arc;
 
@@ -14,15 +15,16 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::TLS13;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
-/// The application protocol, negotiated in the handshake: peers of another major version part there.
+/// The application protocol, negotiated in the handshake: peers of another major version part
+/// there.
 ///
 /// ```
 /// assert_eq!(syncline_sync::quic::ALPN, b"syncline/1");
 /// ```
 pub const ALPN: &[u8] = b"syncline/1";
 
-/// The cryptography used everywhere here, passed explicitly: a process default belongs to the application, and
-/// two libraries that each install one panic.
+/// The cryptography used everywhere here, passed explicitly: a process default belongs to the
+/// application, and two libraries that each install one panic.
 pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
@@ -78,7 +80,8 @@ pub(crate) fn client_config(
     QuicClientConfig::try_from(config).map_err(no_initial_suite)
 }
 
-/// Cannot happen with ring, which has the suite that QUIC's first packets need; another provider might lack it.
+/// Cannot happen with ring, which has the suite that QUIC's first packets need; another provider
+/// might lack it.
 fn no_initial_suite(error: quinn::crypto::rustls::NoInitialCipherSuite) -> rustls::Error {
     rustls::Error::General(error.to_string())
 }

@@ -140,7 +140,8 @@ async fn one_connection_too_many_is_refused() {
         .unwrap();
 }
 
-/// Dropping a session in the middle ends it on both sides, keeps what was stored, and the next goes on from there.
+/// Dropping a session in the middle ends it on both sides, keeps what was stored, and the next goes
+/// on from there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dropped_session_leaves_both_stores_sound() {
     let there = store();

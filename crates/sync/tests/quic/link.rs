@@ -68,7 +68,8 @@ async fn a_session_over_a_slow_wire_takes_its_round_trips() {
     assert_equal(&here, &there);
 }
 
-/// A peer that disappears in the middle is noticed; what came stays; the next session repeats little of it.
+/// A peer that disappears in the middle is noticed; what came stays; the next session repeats
+/// little of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_cut_in_the_middle_goes_on_where_it_was() {
     const ROWS: usize = 20_000;

@@ -1,4 +1,5 @@
-//! Sessions over real QUIC, on loopback: with peers that behave, peers that do not, and wires that break.
+//! Sessions over real QUIC, on loopback: with peers that behave, peers that do not, and wires that
+//! break.
 #![cfg(all(feature = "quic", feature = "store"))]
 #![allow(missing_docs, unreachable_pub)]
 #![allow(clippy::unwrap_used, clippy::panic)]

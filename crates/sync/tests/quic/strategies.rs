@@ -54,7 +54,8 @@ async fn full_heals() {
     in_time(heals(Strategy::Full)).await;
 }
 
-/// Two sides that both stream more than all windows and queues between them hold do not wait for each other for ever.
+/// Two sides that both stream more than all windows and queues between them hold do not wait for
+/// each other for ever.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_sides_may_stream_at_once() {
     let mut limits = Limits::default();
@@ -139,7 +140,8 @@ async fn closing_right_after_a_session_loses_nothing() {
     assert_equal(&here, &there);
 }
 
-/// The initiator's own endpoint may serve at the same time, even the peer's sessions over the same stores.
+/// The initiator's own endpoint may serve at the same time, even the peer's sessions over the same
+/// stores.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_may_begin() {
     let authority = Authority::new("ours");

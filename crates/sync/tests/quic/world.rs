@@ -63,7 +63,8 @@ pub fn rows(store: &Replica) -> u64 {
     store.view().unwrap().row_count()
 }
 
-/// Both hold the same, by the rows and not only by the digests; and each one's digests are those of its rows.
+/// Both hold the same, by the rows and not only by the digests; and each one's digests are those of
+/// its rows.
 pub fn assert_equal(one: &Replica, other: &Replica) {
     let all = |store: &Replica| {
         let view = store.view().unwrap();

@@ -28,7 +28,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose,
 };
-use syncline_sync::quic::{CERTIFICATE_NAME, Identity, IdentityError};
+use syncline_sync::quic::{CERTIFICATE_NAME, Identity};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long an authority is good for.

@@ -205,7 +205,7 @@ impl<'a> Stage<'a> {
 
     /// B and C fetch everything from A, at the same time.
     fn bring_up(&mut self) -> Result<(), Failure> {
-        let _progress = Progress::spinner("B and C fetch everything from A");
+        let progress = Progress::spinner("B and C fetch everything from A");
         let addresses = [self.network.address(B, A)?, self.network.address(C, A)?];
         let fetched: Vec<Result<Session, Failure>> = thread::scope(|scope| {
             let fetching: Vec<_> = self
@@ -230,6 +230,7 @@ impl<'a> Stage<'a> {
                 session,
             });
         }
+        drop(progress);
         self.narrator.bring_up(&self.report.bring_up);
         Ok(())
     }
@@ -300,7 +301,7 @@ impl<'a> Stage<'a> {
 
     /// Kills C while it writes, starts it again, and finds out what had taken place.
     fn kill_one(&mut self) -> Result<(), Failure> {
-        let _progress = Progress::spinner("killing C while it writes");
+        let progress = Progress::spinner("killing C while it writes");
         let burst = self.script.burst(C, NAMES[C], BURST as u64);
         let transactions = self.number(C, burst);
         let first = self.log.next_number(C);
@@ -332,6 +333,7 @@ impl<'a> Stage<'a> {
         // What took place is the log's business, whether it was acknowledged or not; the rest never happened.
         let took_place = transactions.into_iter().take(landed.len()).collect();
         self.record(C, took_place, landed)?;
+        drop(progress);
         self.narrator.kill(&self.report.kill);
 
         let afterthoughts = self.script.afterthoughts(C, NAMES[C]);

@@ -88,7 +88,7 @@ fn print(arguments: &Import, tally: &Tally) {
 
 fn open(arguments: &Import, source: &str) -> Result<(Box<dyn BufRead>, Progress), Failure> {
     if arguments.reads_standard_input() {
-        let progress = Progress::spinner("importing");
+        let progress = Progress::stream("importing");
         return Ok((
             Box::new(BufReader::new(progress.reading(stdin()))),
             progress,

@@ -13,9 +13,7 @@ impl Progress {
     /// Work of a known length.
     pub(crate) fn bar(what: &str, total: u64) -> Self {
         let bar = ProgressBar::new(total);
-        bar.set_style(style(
-            "{msg:24} {bar:32} {human_pos}/{human_len} {per_sec} {eta}",
-        ));
+        bar.set_style(style("{msg:24} {bar:32} {human_pos}/{human_len} {eta}"));
         bar.set_message(what.to_owned());
         Self(bar)
     }
@@ -32,8 +30,17 @@ impl Progress {
 
     /// Work whose end is not known.
     pub(crate) fn spinner(what: &str) -> Self {
+        Self::endless(what, "{spinner} {msg} {elapsed}")
+    }
+
+    /// Input whose end is not known.
+    pub(crate) fn stream(what: &str) -> Self {
+        Self::endless(what, "{spinner} {msg} {bytes} {elapsed}")
+    }
+
+    fn endless(what: &str, template: &str) -> Self {
         let bar = ProgressBar::new_spinner();
-        bar.set_style(style("{spinner} {msg} {human_pos} {elapsed}"));
+        bar.set_style(style(template));
         bar.set_message(what.to_owned());
         bar.enable_steady_tick(Duration::from_millis(120));
         Self(bar)

@@ -25,6 +25,9 @@ use crate::progress::Progress;
 use crate::seeded::Seeded;
 use crate::table::{Align, Table, bytes, count};
 
+/// How long a session that was broken off is given for its last commit.
+const SETTLE: Duration = Duration::from_millis(500);
+
 /// The figures, in the order in which they are printed.
 #[derive(Debug, Serialize)]
 struct Figures {
@@ -150,6 +153,8 @@ async fn measure(arguments: &BenchSync, ours: Side, theirs: Side) -> Result<Figu
         None => connection,
         Some(share) => {
             break_off(&connection, &ours, arguments, share).await?;
+            // What the session was about to commit when it was dropped may still come. Waiting for it is not counted.
+            tokio::time::sleep(SETTLE).await;
             interrupted = Some(ours.rows()?);
             link.connect().await?
         }
@@ -157,7 +162,12 @@ async fn measure(arguments: &BenchSync, ours: Side, theirs: Side) -> Result<Figu
     let report = session(&connection, &ours, arguments)
         .await
         .map_err(|error| Failure::failed(format!("the session failed: {error}")))?;
-    let wall = began.elapsed();
+    let wall = began.elapsed()
+        - if interrupted.is_some() {
+            SETTLE
+        } else {
+            Duration::ZERO
+        };
     let wire = link.wire_cpu().await.saturating_sub(wire_before);
     let cpu = cpu::of_process()
         .saturating_sub(cpu_before)
@@ -280,8 +290,6 @@ async fn break_off(
         }
         reached = full => {
             connection.close();
-            // What the session was about to commit when it was dropped may still come.
-            tokio::time::sleep(Duration::from_millis(500)).await;
             reached
         }
     }

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
@@ -21,6 +21,7 @@ pub(crate) struct Process {
     child: Child,
     orders: ChildStdin,
     answers: Receiver<Answer>,
+    log: PathBuf,
     pub(crate) address: SocketAddr,
     pub(crate) opened_ms: f64,
 }
@@ -36,7 +37,7 @@ impl Process {
         let starting = || format!("cannot start replica {name}");
         let program = std::env::current_exe().doing(starting)?;
         // A replica that is started again goes on in the same log.
-        let log = std::fs::File::options()
+        let stderr = std::fs::File::options()
             .create(true)
             .append(true)
             .open(log)
@@ -46,7 +47,7 @@ impl Process {
             .arg(data)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(log)
+            .stderr(stderr)
             .spawn()
             .doing(starting)?;
         let (Some(orders), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
@@ -69,6 +70,7 @@ impl Process {
             child,
             orders,
             answers,
+            log: log.to_owned(),
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             opened_ms: 0.0,
         };
@@ -101,11 +103,16 @@ impl Process {
                 self.name,
                 PATIENCE.as_secs()
             ))),
-            Err(RecvTimeoutError::Disconnected) => Err(Failure::failed(format!(
-                "replica {} ended unexpectedly; its log says why",
-                self.name
-            ))),
+            Err(RecvTimeoutError::Disconnected) => Err(self.ended()),
         }
+    }
+
+    /// What is known of a process that ended by itself. Its log may be gone with its directory soon.
+    fn ended(&self) -> Failure {
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let last = log.lines().rev().find(|line| !line.trim().is_empty());
+        let last = last.unwrap_or("its log is empty");
+        Failure::failed(format!("replica {} ended unexpectedly: {last}", self.name))
     }
 
     fn unexpected(&self, answer: &Answer) -> Failure {

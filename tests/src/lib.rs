@@ -7,6 +7,12 @@
 //! What it is not: part of the product. Everything here panics when something is wrong, as tests do.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+pub mod cluster;
+pub mod decoders;
+pub mod faulty;
 pub mod laws;
+pub mod link;
+pub mod media;
 pub mod reference;
 pub mod rng;
+pub mod session;

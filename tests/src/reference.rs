@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
-use syncline_crdt::{Dot, Siblings};
+use syncline_crdt::{Context, Dot, Siblings};
 
 /// What somebody did, in one transaction.
 #[derive(Clone, Debug)]
@@ -17,7 +17,8 @@ pub struct Operation<K, P> {
 /// The operations so far. Which replica holds which of them does not matter: once all have met, the rows are a function of this.
 ///
 /// An operation whose replica crashed before it was durable is *doubtful*: a peer may have got all of it, a part, or nothing. Its
-/// writes may be there or not, and so may what it superseded; on every replica the same.
+/// writes may be there or not, and so may what it superseded, on every replica the same; but what it overwrote may be gone only where
+/// the overwriting has arrived. A value that was durable must not be lost to one that never was.
 #[derive(Clone, Debug)]
 pub struct Reference<K, P> {
     operations: Vec<(Operation<K, P>, bool)>,
@@ -27,8 +28,12 @@ pub struct Reference<K, P> {
 #[derive(Clone, Debug)]
 pub struct Expected<K, P> {
     writes: BTreeMap<Dot, (K, P)>,
+    /// Written for sure, and superseded by nobody.
     must: BTreeSet<Dot>,
+    /// Superseded by nobody for sure.
     may: BTreeSet<Dot>,
+    /// Written for sure, and superseded by doubtful overwritings alone: these.
+    unless: BTreeMap<Dot, BTreeSet<Dot>>,
 }
 
 impl<K, P> Default for Reference<K, P> {
@@ -63,48 +68,96 @@ impl<K: Ord + Clone + Debug, P: Clone + PartialEq + Debug> Reference<K, P> {
 
     /// What all replicas must hold once they have met: the writes that no operation superseded.
     pub fn expected(&self) -> Expected<K, P> {
-        let (mut writes, mut doubtful) = (BTreeMap::new(), BTreeSet::new());
-        let (mut dead, mut doubtfully_dead) = (BTreeSet::new(), BTreeSet::new());
-        for (operation, doubt) in &self.operations {
+        let mut writes = BTreeMap::new();
+        for (operation, _) in &self.operations {
             for (key, dot, payload) in &operation.writes {
                 let earlier = writes.insert(*dot, (key.clone(), payload.clone()));
                 assert!(earlier.is_none(), "the dot {dot} was used twice");
-                if *doubt {
-                    doubtful.insert(*dot);
-                }
             }
-            let target = if *doubt {
-                &mut doubtfully_dead
-            } else {
-                &mut dead
-            };
-            target.extend(operation.superseded.iter().copied());
+        }
+        let (mut doubtful, mut dead) = (BTreeSet::new(), BTreeSet::new());
+        // By whom a write was doubtfully superseded: the write that overwrote it, or nothing for a removal.
+        let mut doubts = BTreeMap::<Dot, Vec<Option<Dot>>>::new();
+        for (operation, doubt) in &self.operations {
+            if !doubt {
+                dead.extend(operation.superseded.iter().copied());
+                continue;
+            }
+            doubtful.extend(operation.writes.iter().map(|(_, dot, _)| *dot));
+            for old in &operation.superseded {
+                let row = writes.get(old).map(|(key, _)| key);
+                let new = operation
+                    .writes
+                    .iter()
+                    .find(|(key, new, _)| Some(key) == row && new != old);
+                doubts
+                    .entry(*old)
+                    .or_default()
+                    .push(new.map(|(_, new, _)| *new));
+            }
         }
         let may: BTreeSet<Dot> = writes
             .keys()
             .copied()
             .filter(|dot| !dead.contains(dot))
             .collect();
-        let certain = |dot: &&Dot| !doubtful.contains(dot) && !doubtfully_dead.contains(dot);
-        let must = may.iter().filter(certain).copied().collect();
-        Expected { writes, must, may }
+        let (mut must, mut unless) = (BTreeSet::new(), BTreeMap::new());
+        for dot in may.iter().filter(|dot| !doubtful.contains(dot)) {
+            match overwritings(*dot, &doubts) {
+                Some(news) if news.is_empty() => {
+                    must.insert(*dot);
+                }
+                Some(news) => {
+                    unless.insert(*dot, news);
+                }
+                None => {}
+            }
+        }
+        Expected {
+            writes,
+            must,
+            may,
+            unless,
+        }
     }
 }
 
+/// All that overwrote a write, and one another; nothing when there is a removal among them.
+fn overwritings(dot: Dot, doubts: &BTreeMap<Dot, Vec<Option<Dot>>>) -> Option<BTreeSet<Dot>> {
+    let (mut news, mut open) = (BTreeSet::new(), vec![dot]);
+    while let Some(dot) = open.pop() {
+        for by in doubts.get(&dot).into_iter().flatten() {
+            let new = (*by)?;
+            if news.insert(new) {
+                open.push(new);
+            }
+        }
+    }
+    Some(news)
+}
+
 impl<K: Ord + Clone + Debug, P: Clone + PartialEq + Debug> Expected<K, P> {
-    /// Holds rows against what must be there.
+    /// Holds the rows of a replica that has seen `context` against what must be there.
     ///
     /// # Errors
     /// The first row that differs, in words.
     pub fn check<'r>(
         &self,
         rows: impl IntoIterator<Item = (&'r K, &'r Siblings<P>)>,
+        context: &Context,
     ) -> Result<(), String>
     where
         K: 'r,
         P: 'r,
     {
         let mut missing = self.must.clone();
+        let arrived = |news: &BTreeSet<Dot>| news.iter().any(|new| context.contains(new));
+        missing.extend(
+            self.unless
+                .iter()
+                .filter(|(_, news)| !arrived(news))
+                .map(|(dot, _)| *dot),
+        );
         for (key, row) in rows {
             for sibling in row {
                 let dot = sibling.dot;

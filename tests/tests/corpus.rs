@@ -4,8 +4,10 @@
 use std::fs;
 use std::path::Path;
 
+use syncline_tests::decoders::decoders;
 use syncline_tests::laws::merge_laws;
 use syncline_tests::rng::{Choices, Rng};
+use syncline_tests::session::session;
 
 /// Runs every kept input, then `random` inputs of random bytes. A panic names the input.
 fn replay(target: &str, random: u64, body: fn(&[u8])) {
@@ -40,4 +42,14 @@ fn named(input: &str, run: impl FnOnce() + std::panic::UnwindSafe) {
 #[test]
 fn merge_laws_hold() {
     replay("merge_laws", 500, merge_laws);
+}
+
+#[test]
+fn decoders_end_in_a_value_or_an_error() {
+    replay("decoders", 2_000, decoders);
+}
+
+#[test]
+fn a_session_with_a_peer_that_says_anything_does_no_harm() {
+    replay("session", 300, session);
 }

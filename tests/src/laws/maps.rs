@@ -172,7 +172,7 @@ fn converge(
         .iter()
         .fold(Map::new(), |all, at| joined(&all, &states[*at]));
     let expected = reference.expected();
-    if let Err(why) = expected.check(by_states.rows()) {
+    if let Err(why) = expected.check(by_states.rows(), by_states.context()) {
         panic!("{why}");
     }
 

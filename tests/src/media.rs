@@ -1,0 +1,121 @@
+//! What a replica's store lies on: something that can be opened, can crash, and can rot.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use syncline_store::{
+    Batch, Engine, EngineError, EngineSize, MemoryDisk, MemoryEngine, RedbEngine, RedbOptions,
+    Snapshot, Table,
+};
+
+/// A medium of one store.
+pub trait Medium {
+    /// The engine that uses it.
+    type Engine: Engine;
+
+    /// Opens what is there; the first time, a new store.
+    fn open(&mut self) -> Tapped<Self::Engine>;
+
+    /// The process that has it open dies at this instant. Whatever the engine at hand does from now on does not reach what is opened next.
+    fn crash(&mut self);
+}
+
+/// Memory that keeps what was synced.
+#[derive(Debug, Default)]
+pub struct Memory(MemoryDisk);
+
+impl Medium for Memory {
+    type Engine = MemoryEngine;
+
+    fn open(&mut self) -> Tapped<MemoryEngine> {
+        Tapped::new(self.0.mount().unwrap())
+    }
+
+    fn crash(&mut self) {
+        self.0.crash();
+    }
+}
+
+/// A file in a directory. A crash goes on with a copy of the file as it is at that instant, which is what a killed process leaves.
+#[derive(Debug)]
+pub struct File {
+    directory: PathBuf,
+    crashes: u32,
+}
+
+impl File {
+    /// A file in this directory, which exists and is otherwise empty.
+    pub const fn new(directory: PathBuf) -> Self {
+        Self {
+            directory,
+            crashes: 0,
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.join(format!("{}.store", self.crashes))
+    }
+}
+
+impl Medium for File {
+    type Engine = RedbEngine;
+
+    fn open(&mut self) -> Tapped<RedbEngine> {
+        let options = RedbOptions {
+            cache_bytes: 4 << 20,
+        };
+        Tapped::new(RedbEngine::open_or_create(self.path(), options).unwrap())
+    }
+
+    fn crash(&mut self) {
+        let before = self.path();
+        self.crashes += 1;
+        fs::copy(before, self.path()).unwrap();
+    }
+}
+
+/// An engine that can be reached around the store that owns it: for damage.
+#[derive(Debug)]
+pub struct Tapped<E>(Arc<E>);
+
+impl<E> Clone for Tapped<E> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<E: Engine> Tapped<E> {
+    /// Taps an engine. The store gets one clone, whoever is to do the damage another.
+    pub fn new(engine: E) -> Self {
+        Self(Arc::new(engine))
+    }
+
+    /// Changes the bytes at a key of a table, if there are any; returns whether there were.
+    pub fn damage(&self, table: Table, key: &[u8], change: impl FnOnce(&mut Vec<u8>)) -> bool {
+        let Some(mut value) = self.0.snapshot().unwrap().get(table, key).unwrap() else {
+            return false;
+        };
+        change(&mut value);
+        let mut batch = Batch::new();
+        batch.put(table, key, &value);
+        self.0.commit(batch, false).unwrap();
+        true
+    }
+}
+
+impl<E: Engine> Engine for Tapped<E> {
+    type Snapshot = E::Snapshot;
+
+    fn snapshot(&self) -> Result<Self::Snapshot, EngineError> {
+        self.0.snapshot()
+    }
+
+    fn commit(&self, batch: Batch, sync: bool) -> Result<(), EngineError> {
+        self.0.commit(batch, sync)
+    }
+
+    fn size(&self) -> Result<EngineSize, EngineError> {
+        self.0.size()
+    }
+}

@@ -19,14 +19,15 @@ pub(crate) enum Prepared {
     /// Nothing has changed.
     Unchanged,
     /// The batch that makes the changes, and the head that goes with it.
-    Changes(Batch, Head),
+    Changes(Box<Batch>, Head),
     /// Damaged rows were found on the way: they have to be withdrawn first.
     Damaged(BTreeSet<RowKey>),
 }
 
 /// Makes the batch of the staged changes.
 ///
-/// Every table changes with its rows: what is written here and what a recount finds must be the same.
+/// Every table changes with its rows: what is written here and what a recount finds must be the
+/// same.
 pub(crate) fn prepare<E: Engine>(staging: &Staging<E>) -> Result<Prepared, StoreError> {
     if staging.torn {
         return Err(StoreError::Torn);
@@ -53,7 +54,7 @@ pub(crate) fn prepare<E: Engine>(staging: &Staging<E>) -> Result<Prepared, Store
         context: Arc::new(staging.context.clone()),
         withdrawals: base.head.withdrawals + staging.withdrawn,
     };
-    Ok(Prepared::Changes(batch, head))
+    Ok(Prepared::Changes(Box::new(batch), head))
 }
 
 /// A row that differs from the snapshot, with its new digest.
@@ -109,7 +110,8 @@ fn write_rows<'s, E: Engine>(staging: &'s Staging<E>, batch: &mut Batch) -> Vec<
     changes
 }
 
-/// The digest tree. Returns the number of rows that it now counts, and damaged rows that were read for it.
+/// The digest tree. Returns the number of rows that it now counts, and damaged rows that were read
+/// for it.
 fn write_digests<E: Engine>(
     base: &View<E>,
     changes: &[ChangedRow<'_>],
@@ -142,8 +144,9 @@ fn write_digests<E: Engine>(
     Ok((rows, tree.damaged.into_inner()))
 }
 
-/// The tree before the group. Where a node is split, it is summed up anew from its rows: these are held against their
-/// digests first, because damage that got into a sum would outlive the withdrawal of its row.
+/// The tree before the group. Where a node is split, it is summed up anew from its rows: these are
+/// held against their digests first, because damage that got into a sum would outlive the
+/// withdrawal of its row.
 struct Checked<'s, E: Engine> {
     base: &'s View<E>,
     /// In key order; of these rows the tree takes nothing from here.
@@ -173,7 +176,8 @@ impl<E: Engine> Nodes for Checked<'_, E> {
             if !sound {
                 self.damaged.borrow_mut().insert(format::read_row_key(key)?);
             }
-            // What stands in for a digest that is cut off does not matter: nothing is committed on top of damage.
+            // What stands in for a digest that is cut off does not matter: nothing is committed on
+            // top of damage.
             Ok(format::row_digest(value).unwrap_or(ItemDigest::from_bytes([0; 32])))
         })
     }
@@ -197,8 +201,8 @@ fn write_context(edits: &[Edit], batch: &mut Batch) {
     }
 }
 
-/// The number of user keys with a row, after the changes. Only a key whose last row may have gone needs a search: whether
-/// it had any before is known from looking its rows up.
+/// The number of user keys with a row, after the changes. Only a key whose last row may have gone
+/// needs a search: whether it had any before is known from looking its rows up.
 fn count_keys<E: Engine>(
     staging: &Staging<E>,
     changes: &[ChangedRow<'_>],

@@ -10,10 +10,12 @@ use crate::staging::Staging;
 use crate::store::Writer;
 use crate::{Durability, Incoming, Joined, StoreError, Transaction, View, Withdrawn};
 
-/// A commit in the making: made by [`Store::group`](crate::Store::group), it holds the store's write lock.
+/// A commit in the making: made by [`Store::group`](crate::Store::group), it holds the store's
+/// write lock.
 ///
-/// Each transaction and join sees what those before it in the group have done. Nothing is visible outside, and nothing
-/// may be acknowledged, until [`commit`](Self::commit) has returned; dropping the group forgets it all.
+/// Each transaction and join sees what those before it in the group have done. Nothing is visible
+/// outside, and nothing may be acknowledged, until [`commit`](Self::commit) has returned; dropping
+/// the group forgets it all.
 ///
 /// ```
 /// use syncline_crdt::RowKey;
@@ -44,7 +46,8 @@ impl<'s, E: Engine> Group<'s, E> {
         Self { writer, staging }
     }
 
-    /// Runs a transaction within the group. When `body` fails, or panics, the group is as it was before.
+    /// Runs a transaction within the group. When `body` fails, or panics, the group is as it was
+    /// before.
     ///
     /// # Errors
     /// What `body` fails with.
@@ -60,7 +63,8 @@ impl<'s, E: Engine> Group<'s, E> {
     /// Joins rows received from another replica.
     ///
     /// # Errors
-    /// As [`Store::join`](crate::Store::join). After an error of the engine the group cannot be committed.
+    /// As [`Store::join`](crate::Store::join). After an error of the engine the group cannot be
+    /// committed.
     pub fn join(&mut self, incoming: Incoming<'_>) -> Result<Joined, StoreError> {
         self.staging.join(incoming)
     }
@@ -81,12 +85,14 @@ impl<'s, E: Engine> Group<'s, E> {
         self.staging.withdraw(keys)
     }
 
-    /// Commits everything that the group has done, atomically. If nothing has changed, nothing is written, save that a
-    /// durable commit syncs what was not. Damaged rows that it comes across are withdrawn with it.
+    /// Commits everything that the group has done, atomically. If nothing has changed, nothing is
+    /// written, save that a durable commit syncs what was not. Damaged rows that it comes across
+    /// are withdrawn with it.
     ///
     /// # Errors
-    /// Whatever the engine fails with. The store then refuses writes until it is opened again; whether the group is in
-    /// it will be seen then. [`StoreError::Torn`] if a join of the group failed half way.
+    /// Whatever the engine fails with. The store then refuses writes until it is opened again;
+    /// whether the group is in it will be seen then. [`StoreError::Torn`] if a join of the group
+    /// failed half way.
     pub fn commit(self, durability: Durability) -> Result<(), StoreError> {
         let Self {
             mut writer,
@@ -101,10 +107,11 @@ impl<'s, E: Engine> Group<'s, E> {
         };
         let shared = Arc::clone(&staging.base.shared);
         let (last, before) = (staging.last, staging.base.head.clone());
-        // The snapshot goes before the commit, so that pages which it alone still needs can be used again at once.
+        // The snapshot goes before the commit, so that pages which it alone still needs can be used
+        // again at once.
         drop(staging);
         match prepared {
-            Some((batch, head)) => shared.commit(&mut writer, batch, head, durability)?,
+            Some((batch, head)) => shared.commit(&mut writer, *batch, head, durability)?,
             None if durability == Durability::Durable && writer.unsynced => {
                 shared.commit(&mut writer, Batch::new(), before, durability)?;
             }

@@ -1,6 +1,7 @@
 //! Reconciliation of a range of keys by walking down its digests.
 
 mod align;
+mod answers;
 mod backlog;
 mod identify;
 mod listings;

@@ -22,6 +22,8 @@
 //!                   0: id:2 | 1: id:4 | 2: id:8
 //!      4   Answer   matched:16  n:varint skip:varint*  n:varint described*
 //!      5   Explain  theirs:16  n:varint described*
+//!      6   Inquire  matched:16  n:varint skip:varint*
+//!      7   Tell     sum:16  n:varint id:8*  n:varint described*  low:16*  one for each described
 //!
 //! run      = skip:varint  more:varint                               1 + more hinted children
 //! suspect  = run  count:varint  sum:16  mix:8
@@ -71,6 +73,8 @@ pub(super) enum Part<'m> {
     Items(Items<'m>),
     Answer(Answer),
     Explain(Explain),
+    Inquire(Inquire),
+    Tell(Tell<'m>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -175,7 +179,47 @@ pub(super) struct Explain {
     pub(super) mine: Vec<Described>,
 }
 
+/// As [`Answer`], with the wish to be told about the items lacking.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Inquire {
+    pub(super) matched: u128,
+    pub(super) lacking: Vec<usize>,
+}
+
+/// All items of a range: those that the receiver holds by their ids, the others by their keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Tell<'m> {
+    /// Of all items, sealed with the bounds.
+    pub(super) sum: u128,
+    /// 8 bytes each.
+    pub(super) ids: &'m [u8],
+    /// In key order.
+    pub(super) rows: Vec<Described>,
+    /// The low halves of the digests of the rows.
+    pub(super) lows: Vec<u128>,
+}
+
+impl Place {
+    /// Bytes of the keys in it.
+    pub(super) fn key_bytes(&self) -> usize {
+        match self {
+            Self::Listed { .. } => 0,
+            Self::Bounds(range) => range.lower.len() + range.upper.as_ref().map_or(0, Vec::len),
+        }
+    }
+}
+
 impl Part<'_> {
+    /// Bytes of the keys in it.
+    pub(super) fn key_bytes(&self) -> usize {
+        let rows = match self {
+            Self::Answer(Answer { mine, .. }) | Self::Explain(Explain { mine, .. }) => mine,
+            Self::Tell(Tell { rows, .. }) => rows,
+            _ => return 0,
+        };
+        rows.iter().map(|(key, _)| key.len()).sum()
+    }
+
     /// How many places it lists: one for each child, or one for its range, and one for each run of
     /// suspects.
     pub(super) fn places(&self) -> u64 {
@@ -189,9 +233,9 @@ impl Part<'_> {
                 form: EchoForm::Suspects(suspects),
                 ..
             }) => 1 + suspects.len() as u64,
-            Self::Echo(_) | Self::Sum(_) | Self::Items(_) => 1,
+            Self::Echo(_) | Self::Sum(_) | Self::Items(_) | Self::Inquire(_) => 1,
             // Nothing is left to say about these.
-            Self::Answer(_) | Self::Explain(_) => 0,
+            Self::Answer(_) | Self::Explain(_) | Self::Tell(_) => 0,
         }
     }
 }
@@ -271,6 +315,8 @@ pub(super) fn write_part(out: &mut Vec<u8>, next: &mut u64, place: &Place, part:
         Part::Items(Items { width, .. }) => (3, width.code()),
         Part::Answer(_) => (4, 0),
         Part::Explain(_) => (5, 0),
+        Part::Inquire(_) => (6, 0),
+        Part::Tell(_) => (7, 0),
     };
     let place_code = match place {
         Place::Listed { first, len: 1 } if first == next => 0,
@@ -351,17 +397,25 @@ fn write_body(out: &mut Vec<u8>, part: &Part<'_>) {
             mine,
         }) => {
             out.extend_from_slice(&matched.to_le_bytes());
-            write_varint(out, lacking.len() as u64);
-            let mut next = 0;
-            for place in lacking {
-                write_varint(out, (place - next) as u64);
-                next = place + 1;
-            }
+            write_lacking(out, lacking);
             write_described(out, mine);
         }
         Part::Explain(Explain { theirs, mine }) => {
             out.extend_from_slice(&theirs.to_le_bytes());
             write_described(out, mine);
+        }
+        Part::Inquire(Inquire { matched, lacking }) => {
+            out.extend_from_slice(&matched.to_le_bytes());
+            write_lacking(out, lacking);
+        }
+        Part::Tell(tell) => {
+            out.extend_from_slice(&tell.sum.to_le_bytes());
+            write_varint(out, tell.ids.len() as u64 / IdWidth::Eight as u64);
+            out.extend_from_slice(tell.ids);
+            write_described(out, &tell.rows);
+            for low in &tell.lows {
+                out.extend_from_slice(&low.to_le_bytes());
+            }
         }
     }
 }
@@ -390,6 +444,15 @@ impl EchoForm {
 fn write_run(out: &mut Vec<u8>, next: usize, run: Run) {
     write_varint(out, (run.first - next) as u64);
     write_varint(out, run.len as u64 - 1);
+}
+
+fn write_lacking(out: &mut Vec<u8>, places: &[usize]) {
+    write_varint(out, places.len() as u64);
+    let mut next = 0;
+    for place in places {
+        write_varint(out, (place - next) as u64);
+        next = place + 1;
+    }
 }
 
 fn write_described(out: &mut Vec<u8>, rows: &[Described]) {
@@ -483,6 +546,8 @@ impl<'m> Reader<'m> {
             (3, form) => Part::Items(self.items(form)?),
             (4, 0) => Part::Answer(self.answer()?),
             (5, 0) => Part::Explain(self.explain()?),
+            (6, 0) => Part::Inquire(self.inquire()?),
+            (7, 0) => Part::Tell(self.tell()?),
             _ => return Err("a part is of no known kind"),
         };
         Ok(Some((place, part)))
@@ -613,19 +678,46 @@ impl<'m> Reader<'m> {
     }
 
     fn answer(&mut self) -> Result<Answer, Malformed> {
-        let matched = self.number()?;
-        let mut lacking = Vec::new();
+        Ok(Answer {
+            matched: self.number()?,
+            lacking: self.lacking()?,
+            mine: self.described()?,
+        })
+    }
+
+    fn inquire(&mut self) -> Result<Inquire, Malformed> {
+        Ok(Inquire {
+            matched: self.number()?,
+            lacking: self.lacking()?,
+        })
+    }
+
+    fn tell(&mut self) -> Result<Tell<'m>, Malformed> {
+        let sum = self.number()?;
+        let bytes = self.varint()?.checked_mul(IdWidth::Eight as u64);
+        let ids = self.take(bytes.ok_or("items beyond all numbers")?)?;
+        let rows = self.described()?;
+        let lows = rows
+            .iter()
+            .map(|_| self.number())
+            .collect::<Result<_, _>>()?;
+        Ok(Tell {
+            sum,
+            ids,
+            rows,
+            lows,
+        })
+    }
+
+    fn lacking(&mut self) -> Result<Vec<usize>, Malformed> {
+        let mut places = Vec::new();
         let mut next = 0usize;
         for _ in 0..self.varint()? {
             let place = self.step(next)?;
-            lacking.push(place);
+            places.push(place);
             next = place.checked_add(1).ok_or(TOO_LARGE)?;
         }
-        Ok(Answer {
-            matched,
-            lacking,
-            mine: self.described()?,
-        })
+        Ok(places)
     }
 
     fn explain(&mut self) -> Result<Explain, Malformed> {

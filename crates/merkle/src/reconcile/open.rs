@@ -36,6 +36,8 @@ const FIRST_CHILDREN_MIN: u64 = 48;
 const CHILDREN_MAX: usize = 2048;
 /// How many hints one sum has at most.
 pub(super) const HINTS_MAX: usize = 4096;
+/// So many items of the peer are feared for where nothing is known.
+const THEIRS_UNKNOWN: u64 = 1 << 16;
 /// Up to here items are listed by two bytes each.
 const SHORT_IDS_MAX: u64 = 256;
 /// How many items one listing has at most.
@@ -139,14 +141,15 @@ fn choose(known: Known) -> Choice {
 impl<S: Source> Turn<'_, S> {
     /// Makes the next statement about a range.
     pub(super) fn open(&mut self, open: Open) -> Result<(), WalkError<S::Error>> {
-        self.open_at(Pace::INNER, open)
-    }
-
-    pub(super) fn open_at(&mut self, pace: Pace, open: Open) -> Result<(), WalkError<S::Error>> {
         if self.is_full() {
             self.defer(open.later());
             return Ok(());
         }
+        self.open_at(Pace::INNER, open)
+    }
+
+    /// The same without asking whether it fits; something is said in any case.
+    pub(super) fn open_at(&mut self, pace: Pace, open: Open) -> Result<(), WalkError<S::Error>> {
         let choice = choose(Known {
             ours: open.digest.count(),
             theirs: open.theirs,
@@ -333,7 +336,13 @@ impl<S: Source> Turn<'_, S> {
         }
     }
 
-    fn say_items(&mut self, place: &Place, range: KeyRange, width: IdWidth, items: &[Item]) {
+    pub(super) fn say_items(
+        &mut self,
+        place: &Place,
+        range: KeyRange,
+        width: IdWidth,
+        items: &[Item],
+    ) {
         let digest: RangeDigest = items.iter().map(|item| RangeDigest::of(&item.digest)).sum();
         let mut ids = Vec::with_capacity(items.len() * width as usize);
         for item in items {
@@ -355,7 +364,7 @@ impl<S: Source> Turn<'_, S> {
 /// 2^bits. Sums tell, and the items are listed again in eight bytes; so the chance need only be
 /// small.
 fn id_width(listed: u64, theirs: Option<u64>) -> IdWidth {
-    let theirs = theirs.unwrap_or(listed);
+    let theirs = theirs.unwrap_or(THEIRS_UNKNOWN);
     if listed <= SHORT_IDS_MAX && theirs <= 2 * SHORT_IDS_MAX {
         IdWidth::Two
     } else if listed.saturating_mul(theirs) <= 1 << 24 {

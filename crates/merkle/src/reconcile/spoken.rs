@@ -38,6 +38,8 @@ pub(super) enum Listed {
         width: IdWidth,
         lows: Vec<u128>,
     },
+    /// A range of which we want to know the items that we lack.
+    Inquired { range: KeyRange },
 }
 
 /// What went with a sum.
@@ -73,6 +75,7 @@ pub(super) enum Named<'l> {
         width: IdWidth,
         lows: &'l [u128],
     },
+    Inquired(&'l KeyRange),
 }
 
 impl<'l> Named<'l> {
@@ -82,7 +85,8 @@ impl<'l> Named<'l> {
             Self::Sum { range, .. }
             | Self::Echo { range, .. }
             | Self::Suspect(range)
-            | Self::Items { range, .. } => RangeRef::of(range),
+            | Self::Items { range, .. }
+            | Self::Inquired(range) => RangeRef::of(range),
         }
     }
 }
@@ -96,7 +100,7 @@ impl Named<'_> {
             Self::Sum { below, .. } => *below,
             // Hints have compared the sub-ranges of level 1, not their fences.
             Self::Echo { .. } | Self::Suspect(_) => 2,
-            Self::Items { .. } => 1,
+            Self::Items { .. } | Self::Inquired(_) => 1,
         }
     }
 }
@@ -105,7 +109,7 @@ impl Listed {
     fn places(&self) -> usize {
         match self {
             Self::Children { fences, .. } => fences.len(),
-            Self::Sum { .. } | Self::Items { .. } => 1,
+            Self::Sum { .. } | Self::Items { .. } | Self::Inquired { .. } => 1,
             Self::Echo { suspects, .. } => 1 + suspects.len(),
         }
     }
@@ -126,7 +130,7 @@ impl Listed {
                 form: Summed::Hinted { fences: hinted },
                 ..
             } => range(whole) + fences(hinted),
-            Self::Sum { range: whole, .. } => range(whole),
+            Self::Sum { range: whole, .. } | Self::Inquired { range: whole } => range(whole),
             Self::Echo {
                 range: whole,
                 suspects,
@@ -203,6 +207,7 @@ impl Spoken {
                 width: *width,
                 lows,
             }),
+            Listed::Inquired { range } => Ok(Named::Inquired(range)),
             Listed::Echo {
                 range,
                 mixed,

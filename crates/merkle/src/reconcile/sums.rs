@@ -115,8 +115,8 @@ impl<S: Source> Turn<'_, S> {
         theirs: u64,
     ) -> Result<(), WalkError<S::Error>> {
         let count = open.digest.count();
-        if count <= FAR_FEWER || count <= theirs / FAR_FEWER {
-            return self.list(open);
+        if count <= FAR_FEWER || count <= theirs / FAR_FEWER || theirs <= count / FAR_FEWER {
+            return self.list_or_ask_back(open, theirs.max(FAR_FEWER));
         }
         if hints.len() > HINTS_MAX {
             return self.split(open, 1);
@@ -206,7 +206,7 @@ impl<S: Source> Turn<'_, S> {
     }
 
     /// Says our own sum in answer to a sum that we cannot explain.
-    fn echo(&mut self, open: &Open, form: EchoForm, suspects: Vec<KeyRange>) {
+    pub(super) fn echo(&mut self, open: &Open, form: EchoForm, suspects: Vec<KeyRange>) {
         let mixed = matches!(form, EchoForm::Mixed { .. });
         let echo = Echo {
             count: open.digest.count(),

@@ -81,7 +81,7 @@ impl<S: Source> Turn<'_, S> {
     }
 
     fn is_fuller_than(&self, bytes: usize) -> bool {
-        self.reply.parts.len() >= bytes
+        self.reply.parts.len().max(self.reply.keys) >= bytes
             || self.reply.spoken.weight() >= self.limits.memory
             || self.source.spent >= self.limits.reads
     }
@@ -94,6 +94,7 @@ impl<S: Source> Turn<'_, S> {
 
     /// Makes a statement, and remembers what it lists.
     pub(super) fn say(&mut self, place: &Place, part: &Part<'_>, listed: Option<Listed>) {
+        self.reply.keys += place.key_bytes() + part.key_bytes();
         write_part(&mut self.reply.parts, &mut self.reply.next, place, part);
         if let Some(listed) = listed {
             self.reply.spoken.list(listed);
@@ -159,6 +160,8 @@ impl<S: Source> Turn<'_, S> {
 pub(super) struct Reply {
     pub(super) parts: Vec<u8>,
     pub(super) spoken: Spoken,
+    /// Bytes of the keys in it, before they were front-coded.
+    keys: usize,
     /// Where the last listed place that it names ends.
     next: u64,
 }

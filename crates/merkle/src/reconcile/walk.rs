@@ -280,6 +280,13 @@ impl<S: Source> Turn<'_, S> {
             (Named::Items { width, lows, .. }, Part::Answer(answer)) => {
                 self.on_answer(range, width, lows, answer)
             }
+            (Named::Items { width, lows, .. }, Part::Inquire(inquire)) => {
+                self.on_inquire(range, &itself, width, lows, &inquire)
+            }
+            (Named::Items { .. }, Part::Echo(echo)) => self.on_wish(range, itself, &echo),
+            (Named::Items { .. }, Part::Items(items)) => self.on_items(range, itself, &items),
+            (Named::Inquired(_), Part::Tell(tell)) => self.on_tell(range, tell),
+            (Named::Inquired(_), Part::Items(items)) => self.on_items(range, itself, &items),
             (
                 Named::Sum {
                     form: Summed::Mixed,
@@ -292,18 +299,21 @@ impl<S: Source> Turn<'_, S> {
             (Named::Sum { below, form, .. }, Part::Echo(echo)) => {
                 self.on_echo(range, below, form, first, &echo)
             }
-            (_, Part::Items(items)) => self.on_items(range, itself, &items),
-            (Named::Items { .. }, _) | (_, Part::Answer(_) | Part::Explain(_) | Part::Echo(_)) => {
+            (Named::Items { .. } | Named::Inquired(_), _)
+            | (_, Part::Answer(_) | Part::Inquire(_) | Part::Tell(_))
+            | (_, Part::Explain(_) | Part::Echo(_)) => {
                 Err(malformed("a statement does not fit what it answers"))
             }
             (_, Part::Split(split)) => self.on_split(range, first, &split),
             (named, Part::Sum(sum)) => self.on_sum(range, named.below(), itself, &sum),
+            (_, Part::Items(items)) => self.on_items(range, itself, &items),
         }
     }
 
-    /// Goes on with ranges that were kept back, as far as they fit.
+    /// Goes on with ranges that were kept back, as far as they fit; with one of them in any case,
+    /// so that no turn passes in which nothing is said while something is open.
     fn take_up_deferred(&mut self) -> Result<(), WalkError<S::Error>> {
-        while !self.is_full()
+        while (self.reply.parts.is_empty() || !self.is_full())
             && let Some(Deferred {
                 range,
                 below,
@@ -313,14 +323,15 @@ impl<S: Source> Turn<'_, S> {
         {
             let digest = self.source.digest(&range)?;
             let place = Place::Bounds(range.clone());
-            self.open(Open {
+            let open = Open {
                 place,
                 range,
                 digest,
                 theirs,
                 below,
                 density,
-            })?;
+            };
+            self.open_at(Pace::INNER, open)?;
         }
         Ok(())
     }

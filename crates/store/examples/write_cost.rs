@@ -1,15 +1,17 @@
 //! What it costs to keep digests, dot index and context fresh with every commit.
 //!
-//! Writes rows in batches, one durable commit each, once through a store and once through bare redb with the rows alone,
-//! and prints one JSON object: rates, their ratio, where the rest goes, file sizes, bytes written, and how long a store
-//! takes to open after its process was killed while it wrote.
+//! Writes rows in batches, one durable commit each, once through a store and once through bare redb
+//! with the rows alone, and prints one JSON object: rates, their ratio, where the rest goes, file
+//! sizes, bytes written, and how long a store takes to open after its process was killed while it
+//! wrote.
 //!
 //! ```text
 //! cargo run --release -p syncline-store --example write_cost -- [--rows N] [--batch N] [--sync-every N]
 //!     [--order scattered|ascending] [--cache-mib N] [--dir PATH]
 //! ```
 //!
-//! Keys come scattered over the key space, the hardest case, or ascending. `--sync-every N` makes only every Nth commit durable, as a bootstrap does.
+//! Keys come scattered over the key space, the hardest case, or ascending. `--sync-every N` makes
+//! only every Nth commit durable, as a bootstrap does.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 use std::fs;
@@ -96,7 +98,8 @@ fn measure(arguments: &Arguments, directory: &Path) -> Value {
     let per_row_us = |time: Duration| time.as_secs_f64() * 1e6 / rows as f64;
     let rate = |time: Duration| (rows as f64 / time.as_secs_f64()).round();
 
-    // Bare redb: keys and values as the user has them, with the same batches, sorted as the store sorts them.
+    // Bare redb: keys and values as the user has them, with the same batches, sorted as the store
+    // sorts them.
     let bare_path = directory.join("bare");
     let engine = RedbEngine::create(&bare_path, options).unwrap();
     let written_before = bytes_written();
@@ -166,7 +169,8 @@ fn measure(arguments: &Arguments, directory: &Path) -> Value {
         levels += begun.elapsed();
     }
 
-    // What each table adds to the engine's work: the same batches again, with ever more of their tables.
+    // What each table adds to the engine's work: the same batches again, with ever more of their
+    // tables.
     let mut replays = Vec::new();
     for tables in [
         &[Table::Rows][..],
@@ -347,7 +351,8 @@ fn write_until_killed(path: &Path) {
 
 /// Processor time that this process has used, user and system; zero where the system does not tell.
 fn cpu_time() -> Duration {
-    // utime and stime, in hundredths of a second, are the 14th and 15th fields; the 2nd may contain spaces.
+    // utime and stime, in hundredths of a second, are the 14th and 15th fields; the 2nd may contain
+    // spaces.
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let fields = stat
         .rsplit(')')

@@ -13,25 +13,27 @@ use crate::{StoreError, View};
 pub struct Additions {
     /// Whole rows, live siblings that the peer knows included.
     pub rows: Vec<(RowKey, Row)>,
-    /// Every live dot of the start context that the peer lacks, up to and including this one, is in the rows of this
-    /// answer or of those before. `None` until there was one.
+    /// Every live dot of the start context that the peer lacks, up to and including this one, is in
+    /// the rows of this answer or of those before. `None` until there was one.
     pub frontier: Option<Dot>,
     /// Whether there are no more.
     pub complete: bool,
 }
 
 impl<E: Engine> View<E> {
-    /// The rows with dots that are in `start` and not in `peer`, in dot order, from the dot after `after` on.
+    /// The rows with dots that are in `start` and not in `peer`, in dot order, from the dot after
+    /// `after` on.
     ///
-    /// `start` is our context as of the session's beginning, `peer` the other's as of theirs. A row is given at its first
-    /// such dot only. Ends after `max_rows` rows, or as soon as they take `max_bytes`, but never without a row while
-    /// there is one. Continue with `after` set to the frontier, on this view or a later one.
+    /// `start` is our context as of the session's beginning, `peer` the other's as of theirs. A row
+    /// is given at its first such dot only. Ends after `max_rows` rows, or as soon as they take
+    /// `max_bytes`, but never without a row while there is one. Continue with `after` set to the
+    /// frontier, on this view or a later one.
     ///
-    /// When it is complete, and the rows have arrived, the receiver may merge all of `start`; before that,
-    /// [`start.up_to(frontier)`](Context::up_to).
+    /// When it is complete, and the rows have arrived, the receiver may merge all of `start`;
+    /// before that, [`start.up_to(frontier)`](Context::up_to).
     ///
-    /// Costs a seek for each interval of the difference, and a look-up for each dot in it that is live; the size of the
-    /// store does not matter.
+    /// Costs a seek for each interval of the difference, and a look-up for each dot in it that is
+    /// live; the size of the store does not matter.
     ///
     /// ```
     /// use syncline_crdt::{Context, RowKey};
@@ -51,9 +53,10 @@ impl<E: Engine> View<E> {
     /// ```
     ///
     /// # Errors
-    /// [`StoreError::Withdrawn`] when `start` claims dots that were withdrawn since: the session must begin anew, because
-    /// a receiver that merged `start` would take the withdrawn rows for removed. [`StoreError::Damaged`] for a row that
-    /// fails its checksum or is not what the index says; withdraw it.
+    /// [`StoreError::Withdrawn`] when `start` claims dots that were withdrawn since: the session
+    /// must begin anew, because a receiver that merged `start` would take the withdrawn rows for
+    /// removed. [`StoreError::Damaged`] for a row that fails its checksum or is not what the index
+    /// says; withdraw it.
     pub fn lacking(
         &self,
         peer: &Context,
@@ -112,7 +115,8 @@ impl<E: Engine> View<E> {
         Ok(additions)
     }
 
-    /// The first live dots between two of a replica, inclusive, with their rows' keys; [`RUN`] at most.
+    /// The first live dots between two of a replica, inclusive, with their rows' keys; [`RUN`] at
+    /// most.
     fn dots_between(&self, first: Dot, last: Dot) -> Result<Vec<(Dot, RowKey)>, StoreError> {
         let mut run = Vec::new();
         let mut outcome = Ok(());

@@ -1,7 +1,8 @@
 //! The seam to the embedded engine: ordered tables of bytes, consistent snapshots, atomic batches.
 //!
-//! Everything durable crosses these two traits, so a file ([`RedbEngine`]), memory ([`MemoryEngine`]) and failing
-//! hardware ([`FailingEngine`]) are interchangeable below the store, and one test suite holds for all of them.
+//! Everything durable crosses these two traits, so a file ([`RedbEngine`]), memory
+//! ([`MemoryEngine`]) and failing hardware ([`FailingEngine`]) are interchangeable below the store,
+//! and one test suite holds for all of them.
 
 use std::fmt;
 use std::ops::{Bound, ControlFlow};
@@ -81,8 +82,9 @@ pub type Entry = (Vec<u8>, Vec<u8>);
 
 /// An embedded ordered key-value engine, as much of one as a store needs.
 ///
-/// One store owns one engine and is its only writer. A commit is atomic: after a crash, all of its batch is there or
-/// none. Commits become durable in their order: when one with `sync` has returned, all before it are durable too.
+/// One store owns one engine and is its only writer. A commit is atomic: after a crash, all of its
+/// batch is there or none. Commits become durable in their order: when one with `sync` has
+/// returned, all before it are durable too.
 pub trait Engine: Send + Sync + 'static {
     /// A consistent view of the tables as of one commit.
     type Snapshot: Snapshot;
@@ -96,8 +98,8 @@ pub trait Engine: Send + Sync + 'static {
     /// Applies a batch atomically; with `sync`, returns only when it will survive power loss.
     ///
     /// # Errors
-    /// After an error the batch may or may not have been applied, but never a part of it. The store then treats the
-    /// engine as failed until it is opened anew.
+    /// After an error the batch may or may not have been applied, but never a part of it. The store
+    /// then treats the engine as failed until it is opened anew.
     fn commit(&self, batch: Batch, sync: bool) -> Result<(), EngineError>;
 
     /// How much room the engine takes.
@@ -115,8 +117,8 @@ pub trait Snapshot: Send + Sync + 'static {
     /// Whatever keeps the engine from being read; not that the key is absent.
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError>;
 
-    /// Shows the entries within the bounds to `visitor`, in order, until it breaks off. Nothing is copied, so this is
-    /// the way to read a few bytes of values that may be large, and to seek.
+    /// Shows the entries within the bounds to `visitor`, in order, until it breaks off. Nothing is
+    /// copied, so this is the way to read a few bytes of values that may be large, and to seek.
     ///
     /// # Errors
     /// Whatever keeps the engine from being read.
@@ -148,10 +150,12 @@ pub struct EngineSize {
 pub enum EngineError {
     /// The device has no room left, or the file may not grow further.
     #[error("the disk is full; free some room, then open the store again ({0})")]
-    DiskFull(#[source] std::io::Error),
+    DiskFull(std::io::Error),
     /// Reading or writing failed.
-    #[error("reading or writing the store failed; check the device, then open the store again")]
-    Io(#[source] std::io::Error),
+    #[error(
+        "reading or writing the store failed ({0}); check the device, then open the store again"
+    )]
+    Io(std::io::Error),
     /// The engine found its own structures broken.
     #[error(
         "the store's file is damaged ({0}); restore it from a backup, or remove it and sync from another replica"
@@ -162,7 +166,8 @@ pub enum EngineError {
     Stopped(String),
 }
 
-/// Whether a range of these bounds is empty whatever the table holds. Engines differ in what they make of such.
+/// Whether a range of these bounds is empty whatever the table holds. Engines differ in what they
+/// make of such.
 pub(crate) fn bounds_are_empty((lower, upper): Bounds<'_>) -> bool {
     match (lower, upper) {
         (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,

@@ -7,8 +7,8 @@ pub trait Environment: Send + Sync + 'static {
     /// The wall clock in Unix milliseconds. It may stand still or jump; stamps ascend all the same.
     fn wall_ms(&self) -> u64;
 
-    /// Ten bytes that no other store ever draws. A replica id is made of them: two stores that draw the same bytes in
-    /// the same millisecond would give two writes one name, and lose one of them.
+    /// Ten bytes that no other store ever draws. A replica id is made of them: two stores that draw
+    /// the same bytes in the same millisecond would give two writes one name, and lose one of them.
     fn entropy(&self) -> [u8; 10];
 }
 

@@ -48,12 +48,15 @@ pub enum OpenError {
         detail: String,
     },
     /// The file could not be read or written.
-    #[error("{path} cannot be read and written: {source}", path = path.display())]
+    #[error(
+        "{path} cannot be read and written ({cause}); check its permissions and the device",
+        path = path.display()
+    )]
     Unreadable {
         /// The file.
         path: PathBuf,
         /// What the operating system says.
-        source: io::Error,
+        cause: io::Error,
     },
     /// A later version of Syncline wrote the store.
     #[error(

@@ -1,4 +1,5 @@
-//! The bytes on disk: what each table's keys and values look like. Frozen; golden tests hold every one of them.
+//! The bytes on disk: what each table's keys and values look like. Frozen; golden tests hold every
+//! one of them.
 //!
 //! | table | key | value |
 //! |---|---|---|
@@ -12,9 +13,9 @@
 //! | `context` | replica, first counter (u64) | last counter (u64) |
 //! | `removals`, `sketch` | reserved | |
 //!
-//! Integers are big-endian, so that keys order as what they stand for does. A row's digest is over its key and its
-//! canonical bytes and doubles as its checksum. What is inside a row, families and payload tags included, is opaque
-//! here: a version that does not know them keeps them as they are.
+//! Integers are big-endian, so that keys order as what they stand for does. A row's digest is over
+//! its key and its canonical bytes and doubles as its checksum. What is inside a row, families and
+//! payload tags included, is opaque here: a version that does not know them keeps them as they are.
 
 use syncline_crdt::{Canonical, Context, Dot, ReplicaId, Row, RowKey, Stamp};
 use syncline_merkle::{DigestKey, ItemDigest, Node, RangeDigest};
@@ -125,7 +126,8 @@ pub(crate) fn read_dot_key(key: &[u8]) -> Option<Dot> {
     (counter > 0).then(|| Dot::new(ReplicaId::from_bytes(*replica), counter))
 }
 
-/// Adds a persisted interval to the context being read, if it is one that a context could have there.
+/// Adds a persisted interval to the context being read, if it is one that a context could have
+/// there.
 pub(crate) fn read_interval(key: &[u8], value: &[u8], context: &mut Context) -> Option<()> {
     let first = read_dot_key(key)?;
     let end = u64::from_be_bytes(value.try_into().ok()?);

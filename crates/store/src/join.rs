@@ -20,11 +20,12 @@ pub struct Incoming<'a> {
     pub absent: Vec<RowKey>,
     /// A range of which `rows` is everything that the peer holds.
     pub covers: Option<KeyRange>,
-    /// What the peer had seen, as of the session's start: says which of our dots it has dropped. It is used by the join
-    /// and not added to our context.
+    /// What the peer had seen, as of the session's start: says which of our dots it has dropped. It
+    /// is used by the join and not added to our context.
     pub context: &'a Context,
-    /// What is added to our context in the same commit, after the joins. Beside it only the rows' own dots are added: a
-    /// context may be merged once all that was live in it and unknown here has been joined, and not before.
+    /// What is added to our context in the same commit, after the joins. Beside it only the rows'
+    /// own dots are added: a context may be merged once all that was live in it and unknown here
+    /// has been joined, and not before.
     pub learned: Context,
     /// Whether the rows as they are after the join are wanted back.
     pub report_rows: bool,
@@ -53,17 +54,19 @@ pub struct Joined {
     pub added: u64,
     /// Rows that were present and are absent.
     pub removed: u64,
-    /// Dots that were live in two rows, or under which there were two contents: by a bug or a lie somewhere. All replicas
-    /// keep the same of them.
+    /// Dots that were live in two rows, or under which there were two contents: by a bug or a lie
+    /// somewhere. All replicas keep the same of them.
     pub conflicting: u64,
     /// Damaged rows of ours that were withdrawn before they were joined.
     pub withdrawn: u64,
-    /// The rows after the join, if asked for: one for each of `rows`, then one for each of `absent`.
+    /// The rows after the join, if asked for: one for each of `rows`, then one for each of
+    /// `absent`.
     pub results: Vec<Row>,
 }
 
 impl<E: Engine> Staging<E> {
-    /// Joins each row under our live context, then adds the rows' own dots and what was learned to it.
+    /// Joins each row under our live context, then adds the rows' own dots and what was learned to
+    /// it.
     pub(crate) fn join(&mut self, mut incoming: Incoming<'_>) -> Result<Joined, StoreError> {
         for (key, row) in &incoming.rows {
             check_key(key)?;
@@ -122,7 +125,8 @@ impl<E: Engine> Staging<E> {
         Ok(joined)
     }
 
-    /// Joins a delta: its rows, and every row of ours that holds a dot which the delta has superseded.
+    /// Joins a delta: its rows, and every row of ours that holds a dot which the delta has
+    /// superseded.
     pub(crate) fn join_delta(&mut self, delta: &Delta) -> Result<Joined, StoreError> {
         let superseded = self.rows_of(delta.context())?;
         let absent = superseded
@@ -139,8 +143,9 @@ impl<E: Engine> Staging<E> {
         })
     }
 
-    /// The keys at which the peer holds nothing: those it names, and ours in the covered range. Where it gives a row as
-    /// well, the row counts: joining both would take the row's dots for dropped.
+    /// The keys at which the peer holds nothing: those it names, and ours in the covered range.
+    /// Where it gives a row as well, the row counts: joining both would take the row's dots for
+    /// dropped.
     fn absent_keys(&self, incoming: &Incoming<'_>) -> Result<Vec<RowKey>, StoreError> {
         let mut absent = incoming.absent.clone();
         if let Some(range) = &incoming.covers {
@@ -197,8 +202,9 @@ impl<E: Engine> Staging<E> {
         Ok(())
     }
 
-    /// A dot that we have seen and that is not live in this row: mostly we have dropped it, and so does the join. But if it
-    /// is live in another row, somebody has used it twice. Then the row with the lesser key keeps it, here as on every replica.
+    /// A dot that we have seen and that is not live in this row: mostly we have dropped it, and so
+    /// does the join. But if it is live in another row, somebody has used it twice. Then the row
+    /// with the lesser key keeps it, here as on every replica.
     fn claim(
         &mut self,
         key: &RowKey,
@@ -260,8 +266,8 @@ impl<E: Engine> View<E> {
     }
 }
 
-/// Takes a dot that occurs in several of the rows, which are in key order, out of all but the first. Returns how many
-/// siblings went.
+/// Takes a dot that occurs in several of the rows, which are in key order, out of all but the
+/// first. Returns how many siblings went.
 fn separate_shared_dots(rows: &mut [(RowKey, Row)]) -> u64 {
     let mut dots: Vec<(Dot, usize)> = Vec::with_capacity(rows.len());
     for (at, (_, row)) in rows.iter().enumerate() {

@@ -2,31 +2,32 @@
 //!
 //! # What it is
 //!
-//! A [`Store`] keeps the rows of `syncline-crdt` on an embedded [`Engine`], and beside them, always as fresh as they are,
-//! what replication needs: the *context* of all dots ever seen, the *digest tree* of `syncline-merkle`, by which two
-//! replicas find where they differ, and the *dot index*, by which a replica lists what another has not seen. One commit
-//! changes all of them or none.
+//! A [`Store`] keeps the rows of `syncline-crdt` on an embedded [`Engine`], and beside them, always
+//! as fresh as they are, what replication needs: the *context* of all dots ever seen, the *digest
+//! tree* of `syncline-merkle`, by which two replicas find where they differ, and the *dot index*,
+//! by which a replica lists what another has not seen. One commit changes all of them or none.
 //!
 //! # What it is not
 //!
-//! It knows no network, no peers, and no data types: payloads are bytes, and rows of kinds that it does not know are joined,
-//! digested and forwarded like any other.
+//! It knows no network, no peers, and no data types: payloads are bytes, and rows of kinds that it
+//! does not know are joined, digested and forwarded like any other.
 //!
 //! # How a value flows through it
 //!
-//! 1. A [`Transaction`] gives each mutation a fresh [`Dot`](syncline_crdt::Dot) and lets it supersede what it observed. What
-//!    it did is at the same time a delta for other replicas. A [`join`](Store::join) merges what they hold.
+//! 1. A [`Transaction`] gives each mutation a fresh [`Dot`](syncline_crdt::Dot) and lets it
+//!    supersede what it observed. What it did is at the same time a delta for other replicas. A
+//!    [`join`](Store::join) merges what they hold.
 //! 2. Both happen in a [`Group`], in memory, on top of a snapshot, by the one writer.
-//! 3. [`Group::commit`] makes of the group the edits of every [table](Table), and gives them to the engine as one
-//!    [`Batch`]. Only when the engine has taken it does the store's memory follow.
-//! 4. A [`View`] shows all of it as of one commit, while writing goes on: rows, root digest, context, and
-//!    [what a peer lacks](View::lacking).
+//! 3. [`Group::commit`] makes of the group the edits of every [table](Table), and gives them to the
+//!    engine as one [`Batch`]. Only when the engine has taken it does the store's memory follow.
+//! 4. A [`View`] shows all of it as of one commit, while writing goes on: rows, root digest,
+//!    context, and [what a peer lacks](View::lacking).
 //!
 //! # Damage
 //!
-//! A row's digest is stored with it and checked whenever it is read. A row that fails is *withdrawn*, not joined: it goes, and its
-//! dots leave the context as gaps, so that the next session fetches it from another replica. [`View::recount`] audits
-//! the whole.
+//! A row's digest is stored with it and checked whenever it is read. A row that fails is
+//! *withdrawn*, not joined: it goes, and its dots leave the context as gaps, so that the next
+//! session fetches it from another replica. [`View::recount`] audits the whole.
 #![forbid(unsafe_code)]
 
 mod additions;

@@ -168,8 +168,8 @@ fn count_rows<E: Engine>(view: &View<E>, found: &mut Recount) -> Result<(), Stor
     Ok(())
 }
 
-/// Reads the dot index, and looks each row up that it names. Each entry then stands for a live dot, and with each live dot
-/// found in the index, no dot can be live in two rows.
+/// Reads the dot index, and looks each row up that it names. Each entry then stands for a live dot,
+/// and with each live dot found in the index, no dot can be live in two rows.
 fn check_index<E: Engine>(view: &View<E>, found: &mut Recount) -> Result<(), StoreError> {
     let all = (Bound::Unbounded, Bound::Unbounded);
     let mut strays = Vec::new();

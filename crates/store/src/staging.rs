@@ -1,4 +1,5 @@
-//! What a group has done so far: rows read and changed, dots seen, the clock. Memory only, until it is committed.
+//! What a group has done so far: rows read and changed, dots seen, the clock. Memory only, until it
+//! is committed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Bound, ControlFlow};
@@ -20,8 +21,8 @@ pub(crate) struct Staging<E: Engine> {
     /// How the persisted intervals change, in order.
     pub(crate) context_edits: Vec<Edit>,
     pub(crate) clock: Hlc,
-    /// The last dot made since the store was opened, once one was. The context does not tell: a withdrawal takes dots out
-    /// of it that other replicas have seen.
+    /// The last dot made since the store was opened, once one was. The context does not tell: a
+    /// withdrawal takes dots out of it that other replicas have seen.
     pub(crate) last: Option<Dot>,
     /// Damaged rows withdrawn by the group.
     pub(crate) withdrawn: u64,
@@ -31,8 +32,8 @@ pub(crate) struct Staging<E: Engine> {
     pub(crate) torn: bool,
     /// Counts transactions, to tell which has touched a row first.
     pub(crate) transactions: u32,
-    /// The dots that changed rows hold and the snapshot's index does not. Made when first asked for: most groups join
-    /// only dots that nobody has seen before, and never ask.
+    /// The dots that changed rows hold and the snapshot's index does not. Made when first asked
+    /// for: most groups join only dots that nobody has seen before, and never ask.
     new_dots: Option<BTreeMap<Dot, RowKey>>,
     /// What the rows of the user key last looked up begin with, if there are any in the snapshot.
     peopled: Vec<u8>,
@@ -102,8 +103,8 @@ impl<E: Engine> Staging<E> {
         }
     }
 
-    /// Reads the rows at keys that ascend, as [`load`](Self::load) does. All that are damaged are withdrawn together,
-    /// since a withdrawal reads the whole dot index.
+    /// Reads the rows at keys that ascend, as [`load`](Self::load) does. All that are damaged are
+    /// withdrawn together, since a withdrawal reads the whole dot index.
     pub(crate) fn load_all<'k>(
         &mut self,
         keys: impl Iterator<Item = &'k RowKey>,
@@ -218,7 +219,8 @@ impl<E: Engine> Staging<E> {
         }
     }
 
-    /// Looks a row up in the snapshot, and learns in the same search whether its user key has any other row.
+    /// Looks a row up in the snapshot, and learns in the same search whether its user key has any
+    /// other row.
     pub(crate) fn find(&mut self, key: &RowKey) -> Result<Found, StoreError> {
         let bytes = key.as_bytes();
         let user = format::user_part(key);
@@ -236,7 +238,8 @@ impl<E: Engine> Staging<E> {
                 bounds,
                 Direction::Forward,
                 &mut |found, value| {
-                    // Rows of the user key begin at or before this one; only if before is a second search needed.
+                    // Rows of the user key begin at or before this one; only if before is a second
+                    // search needed.
                     first = Some(match found.cmp(bytes) {
                         std::cmp::Ordering::Less => None,
                         std::cmp::Ordering::Equal => Some(read(value)),
@@ -307,7 +310,8 @@ impl Staged {
     }
 }
 
-/// The end of the range of keys that begin with a user key's part, which ends with the terminator `00 01`.
+/// The end of the range of keys that begin with a user key's part, which ends with the terminator
+/// `00 01`.
 fn successor(user: &[u8]) -> Vec<u8> {
     let mut end = user.to_vec();
     if let Some(last) = end.last_mut() {

@@ -47,7 +47,8 @@ impl std::fmt::Debug for Config {
 /// How much a write must survive before it is acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Durability {
-    /// May be lost with the process. Becomes durable with the next durable commit, or when the store is closed.
+    /// May be lost with the process. Becomes durable with the next durable commit, or when the
+    /// store is closed.
     Memory,
     /// Synced to the device: survives power loss.
     #[default]
@@ -56,9 +57,9 @@ pub enum Durability {
 
 /// One replica of one namespace.
 ///
-/// Cloning gives another handle to the same store. Reads go through a [`View`] and never wait; writes, of any thread,
-/// follow one another. Everything that a write touches, the row, the dot index, the digests, the context and the
-/// counters, is in one atomic commit.
+/// Cloning gives another handle to the same store. Reads go through a [`View`] and never wait;
+/// writes, of any thread, follow one another. Everything that a write touches, the row, the dot
+/// index, the digests, the context and the counters, is in one atomic commit.
 ///
 /// ```
 /// use syncline_crdt::RowKey;
@@ -104,8 +105,8 @@ pub(crate) struct Shared<E: Engine> {
 
 /// What only the holder of the write lock knows.
 pub(crate) struct Writer {
-    /// The last dot made since the store was opened; its counter is zero before the first. The replica id is minted at
-    /// the first write, and never one that an earlier opening used.
+    /// The last dot made since the store was opened; its counter is zero before the first. The
+    /// replica id is minted at the first write, and never one that an earlier opening used.
     pub(crate) last: Option<Dot>,
     /// Whether commits were acknowledged that are not yet synced.
     pub(crate) unsynced: bool,
@@ -113,8 +114,8 @@ pub(crate) struct Writer {
     pub(crate) failed: Option<String>,
 }
 
-/// The part of a commit that is held in memory. It is set only when the engine has taken the commit, so the two never
-/// disagree.
+/// The part of a commit that is held in memory. It is set only when the engine has taken the
+/// commit, so the two never disagree.
 #[derive(Clone)]
 pub(crate) struct Head {
     pub(crate) state: State,
@@ -123,8 +124,8 @@ pub(crate) struct Head {
     pub(crate) withdrawals: u64,
 }
 
-/// The head of the last commit, and of the one that the engine is being given. A snapshot taken now is of one or the
-/// other, and its own count of commits tells which.
+/// The head of the last commit, and of the one that the engine is being given. A snapshot taken now
+/// is of one or the other, and its own count of commits tells which.
 struct Published {
     current: Head,
     coming: Option<Head>,
@@ -133,7 +134,8 @@ struct Published {
 impl<E: Engine> Store<E> {
     /// Opens the store in an engine; an empty engine becomes a new store.
     ///
-    /// Reads the context and nothing else: neither rows nor digests are looked at, whatever happened before.
+    /// Reads the context and nothing else: neither rows nor digests are looked at, whatever
+    /// happened before.
     ///
     /// # Errors
     /// [`OpenError::NewerFormat`], [`OpenError::OtherNamespace`], [`OpenError::OtherSecret`],
@@ -187,7 +189,8 @@ impl<E: Engine> Store<E> {
         &self.shared.namespace
     }
 
-    /// The store as of its last commit. Costs one snapshot of the engine, some microseconds, and waits for nobody.
+    /// The store as of its last commit. Costs one snapshot of the engine, some microseconds, and
+    /// waits for nobody.
     ///
     /// # Errors
     /// Whatever keeps the engine from being read.
@@ -199,8 +202,12 @@ impl<E: Engine> Store<E> {
     ///
     /// Returns what `body` returned, and the delta to be sent to other replicas.
     ///
+    /// The store's write lock is held meanwhile: a `body` that wrote to the same store by another
+    /// handle would wait for itself for ever. Reading through views is fine.
+    ///
     /// # Errors
-    /// What `body` fails with, or [`StoreError::Failed`] and whatever else keeps the commit from being made.
+    /// What `body` fails with, or [`StoreError::Failed`] and whatever else keeps the commit from
+    /// being made.
     pub fn transact<T, X: From<StoreError>>(
         &self,
         durability: Durability,
@@ -215,8 +222,8 @@ impl<E: Engine> Store<E> {
     /// Joins rows received from another replica, in one commit.
     ///
     /// # Errors
-    /// [`StoreError::KeyTooLong`] and its like for rows over the limits, of which then none is joined;
-    /// [`StoreError::Failed`], or whatever else keeps the commit from being made.
+    /// [`StoreError::KeyTooLong`] and its like for rows over the limits, of which then none is
+    /// joined; [`StoreError::Failed`], or whatever else keeps the commit from being made.
     pub fn join(
         &self,
         incoming: Incoming<'_>,
@@ -228,8 +235,8 @@ impl<E: Engine> Store<E> {
         Ok(joined)
     }
 
-    /// Joins a delta of another replica, with its context, in one commit. It may be one that was lost and comes late,
-    /// or one that was joined before.
+    /// Joins a delta of another replica, with its context, in one commit. It may be one that was
+    /// lost and comes late, or one that was joined before.
     ///
     /// # Errors
     /// As [`join`](Self::join).
@@ -240,7 +247,8 @@ impl<E: Engine> Store<E> {
         Ok(joined)
     }
 
-    /// Begins a group: any number of transactions and joins that share one commit. Waits for the writer before.
+    /// Begins a group: any number of transactions and joins that share one commit. Waits for the
+    /// writer before.
     ///
     /// # Errors
     /// [`StoreError::Failed`] after a failed commit; whatever keeps the engine from being read.
@@ -249,15 +257,16 @@ impl<E: Engine> Store<E> {
         Ok(Group::new(writer, self.view()?))
     }
 
-    /// Withdraws damaged rows, durably and in one commit: the row goes, and its dots leave the context as gaps, so that
-    /// the next session fetches them from another replica. Rows that are sound stay as they are, so this is safe to call
-    /// on suspicion, and late. The indexes of a row are made to agree with it on the way.
+    /// Withdraws damaged rows, durably and in one commit: the row goes, and its dots leave the
+    /// context as gaps, so that the next session fetches them from another replica. Rows that are
+    /// sound stay as they are, so this is safe to call on suspicion, and late. The indexes of a row
+    /// are made to agree with it on the way.
     ///
     /// Reads the whole dot index once, because nothing else tells what a damaged row held.
     ///
     /// # Errors
-    /// [`StoreError::Irreparable`] for a row whose dots nothing tells; then none is withdrawn. Otherwise as
-    /// [`join`](Self::join).
+    /// [`StoreError::Irreparable`] for a row whose dots nothing tells; then none is withdrawn.
+    /// Otherwise as [`join`](Self::join).
     pub fn withdraw(&self, keys: &[RowKey]) -> Result<Withdrawn, StoreError> {
         let mut group = self.group()?;
         let withdrawn = group.withdraw(keys)?;
@@ -324,7 +333,8 @@ impl<E: Engine> Shared<E> {
         batch.put(Table::Meta, meta::STATE, &head.state.to_bytes());
         self.lock_published().coming = Some(head);
         if let Err(error) = self.engine.commit(batch, sync) {
-            // The engine may have applied it or not. `coming` stays, so that views know either outcome.
+            // The engine may have applied it or not. `coming` stays, so that views know either
+            // outcome.
             tracing::error!(namespace = self.namespace, %error, "a commit failed; the store refuses further writes");
             writer.failed = Some(error.to_string());
             return Err(error.into());

@@ -15,8 +15,8 @@ use crate::{MAX_TRANSACTION_ROWS, StoreError};
 
 /// A transaction in progress: what [`Store::transact`](crate::Store::transact) gives to its body.
 ///
-/// It reads what the store holds and what it has itself written. A damaged row that it meets is withdrawn in the same
-/// commit, and reads as absent.
+/// It reads what the store holds and what it has itself written. A damaged row that it meets is
+/// withdrawn in the same commit, and reads as absent.
 ///
 /// ```
 /// use syncline_crdt::RowKey;
@@ -70,7 +70,8 @@ impl<'g, E: Engine> Transaction<'g, E> {
     /// The row at a key, if it is present.
     ///
     /// # Errors
-    /// Whatever keeps the engine from being read; [`StoreError::Irreparable`] for a damaged row that cannot be withdrawn.
+    /// Whatever keeps the engine from being read; [`StoreError::Irreparable`] for a damaged row
+    /// that cannot be withdrawn.
     pub fn get(&mut self, key: &RowKey) -> Result<Option<Row>, StoreError> {
         if !self.staging.rows.contains_key(key) {
             match self.staging.base.get(key) {
@@ -124,8 +125,8 @@ impl<'g, E: Engine> Transaction<'g, E> {
         Ok(dot)
     }
 
-    /// Writes a sibling that supersedes just the given ones, as an increment does its own earlier sum. Dots that are not
-    /// live in the row are passed over.
+    /// Writes a sibling that supersedes just the given ones, as an increment does its own earlier
+    /// sum. Dots that are not live in the row are passed over.
     ///
     /// # Errors
     /// As [`put`](Self::put).
@@ -151,7 +152,8 @@ impl<'g, E: Engine> Transaction<'g, E> {
         Ok(dot)
     }
 
-    /// Removes a row: supersedes all siblings that are live in it, under a dot of its own. Returns whether there was any.
+    /// Removes a row: supersedes all siblings that are live in it, under a dot of its own. Returns
+    /// whether there was any.
     ///
     /// # Errors
     /// As [`put`](Self::put).
@@ -168,8 +170,8 @@ impl<'g, E: Engine> Transaction<'g, E> {
         Ok(removed)
     }
 
-    /// The transaction's stamp: later than every stamp observed so far, the same for all its writes, which their dots tell
-    /// apart.
+    /// The transaction's stamp: later than every stamp observed so far, the same for all its
+    /// writes, which their dots tell apart.
     pub fn stamp(&mut self) -> Stamp {
         *self.stamp.get_or_insert_with(|| {
             let now = self.staging.base.shared.environment.wall_ms();
@@ -177,7 +179,8 @@ impl<'g, E: Engine> Transaction<'g, E> {
         })
     }
 
-    /// The id under which the transaction writes. Minted here if the store has not written since it was opened.
+    /// The id under which the transaction writes. Minted here if the store has not written since it
+    /// was opened.
     pub fn replica(&mut self) -> ReplicaId {
         self.staging.last_dot().replica
     }
@@ -254,7 +257,8 @@ impl<'g, E: Engine> Transaction<'g, E> {
         let Staging {
             base, rows: staged, ..
         } = &*self.staging;
-        // Sought, not searched: a group may have staged very many rows, and each operation looks at a few.
+        // Sought, not searched: a group may have staged very many rows, and each operation looks at
+        // a few.
         let mut staged = staged.range::<[u8], _>(bounds).peekable();
         let mut outcome = Ok(());
         if limit > 0 {
@@ -306,7 +310,8 @@ impl<'g, E: Engine> Transaction<'g, E> {
     }
 }
 
-/// A transaction that fails or panics leaves the group as it was. Rows that it found damaged stay withdrawn.
+/// A transaction that fails or panics leaves the group as it was. Rows that it found damaged stay
+/// withdrawn.
 impl<E: Engine> Drop for Transaction<'_, E> {
     fn drop(&mut self) {
         if self.finished {
@@ -320,10 +325,11 @@ impl<E: Engine> Drop for Transaction<'_, E> {
 }
 
 impl<E: Engine> Staging<E> {
-    /// The last dot made since the store was opened, with a counter of zero under an id that has made none.
+    /// The last dot made since the store was opened, with a counter of zero under an id that has
+    /// made none.
     ///
-    /// The id changes when somebody claims to have seen more of it than was ever made: by a bug or a lie. Going on under it
-    /// would name our writes with dots that are taken for dead.
+    /// The id changes when somebody claims to have seen more of it than was ever made: by a bug or
+    /// a lie. Going on under it would name our writes with dots that are taken for dead.
     fn last_dot(&mut self) -> Dot {
         let sound = |last: &Dot| self.context.next_dot(last.replica).counter <= last.counter + 1;
         if let Some(last) = self.last.filter(sound) {

@@ -13,10 +13,11 @@ use crate::{Recount, StoreError};
 
 /// The whole store as of one commit: rows, context, digests and counters that belong together.
 ///
-/// Later commits do not show in it. It keeps what it shows alive, so a file grows while a view is held for long and
-/// much is written meanwhile.
+/// Later commits do not show in it. It keeps what it shows alive, so a file grows while a view is
+/// held for long and much is written meanwhile.
 ///
-/// A view is a [`Source`] for reconciliation. What it says of an item is the canonical encoding of its set of live dots.
+/// A view is a [`Source`] for reconciliation. What it says of an item is the canonical encoding of
+/// its set of live dots.
 pub struct View<E: Engine> {
     pub(crate) shared: Arc<Shared<E>>,
     pub(crate) snapshot: E::Snapshot,
@@ -35,13 +36,14 @@ impl<E: Engine> View<E> {
     /// The row at a key, if it is present.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] if the row fails its checksum, or whatever keeps the engine from being read.
+    /// [`StoreError::Damaged`] if the row fails its checksum, or whatever keeps the engine from
+    /// being read.
     pub fn get(&self, key: &RowKey) -> Result<Option<Row>, StoreError> {
         Ok(self.read(key)?.map(|(_, row)| row))
     }
 
-    /// The rows of a range in key order, read as they are asked for. A damaged row is an error in its place; those
-    /// after it follow.
+    /// The rows of a range in key order, read as they are asked for. A damaged row is an error in
+    /// its place; those after it follow.
     ///
     /// ```
     /// use syncline_crdt::RowKey;
@@ -121,14 +123,15 @@ impl<E: Engine> View<E> {
 
     /// How many rows were withdrawn since the store was opened.
     ///
-    /// A context taken before a withdrawal claims dots that the store no longer holds. Whoever received it would take
-    /// the rows' absence for their removal. So a session that began under another count has to end, and tell its peer
-    /// not to merge the context that it was given.
+    /// A context taken before a withdrawal claims dots that the store no longer holds. Whoever
+    /// received it would take the rows' absence for their removal. So a session that began under
+    /// another count has to end, and tell its peer not to merge the context that it was given.
     pub fn withdrawals(&self) -> u64 {
         self.head.withdrawals
     }
 
-    /// Reads every row, and holds digests, counters, dot index and context against what the rows say.
+    /// Reads every row, and holds digests, counters, dot index and context against what the rows
+    /// say.
     ///
     /// Time linear in the store, with a look-up for each dot; memory does not grow with it.
     ///
@@ -155,7 +158,8 @@ impl<E: Engine> View<E> {
         key.map(|key| format::read_row_key(&key)).transpose()
     }
 
-    /// Shows the dot index between two counters of a replica, inclusive, to `visitor` until it breaks off.
+    /// Shows the dot index between two counters of a replica, inclusive, to `visitor` until it
+    /// breaks off.
     pub(crate) fn visit_dots(
         &self,
         first: Dot,
@@ -195,7 +199,8 @@ pub(crate) fn damaged_index() -> StoreError {
 /// Bounds of a range that holds no key.
 const NOTHING: Bounds<'static> = (Bound::Included(b""), Bound::Excluded(b""));
 
-/// The digest tree, read from its table; items are the first bytes of the rows, which are not checked here.
+/// The digest tree, read from its table; items are the first bytes of the rows, which are not
+/// checked here.
 impl<E: Engine> Nodes for View<E> {
     type Error = StoreError;
 
@@ -238,7 +243,8 @@ impl<E: Engine> Nodes for View<E> {
 }
 
 impl<E: Engine> View<E> {
-    /// The first rows of a range, at most `limit`, each with the digest that `digest` takes from its stored bytes.
+    /// The first rows of a range, at most `limit`, each with the digest that `digest` takes from
+    /// its stored bytes.
     pub(crate) fn items_as(
         &self,
         range: &KeyRange,

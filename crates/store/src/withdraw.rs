@@ -1,8 +1,10 @@
-//! Damaged rows go, and their dots leave the context, so that other replicas' copies count as news again.
+//! Damaged rows go, and their dots leave the context, so that other replicas' copies count as news
+//! again.
 //!
-//! Damage must never enter a join: its dots would stand for a row that nobody wrote. Once a row fails its checksum none of
-//! its bytes is believed, so what it held is taken from the indexes: its dots from the dot index, its share of the digest
-//! tree from the sum of its leaf, less what the leaf's other rows make up.
+//! Damage must never enter a join: its dots would stand for a row that nobody wrote. Once a row
+//! fails its checksum none of its bytes is believed, so what it held is taken from the indexes: its
+//! dots from the dot index, its share of the digest tree from the sum of its leaf, less what the
+//! leaf's other rows make up.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Bound, ControlFlow};
@@ -136,9 +138,10 @@ impl<E: Engine> View<E> {
         outcome.map(|()| dots)
     }
 
-    /// What the digest tree counts for a key, whatever is stored with the row: what its leaf's sum has and the leaf's
-    /// other rows do not account for. Of several damaged rows in one leaf the first is given what is unaccounted for, the
-    /// others (whose leaf is in `settled` then) what is stored with them: it adds up.
+    /// What the digest tree counts for a key, whatever is stored with the row: what its leaf's sum
+    /// has and the leaf's other rows do not account for. Of several damaged rows in one leaf the
+    /// first is given what is unaccounted for, the others (whose leaf is in `settled` then) what is
+    /// stored with them: it adds up.
     fn counted_digest(
         &self,
         key: &RowKey,

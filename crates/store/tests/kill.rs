@@ -1,5 +1,6 @@
-//! A process is killed by SIGKILL at arbitrary instants while it writes. What it acknowledged as durable is there, no
-//! commit is there in part, no dot is used twice, and everything that a commit maintains agrees with the rows.
+//! A process is killed by SIGKILL at arbitrary instants while it writes. What it acknowledged as
+//! durable is there, no commit is there in part, no dot is used twice, and everything that a commit
+//! maintains agrees with the rows.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 use std::collections::{BTreeMap, HashSet};
@@ -126,8 +127,8 @@ fn nothing_acknowledged_as_durable_is_lost() {
         let recount = view.recount().unwrap();
         assert!(recount.is_sound(), "{round}: {:#?}", recount.mismatches);
 
-        // The store is as it was after one of the commits, whole, and of none before the last acknowledged durable one.
-        // One commit may have been made whose acknowledgement nobody saw.
+        // The store is as it was after one of the commits, whole, and of none before the last
+        // acknowledged durable one. One commit may have been made whose acknowledgement nobody saw.
         let found = contents(&view);
         let made = acknowledged.map_or(0, |n| n + 1);
         let durable = (0..made).rev().find(|n| is_durable(*n));

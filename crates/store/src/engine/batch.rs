@@ -6,8 +6,9 @@ use super::Table;
 
 /// Puts and removals in any of the tables, applied together or not at all.
 ///
-/// Keys and values live in one buffer per table, so an edit costs no allocation of its own; an engine receives each
-/// table's edits in key order, which is what makes large commits cheap for a B-tree.
+/// Keys and values live in one buffer per table, so an edit costs no allocation of its own; an
+/// engine receives each table's edits in key order, which is what makes large commits cheap for a
+/// B-tree.
 ///
 /// ```
 /// use syncline_store::{Batch, Engine, MemoryEngine, Snapshot, Table};
@@ -50,7 +51,8 @@ impl Batch {
         self.put_with(table, key, |bytes| bytes.extend_from_slice(value));
     }
 
-    /// As [`put`](Self::put), with the value appended to the buffer by `write`, which must not touch what is there.
+    /// As [`put`](Self::put), with the value appended to the buffer by `write`, which must not
+    /// touch what is there.
     pub fn put_with(&mut self, table: Table, key: &[u8], write: impl FnOnce(&mut Vec<u8>)) {
         let Edits { bytes, edits } = &mut self.tables[table as usize];
         let start = bytes.len();
@@ -87,7 +89,8 @@ impl Batch {
     /// One table's edits, one per key, by ascending key; `None` stands for removal.
     pub fn sorted(&mut self, table: Table) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
         let Edits { bytes, edits } = &mut self.tables[table as usize];
-        // Stable, so that the last edit of a key stays the last; and near linear on the runs that writers produce.
+        // Stable, so that the last edit of a key stays the last; and near linear on the runs that
+        // writers produce.
         if !edits.is_sorted_by(|a, b| bytes[a.key.clone()] < bytes[b.key.clone()]) {
             edits.sort_by(|a, b| bytes[a.key.clone()].cmp(&bytes[b.key.clone()]));
             // `dedup_by` keeps the first of equals; the last is moved there.

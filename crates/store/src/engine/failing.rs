@@ -1,4 +1,5 @@
-//! An engine that fails when told to: what full disks, dying devices and lying caches look like from above.
+//! An engine that fails when told to: what full disks, dying devices and lying caches look like
+//! from above.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +19,8 @@ pub enum Fault {
     NotSynced,
 }
 
-/// The handle by which a test tells a [`FailingEngine`] what to do, after the store has taken the engine over.
+/// The handle by which a test tells a [`FailingEngine`] what to do, after the store has taken the
+/// engine over.
 #[derive(Debug, Clone, Default)]
 pub struct Faults {
     plan: Arc<Mutex<Plan>>,
@@ -31,7 +33,8 @@ struct Plan {
 }
 
 impl Faults {
-    /// Lets `fault` befall the commit after the next `healthy` ones. Only one fault is planned at a time.
+    /// Lets `fault` befall the commit after the next `healthy` ones. Only one fault is planned at a
+    /// time.
     pub fn after(&self, healthy: u64, fault: Fault) {
         let mut plan = self.lock();
         plan.fault = Some((plan.commits + healthy, fault));

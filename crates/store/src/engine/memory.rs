@@ -10,7 +10,8 @@ use super::{
 };
 use crate::OpenError;
 
-/// Shared bytes: the persistent maps copy their nodes on write, and must not copy keys and values with them.
+/// Shared bytes: the persistent maps copy their nodes on write, and must not copy keys and values
+/// with them.
 type Bytes = Arc<[u8]>;
 type Tables = [OrdMap<Bytes, Bytes>; Table::ALL.len()];
 
@@ -72,7 +73,8 @@ impl MemoryDisk {
         })
     }
 
-    /// Loses everything committed since the last synced commit, and cuts off the engine that wrote it.
+    /// Loses everything committed since the last synced commit, and cuts off the engine that wrote
+    /// it.
     pub fn crash(&self) {
         let mut disk = self.lock();
         disk.current = disk.synced.clone();
@@ -86,9 +88,11 @@ impl MemoryDisk {
     }
 }
 
-/// Tables in memory: the twin of [`RedbEngine`](super::RedbEngine) for tests, simulations and nodes without a disk.
+/// Tables in memory: the twin of [`RedbEngine`](super::RedbEngine) for tests, simulations and nodes
+/// without a disk.
 ///
-/// A snapshot is a clone of persistent maps, O(1). Memory is what keys and values take, plus about 100 bytes an entry.
+/// A snapshot is a clone of persistent maps, O(1). Memory is what keys and values take, plus about
+/// 100 bytes an entry.
 #[derive(Debug)]
 pub struct MemoryEngine {
     disk: MemoryDisk,

@@ -37,8 +37,9 @@ impl Default for RedbOptions {
 
 /// A file of ordered tables.
 ///
-/// Commits are atomic; synced ones save the allocator's state with them, so that opening after a crash takes
-/// milliseconds whatever the size of the file. Only one engine at a time can have a file open, in any process.
+/// Commits are atomic; synced ones save the allocator's state with them, so that opening after a
+/// crash takes milliseconds whatever the size of the file. Only one engine at a time can have a
+/// file open, in any process.
 ///
 /// ```
 /// use syncline_store::{Batch, Engine, OpenError, RedbEngine, RedbOptions, Snapshot, Table};
@@ -65,18 +66,19 @@ pub struct RedbEngine {
 }
 
 impl RedbEngine {
-    /// Makes a new file, which must not exist yet. A crash in the middle leaves no half-made file at `path`.
+    /// Makes a new file, which must not exist yet. A crash in the middle leaves no half-made file
+    /// at `path`.
     ///
     /// # Errors
-    /// [`OpenError::Exists`], [`OpenError::AlreadyOpen`] if another process has made it meanwhile, or whatever keeps
-    /// the file from being written.
+    /// [`OpenError::Exists`], [`OpenError::AlreadyOpen`] if another process has made it meanwhile,
+    /// or whatever keeps the file from being written.
     pub fn create(path: impl AsRef<Path>, options: RedbOptions) -> Result<Self, OpenError> {
         let path = path.as_ref();
         if path.try_exists().map_err(|e| unreadable(path, e))? {
             return Err(OpenError::Exists { path: path.into() });
         }
-        // Made under another name and then linked: a process killed while making it leaves a file that nobody opens,
-        // and of two that make it at once one finds the name taken.
+        // Made under another name and then linked: a process killed while making it leaves a file
+        // that nobody opens, and of two that make it at once one finds the name taken.
         let fresh = fresh_name(path);
         let database = guarded(path, || builder(options).create(&fresh))?;
         let linked = fs::hard_link(&fresh, path).or_else(|error| match error.kind() {
@@ -104,8 +106,8 @@ impl RedbEngine {
     /// Opens an existing file. After a crash it is recovered to the last commit that was synced.
     ///
     /// # Errors
-    /// [`OpenError::Missing`], [`OpenError::AlreadyOpen`], [`OpenError::NotAStore`], [`OpenError::Damaged`], or
-    /// whatever keeps the file from being read.
+    /// [`OpenError::Missing`], [`OpenError::AlreadyOpen`], [`OpenError::NotAStore`],
+    /// [`OpenError::Damaged`], or whatever keeps the file from being read.
     pub fn open(path: impl AsRef<Path>, options: RedbOptions) -> Result<Self, OpenError> {
         let path = path.as_ref();
         if !path.try_exists().map_err(|e| unreadable(path, e))? {
@@ -135,8 +137,8 @@ impl RedbEngine {
         }
     }
 
-    /// A valid file of somebody else's tables is not ours to write to. An empty one is: it was made, and its first
-    /// commit never came.
+    /// A valid file of somebody else's tables is not ours to write to. An empty one is: it was
+    /// made, and its first commit never came.
     fn refuse_foreign_tables(&self) -> Result<(), OpenError> {
         let names: Vec<String> = guarded(&self.path, || {
             let tables = self
@@ -224,9 +226,10 @@ const fn definition(table: Table) -> TableDefinition<'static, Bytes, Bytes> {
     TableDefinition::new(table.name())
 }
 
-/// Writes sorted edits. A run of new keys that all fall between the same two neighbours goes through a cursor, which
-/// fills pages in order, some three times faster than inserts that each descend from the root: the dot index, which
-/// is appended to, and a bootstrap in key order are all runs. Scattered keys find no runs, and soon stop looking.
+/// Writes sorted edits. A run of new keys that all fall between the same two neighbours goes
+/// through a cursor, which fills pages in order, some three times faster than inserts that each
+/// descend from the root: the dot index, which is appended to, and a bootstrap in key order are all
+/// runs. Scattered keys find no runs, and soon stop looking.
 fn apply<'e>(
     table: &mut redb::Table<'_, Bytes, Bytes>,
     edits: impl Iterator<Item = (&'e [u8], Option<&'e [u8]>)>,
@@ -278,8 +281,8 @@ fn cursor_insert(
         })
 }
 
-/// A file's tables as of one commit. Its pages are kept until it is dropped, so a long-lived snapshot makes the file
-/// grow while writes go on.
+/// A file's tables as of one commit. Its pages are kept until it is dropped, so a long-lived
+/// snapshot makes the file grow while writes go on.
 pub struct RedbSnapshot {
     tables: [Option<ReadOnlyTable<Bytes, Bytes>>; Table::ALL.len()],
 }
@@ -373,7 +376,8 @@ impl Snapshot for RedbSnapshot {
 /// What a panic of redb comes down to.
 const CONTRADICTION: &str = "its structures contradict each other";
 
-/// Runs a step of redb, which does not verify its pages as it reads them and may panic on one that was altered.
+/// Runs a step of redb, which does not verify its pages as it reads them and may panic on one that
+/// was altered.
 fn distrusting<T>(step: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
     match catch_unwind(AssertUnwindSafe(step)) {
         Ok(done) => done,
@@ -387,7 +391,8 @@ fn builder(options: RedbOptions) -> redb::Builder {
     builder
 }
 
-/// Runs an opening step of redb, which trusts a file that was closed in order and may panic on one altered since.
+/// Runs an opening step of redb, which trusts a file that was closed in order and may panic on one
+/// altered since.
 fn guarded<T>(
     path: &Path,
     open: impl FnOnce() -> Result<T, DatabaseError>,
@@ -422,7 +427,7 @@ fn guarded<T>(
 fn unreadable(path: &Path, error: io::Error) -> OpenError {
     OpenError::Unreadable {
         path: path.into(),
-        source: error,
+        cause: error,
     }
 }
 

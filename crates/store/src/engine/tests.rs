@@ -168,7 +168,8 @@ fn tables_do_not_mix<E: Engine>(engine: &E) {
     }
 }
 
-/// Long runs between two neighbours, overwrites and removals within them, runs that end at a neighbour, and scattered keys.
+/// Long runs between two neighbours, overwrites and removals within them, runs that end at a
+/// neighbour, and scattered keys.
 fn runs_and_scattered_edits_come_to_the_same<E: Engine>(engine: &E) {
     let mut model = BTreeMap::new();
     let key = |n: u32| n.to_be_bytes();

@@ -1,4 +1,5 @@
-//! Failed commits and killed processes: nothing acknowledged as durable is lost, nothing half done is seen.
+//! Failed commits and killed processes: nothing acknowledged as durable is lost, nothing half done
+//! is seen.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,5 @@
-//! The bytes on disk of every table. A change here is a change of format: old files would not be read.
+//! The bytes on disk of every table. A change here is a change of format: old files would not be
+//! read.
 
 use std::ops::Bound;
 
@@ -25,11 +26,14 @@ fn every_table_has_the_frozen_bytes<H: Harness>() {
     .into_iter()
     .flatten()
     .collect();
-    let seen = context([dot(1, 300), dot(2, 1), dot(2, 2)]);
+    // This key is a fence, of level 1.
+    let fence = cell("fence 2");
+    let seen = context([dot(1, 300), dot(2, 1), dot(2, 2), dot(2, 4)]);
     let incoming = Incoming {
         rows: vec![
             (cell("a\0b"), both),
             (RowKey::member(b"online", b"ada"), row(dot(2, 2), "")),
+            (fence, row(dot(2, 4), "")),
         ],
         ..Incoming::from_peer(&seen)
     };

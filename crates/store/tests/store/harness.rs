@@ -58,7 +58,8 @@ impl Harness for Memory {
 
 pub(crate) struct Redb {
     directory: tempfile::TempDir,
-    /// A crash goes on with a copy of the file: what the operating system has is what a killed process leaves.
+    /// A crash goes on with a copy of the file: what the operating system has is what a killed
+    /// process leaves.
     path: RefCell<PathBuf>,
 }
 

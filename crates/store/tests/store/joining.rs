@@ -261,7 +261,8 @@ fn a_delta_reaches_rows_staged_in_its_own_group<H: Harness>() {
     assert_sound(&b);
 }
 
-/// Two replicas hold one dot in different rows, by a bug somewhere. Whichever they learn of first, they end up alike.
+/// Two replicas hold one dot in different rows, by a bug somewhere. Whichever they learn of first,
+/// they end up alike.
 fn a_shared_dot_stays_in_the_lesser_row<H: Harness>() {
     let (a, b) = (H::new().open(), H::new().open());
     let shared = dot(5, 1);

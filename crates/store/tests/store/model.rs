@@ -112,7 +112,8 @@ impl<H: Harness> Replica<H> {
         let written = self.store.transact(Durability::Memory, |txn| {
             for (at, edit) in edits {
                 match edit {
-                    // Every third value joins the siblings that are there instead of replacing them.
+                    // Every third value joins the siblings that are there instead of replacing
+                    // them.
                     Some(value) if value % 3 == 0 => txn
                         .put_superseding(&key(*at), vec![*value], &[])
                         .map(drop)?,

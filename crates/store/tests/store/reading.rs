@@ -141,15 +141,19 @@ fn reading_goes_on_while_writing_does<H: Harness>() {
         let ends = Ends(&done);
         let reader = scope.spawn(|| {
             let (mut views, mut seen) = (0, Context::new());
-            while !done.load(Ordering::Relaxed) {
+            loop {
+                // Asked before the last view, so that there is one even of a quick writer.
+                let is_last = done.load(Ordering::Relaxed);
                 let view = store.view().unwrap();
                 assert!(view.context().covers(&seen));
                 seen = view.context().clone();
                 let recount = view.recount().unwrap();
                 assert!(recount.is_sound(), "{:#?}", recount.mismatches);
                 views += 1;
+                if is_last {
+                    return views;
+                }
             }
-            views
         });
         for n in 0u32..150 {
             let durability = if n % 10 == 0 {

@@ -66,7 +66,8 @@ fn a_damaged_row_is_an_error_in_its_place<H: Harness>() {
 }
 
 fn whatever_byte_is_wrong_is_noticed_and_repaired<H: Harness>() {
-    // The value is 32 bytes of digest, a count, a dot, a stamp, a length and a payload: 64 bytes in all.
+    // The value is 32 bytes of digest, a count, a dot, a stamp, a length and a payload: 64 bytes in
+    // all.
     for at in (0..64).step_by(3) {
         let (harness, other) = twins::<H>(40);
         damage(&harness, &key(7), at);
@@ -243,7 +244,8 @@ fn a_transaction_goes_on_over_damage<H: Harness>() {
         (30, 2)
     );
 
-    // A transaction that fails takes its withdrawals with it, and the next one meets the damage again.
+    // A transaction that fails takes its withdrawals with it, and the next one meets the damage
+    // again.
     let (harness, _) = twins::<H>(5);
     damage(&harness, &key(1), 60);
     let store = harness.open();
@@ -265,7 +267,8 @@ fn a_transaction_goes_on_over_damage<H: Harness>() {
     assert_sound(&store);
 }
 
-/// Other replicas may have seen a dot that we had to withdraw: naming another write with it would lose that one.
+/// Other replicas may have seen a dot that we had to withdraw: naming another write with it would
+/// lose that one.
 fn a_dot_is_never_used_again_after_its_withdrawal<H: Harness>() {
     let harness = H::new();
     let store = harness.open();

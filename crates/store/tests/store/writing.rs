@@ -386,7 +386,8 @@ fn scans_see_the_staged_rows_in_between<H: Harness>() {
         .unwrap();
 }
 
-/// A peer that claims to have seen more of our id than we ever made would have our next writes taken for dead.
+/// A peer that claims to have seen more of our id than we ever made would have our next writes
+/// taken for dead.
 fn a_dot_that_was_lied_about_is_not_used<H: Harness>() {
     let store = H::new().open();
     let first = put(&store, "a", "1");

@@ -128,8 +128,8 @@ fn truncated_files_are_refused() {
     });
 }
 
-/// redb checks pages when it repairs, not when it reads. Wherever a page was altered, using it ends in an error or goes
-/// unnoticed here, for the rows' own checksums to tell, but never in a panic.
+/// redb checks pages when it repairs, not when it reads. Wherever a page was altered, using it ends
+/// in an error or goes unnoticed here, for the rows' own checksums to tell, but never in a panic.
 #[test]
 fn altered_pages_end_in_errors() {
     with_store(|path| {

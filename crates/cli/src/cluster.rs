@@ -55,11 +55,11 @@ pub(crate) fn init(arguments: &ClusterInit) -> Result<(), Failure> {
     for (node, identity) in &identities {
         println!("made the identity of {node} in {}", identity.display());
     }
-    if let Some((node, identity)) = identities.first() {
+    if let Some((_, identity)) = identities.first() {
         println!(
             "\nMove each identity to its machine, over a channel that nobody else reads, as DATA/identity/node:\n\
              \x20 mkdir -p DATA/identity && mv {} DATA/identity/node\n\
-             or leave it where you like and name it: syncline sync --data DATA --identity {node} ...",
+             or wherever you like, and name it: syncline sync --data DATA --identity DIR ...",
             identity.display()
         );
     }

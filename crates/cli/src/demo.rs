@@ -13,6 +13,7 @@ mod compare;
 mod dataset;
 mod log;
 mod network;
+mod place;
 mod process;
 mod protocol;
 mod reference;
@@ -21,7 +22,6 @@ mod report;
 mod scenes;
 mod script;
 
-use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Instant;
 
@@ -30,6 +30,7 @@ use syncline::trust::Cluster;
 use self::dataset::Dataset;
 use self::log::{Log, Operation, Transaction};
 use self::network::Network;
+use self::place::Place;
 use self::process::Process;
 use self::protocol::Session;
 use self::report::{Conflict, Narrator, Report};
@@ -38,7 +39,6 @@ use self::script::Script;
 use crate::args::Demo;
 use crate::failure::{Doing, Failure, Reason};
 use crate::progress::Progress;
-use crate::scratch::Scratch;
 
 const NAMES: [&str; 3] = ["A", "B", "C"];
 const A: usize = 0;
@@ -76,47 +76,6 @@ pub(crate) fn run(arguments: &Demo) -> Result<(), Failure> {
     }
 }
 
-/// Where the data directories are.
-enum Place {
-    Temporary(Scratch),
-    Kept(PathBuf),
-}
-
-impl Place {
-    fn make(keep: Option<&Path>) -> Result<Self, Failure> {
-        let Some(path) = keep else {
-            return Ok(Self::Temporary(Scratch::make("syncline-demo-")?));
-        };
-        if path.exists() {
-            return Err(Failure::failed(format!(
-                "{} exists already; name a directory that does not",
-                path.display()
-            )));
-        }
-        std::fs::create_dir_all(path).doing(|| format!("cannot make {}", path.display()))?;
-        // Children are told of it, whatever their working directory.
-        let path = path
-            .canonicalize()
-            .doing(|| format!("cannot use {}", path.display()))?;
-        Ok(Self::Kept(path))
-    }
-
-    fn path(&self) -> &Path {
-        match self {
-            Self::Temporary(scratch) => scratch.path(),
-            Self::Kept(path) => path,
-        }
-    }
-
-    fn data(&self, replica: usize) -> PathBuf {
-        self.path().join(NAMES[replica])
-    }
-
-    fn log(&self, replica: usize) -> PathBuf {
-        self.path().join(format!("{}.log", NAMES[replica]))
-    }
-}
-
 /// All that the demo holds while it goes on.
 struct Stage<'a> {
     place: &'a Place,
@@ -143,17 +102,13 @@ impl<'a> Stage<'a> {
         let cluster = Cluster::create(place.path().join("cluster"))
             .doing(|| "cannot make the cluster".to_owned())?;
         let mut processes = Vec::new();
-        for (replica, name) in NAMES.into_iter().enumerate() {
+        for name in NAMES {
             let admitting = || format!("cannot make the identity of {name}");
             let issued = cluster.issue(name).doing(admitting)?;
-            let identity = place.data(replica).join("identity");
+            let identity = place.data(name).join("identity");
             std::fs::create_dir_all(&identity).doing(admitting)?;
             std::fs::rename(issued, identity.join("node")).doing(admitting)?;
-            processes.push(Process::start(
-                name,
-                &place.data(replica),
-                &place.log(replica),
-            )?);
+            processes.push(Process::start(name, &place.data(name), &place.log(name))?);
         }
         let addresses: Vec<_> = processes.iter().map(|process| process.address).collect();
         Ok(Self {
@@ -308,7 +263,11 @@ impl<'a> Stage<'a> {
         let process = self.processes.remove(C);
         let killed = process.kill_while_applying(transactions.clone(), WINDOW, KILL_AFTER)?;
 
-        let mut process = Process::start(NAMES[C], &self.place.data(C), &self.place.log(C))?;
+        let mut process = Process::start(
+            NAMES[C],
+            &self.place.data(NAMES[C]),
+            &self.place.log(NAMES[C]),
+        )?;
         self.network.moved(C, process.address)?;
         let journal = process.journal()?;
         let reopened_ms = process.opened_ms;

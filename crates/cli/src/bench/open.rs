@@ -116,7 +116,7 @@ pub(super) fn writer(arguments: &BenchWriter) -> Result<(), Failure> {
         count: arguments.rows,
         seed: arguments.seed,
     };
-    let (store, _) = workload::open(&arguments.store)?;
+    let (store, _) = workload::open(&arguments.store, RedbOptions::default())?;
     let mut random = Seeded::stream(rows.seed, 9);
     for version in 1.. {
         let written = store.transact(Durability::Durable, |transaction| {

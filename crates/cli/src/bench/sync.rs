@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
 use syncline::trust::Cluster;
-use syncline_store::Store;
+use syncline_store::{RedbOptions, Store};
 use syncline_sync::quic::{Connection, Endpoint, Forwarder, Limits, NodeId};
 use syncline_sync::{Config, Report, Request, Strategy};
 use tokio::runtime::Handle;
@@ -37,6 +37,8 @@ struct Figures {
     strategy: &'static str,
     rtt_ms: u64,
     seed: u64,
+    cache_mib: u64,
+    warm: bool,
     round_trips: f64,
     /// Bytes of frames, both ways.
     bytes_total: u64,
@@ -111,8 +113,11 @@ struct Side {
 }
 
 impl Side {
-    fn open(path: &Path) -> Result<Self, Failure> {
-        let (store, commits) = workload::open(path)?;
+    fn open(path: &Path, arguments: &BenchSync) -> Result<Self, Failure> {
+        let options = RedbOptions {
+            cache_bytes: usize::try_from(arguments.cache_mib << 20).unwrap_or(usize::MAX),
+        };
+        let (store, commits) = workload::open(path, options)?;
         Ok(Self { store, commits })
     }
 
@@ -128,13 +133,18 @@ impl Side {
 /// The side that begins the session, and its peer, which has made the differences.
 fn replicas(arguments: &BenchSync, rows: Rows, scratch: &Path) -> Result<(Side, Side), Failure> {
     let base = workload::base(rows, scratch, arguments.reuse.as_deref())?;
-    let theirs = Side::open(&copy(&base, scratch.join("theirs.redb"))?)?;
+    let theirs = Side::open(&copy(&base, scratch.join("theirs.redb"))?, arguments)?;
     let ours = match arguments.kind {
         Kind::Bootstrap => scratch.join("ours.redb"),
         _ => copy(&base, scratch.join("ours.redb"))?,
     };
     workload::make_differ(&theirs.store, arguments.kind, rows, arguments.differing())?;
-    Ok((Side::open(&ours)?, theirs))
+    let ours = Side::open(&ours, arguments)?;
+    if arguments.warm {
+        workload::warm(&ours.store)?;
+        workload::warm(&theirs.store)?;
+    }
+    Ok((ours, theirs))
 }
 
 async fn measure(arguments: &BenchSync, ours: Side, theirs: Side) -> Result<Figures, Failure> {
@@ -236,6 +246,8 @@ fn figures(
         strategy: arguments.strategy.name(),
         rtt_ms: arguments.rtt_ms,
         seed: arguments.seed,
+        cache_mib: arguments.cache_mib,
+        warm: arguments.warm,
         round_trips: report.round_trips(),
         bytes_total: report.bytes_total(),
         bytes_rows,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use syncline_crdt::RowKey;
 use syncline_crdt::cell::Cell;
+use syncline_merkle::KeyRange;
 use syncline_store::{Config, Durability, Engine, RedbEngine, RedbOptions, Store, StoreError};
 
 use super::timed::{Commits, TimedEngine};
@@ -94,9 +95,12 @@ pub(crate) fn config() -> Config {
 }
 
 /// Opens a store of the benchmarks whose commits are timed.
-pub(crate) fn open(path: &Path) -> Result<(Store<TimedEngine>, Arc<Commits>), Failure> {
+pub(crate) fn open(
+    path: &Path,
+    options: RedbOptions,
+) -> Result<(Store<TimedEngine>, Arc<Commits>), Failure> {
     let opening = || format!("cannot open {}", path.display());
-    let engine = RedbEngine::open_or_create(path, RedbOptions::default()).doing(opening)?;
+    let engine = RedbEngine::open_or_create(path, options).doing(opening)?;
     let commits = Arc::<Commits>::default();
     let engine = TimedEngine::new(engine, Arc::clone(&commits));
     Ok((Store::open(engine, config()).doing(opening)?, commits))
@@ -128,7 +132,7 @@ pub(crate) fn base(rows: Rows, scratch: &Path, reuse: Option<&Path>) -> Result<P
 }
 
 fn build(rows: Rows, path: &Path) -> Result<(), Failure> {
-    let (store, _) = open(path)?;
+    let (store, _) = open(path, RedbOptions::default())?;
     let progress = Progress::bar("building the store", rows.count);
     let mut next = 0;
     while next < rows.count {
@@ -165,6 +169,17 @@ pub(crate) fn insert<E: Engine>(
         }
         Ok::<_, StoreError>(())
     })?;
+    Ok(())
+}
+
+/// Reads every row and the root digest.
+pub(crate) fn warm<E: Engine>(store: &Store<E>) -> Result<(), Failure> {
+    let reading = || "cannot read a replica".to_owned();
+    let view = store.view().doing(reading)?;
+    for row in view.scan(&KeyRange::ALL) {
+        row.doing(reading)?;
+    }
+    view.root().doing(reading)?;
     Ok(())
 }
 

@@ -14,6 +14,7 @@ crate::over_both_engines! {
     a_stray_row_is_thrown_out
     a_row_missing_from_the_index_is_listed_again
     sound_rows_are_not_withdrawn
+    damage_beside_a_new_fence_does_not_enter_the_tree
     damage_does_not_enter_a_join
     damage_does_not_enter_a_delta_join
     a_transaction_goes_on_over_damage
@@ -321,4 +322,27 @@ fn damage_that_nothing_tells_the_dots_of_is_refused<H: Harness>() {
         "none of them was withdrawn"
     );
     assert_eq!(store.withdraw(&[key(5)]).unwrap().rows, 1);
+}
+
+/// New fences split leaves, which are summed up anew from their rows: a damaged one among them is
+/// withdrawn by the commit, or its damage would stay in the sums for ever.
+fn damage_beside_a_new_fence_does_not_enter_the_tree<H: Harness>() {
+    let (harness, other) = twins::<H>(60);
+    for n in [10, 30, 50] {
+        damage(&harness, &key(n), n % 32);
+    }
+    let store = harness.open();
+    store
+        .transact(Durability::Durable, |txn| {
+            (0..600).try_for_each(|n| {
+                let between = cell(&format!("k{:04}-{n}", n % 60));
+                txn.put(&between, Vec::new()).map(drop)
+            })
+        })
+        .unwrap_or_else(|error: StoreError| panic!("{error}"));
+    assert_eq!(store.view().unwrap().withdrawals(), 3);
+    assert_sound(&store);
+    sync(&store, &other);
+    sync(&other, &store);
+    assert_same(&store, &other);
 }

@@ -83,8 +83,8 @@ impl From<ConnectionError> for Lost {
             ConnectionError::ApplicationClosed(close) => Self::ClosedByPeer {
                 reason: match close.reason.as_ref() {
                     [] => "it gave no reason".to_owned(),
-                    // A peer's bytes: bounded by a packet, printed as text whatever they are.
-                    text => String::from_utf8_lossy(text).into_owned(),
+                    // A peer's bytes: bounded by a packet, and kept from acting on a terminal.
+                    text => text.escape_ascii().to_string(),
                 },
             },
             ConnectionError::TimedOut => Self::Silent,

@@ -86,7 +86,7 @@ async fn many_sessions_run_at_once_while_writes_go_on() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_session_too_many_is_told_so() {
     let authority = Authority::new("ours");
-    let mut limits = impatient();
+    let mut limits = Limits::default();
     limits.sessions = 1;
     let there = store();
     fill(&there, "there", 0..100);
@@ -109,11 +109,13 @@ async fn one_session_too_many_is_told_so() {
     let outcome = server.outcome().await.unwrap_err();
     assert_eq!(outcome.refusal().unwrap().code, RefusalCode::Busy);
 
-    // Its place is free again once it was cut.
-    assert!(matches!(
-        server.outcome().await,
-        Err(DriveError::Silent { .. })
-    ));
+    // The place is free again when the session in it has ended.
+    dawdler.send.reset(0u32.into()).unwrap();
+    let outcome = server.outcome().await.unwrap_err();
+    assert!(
+        matches!(outcome, DriveError::Stream(StreamError::Abandoned)),
+        "{outcome}"
+    );
     assert!(
         in_time(sync(&connection, &here, Strategy::Auto))
             .await
@@ -146,9 +148,7 @@ async fn one_connection_too_many_is_refused() {
 async fn a_dropped_session_leaves_both_stores_sound() {
     let there = store();
     fill(&there, "there", 0..20_000);
-    let mut limits = Limits::default();
-    limits.stream_window = 32 << 10;
-    let mut pair = Pair::new(there.clone(), limits).await;
+    let mut pair = Pair::slow(there.clone()).await;
     let here = store();
     let begun = {
         let session = sync(&pair.connection, &here, Strategy::Auto);
@@ -179,9 +179,7 @@ async fn a_dropped_session_leaves_both_stores_sound() {
 async fn closing_an_endpoint_ends_its_sessions() {
     let there = store();
     fill(&there, "there", 0..20_000);
-    let mut limits = Limits::default();
-    limits.stream_window = 32 << 10;
-    let pair = Pair::new(there, limits).await;
+    let pair = Pair::slow(there).await;
     let here = store();
     let session = sync(&pair.connection, &here, Strategy::Auto);
     let closing = async {

@@ -76,11 +76,11 @@ async fn a_session_cut_in_the_middle_goes_on_where_it_was() {
     let authority = Authority::new("ours");
     let there = store();
     fill(&there, "there", 0..ROWS);
-    // Some 64 KiB in each 40 ms and more: a second or two for all the rows.
+    // Some 64 KiB in each 60 ms and more: a second or two for all the rows.
     let mut limits = impatient();
     limits.stream_window = 64 << 10;
     let mut server = Server::start(&authority.identity(), limits.clone(), there.clone());
-    let wire = Forwarder::start(server.address, Duration::from_millis(20))
+    let wire = Forwarder::start(server.address, Duration::from_millis(30))
         .await
         .unwrap();
     let client = Endpoint::bind(LOOPBACK, &authority.identity(), limits).unwrap();

@@ -6,7 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use syncline_crdt::RowKey;
 use syncline_store::{Durability, MemoryEngine, Store, StoreError};
-use syncline_sync::quic::{Connection, DriveError, Endpoint, Host, Identity, Limits, NodeId};
+use syncline_sync::quic::{
+    Connection, DriveError, Endpoint, Forwarder, Host, Identity, Limits, NodeId,
+};
 use syncline_sync::{Config, Report, Request, Strategy};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -199,6 +201,7 @@ pub struct Pair {
     pub server: Server,
     pub client: Endpoint,
     pub connection: Connection,
+    _wire: Option<Forwarder>,
 }
 
 impl Pair {
@@ -211,7 +214,20 @@ impl Pair {
             server,
             client,
             connection,
+            _wire: None,
         }
+    }
+
+    /// A pair between which a megabyte takes a second and more, so that there is time to interfere.
+    pub async fn slow(store: Replica) -> Self {
+        let mut limits = Limits::default();
+        limits.stream_window = 32 << 10;
+        let mut pair = Self::new(store, limits).await;
+        let wire = Forwarder::start(pair.server.address, Duration::from_millis(15));
+        let wire = wire.await.unwrap();
+        pair.connection = pair.client.connect(wire.local_addr()).await.unwrap();
+        pair._wire = Some(wire);
+        pair
     }
 
     /// One session begun by the client, which goes well on both sides.

@@ -5,8 +5,8 @@ use alloc::string::{String, ToString};
 use serde::{Deserialize, Serialize};
 use syncline_merkle::KeyRange;
 
-/// How much a frame of rows is filled, counted as rows lie in the store. Large enough that a commit per frame costs little, small
-/// enough that an interrupted session repeats little.
+/// How much a frame of rows is filled, counted as rows lie in the store. Large enough that a commit per frame costs
+/// little, small enough that an interrupted session repeats little.
 const BATCH_BYTES: usize = 256 << 10;
 
 /// How much may be joined before it is made durable. A crash costs at most this much of a bootstrap.
@@ -87,11 +87,11 @@ impl Config {
 pub struct Request {
     /// How to find what differs.
     pub strategy: Strategy,
-    /// Makes the short digests of this session independent of those of any other. Fresh random bytes for each session: two ranges
-    /// whose digests collide under one salt are told apart under the next.
+    /// Makes the short digests of this session independent of those of any other. Fresh random bytes for each session:
+    /// two ranges whose digests collide under one salt are told apart under the next.
     pub salt: [u8; 16],
-    /// The row keys to sync; `None` for all of them. A session over a part never merges contexts, and searches by the walk
-    /// where `Auto` is asked for.
+    /// The row keys to sync; `None` for all of them. A session over a part never merges contexts, and searches by the
+    /// walk where `Auto` is asked for.
     pub range: Option<KeyRange>,
 }
 

@@ -58,9 +58,11 @@ impl Refusal {
     }
 }
 
-/// Why a session failed. What was joined before stays: it is as valid as any other delta, and the next session goes on from it.
+/// Why a session failed. What was joined before stays: it is as valid as any other delta, and the next session goes on
+/// from it.
 ///
-/// After an error the session takes and gives nothing any more; [`SessionError::farewell`] is what the peer may be told.
+/// After an error the session takes and gives nothing any more; [`SessionError::farewell`] is what the peer may be
+/// told.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SessionError {
@@ -96,7 +98,7 @@ pub enum SessionError {
     Demanding,
     /// Our context does not fit into a frame.
     #[error(
-        "the causal context takes {bytes} bytes and does not fit into a frame of {bound}; sync ranges instead, or use a new replica"
+        "the causal context takes {bytes} bytes, a frame at most {bound}; sync ranges, or set up a new replica"
     )]
     ContextTooLarge {
         /// Its encoded length.
@@ -120,7 +122,7 @@ pub enum SessionError {
 #[non_exhaustive]
 pub enum ReplicaError {
     /// A row failed its checksum. The session has it withdrawn and ends; the next one fetches it.
-    #[error("the row at \"{}\" is damaged and was withdrawn; sync again to fetch it from another replica", key.escape_ascii())]
+    #[error("the row at \"{}\" was damaged and is withdrawn; sync again to fetch it", key.escape_ascii())]
     Damaged {
         /// The bytes of its row key.
         key: Vec<u8>,

@@ -1,10 +1,11 @@
 //! Frames: what the two sides of a session say to each other, and their bytes.
 //!
-//! A frame is the number of its flight (a varint), then its kind and content in postcard's encoding. A transport that does not keep the
-//! bounds of messages puts the length before each frame, four bytes, little-endian; [`MAX_FRAME`] bounds it.
+//! A frame is the number of its flight (a varint), then its kind and content in postcard's encoding. A transport that
+//! does not keep the bounds of messages puts the length before each frame, four bytes, little-endian; [`MAX_FRAME`]
+//! bounds it.
 //!
-//! Encodings of frames are not canonical: nobody digests them. What has to have the same bytes everywhere, contexts and row keys, travels
-//! in its canonical encoding inside of them.
+//! Encodings of frames are not canonical: nobody digests them. What has to have the same bytes everywhere, contexts and
+//! row keys, travels in its canonical encoding inside of them.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -49,16 +50,18 @@ pub(crate) enum Frame<'a> {
     Context(ContextForm),
     /// Rows in the encoding of [`crate::rows`].
     Rows(Purpose, #[serde(borrow)] Bytes<'a>),
-    /// Siblings of a row that is too large for one frame, in the same encoding: additions to it, no statement of what it holds. Says
-    /// whether it is the row's last.
+    /// Siblings of a row that is too large for one frame, in the same encoding: additions to it, no statement of what
+    /// it holds. Says whether it is the row's last.
     Fragment(bool, #[serde(borrow)] Bytes<'a>),
-    /// The sender's rows of the exchange are all sent. If it names the sender's root as of now, the receiver is to compare.
+    /// The sender's rows of the exchange are all sent. If it names the sender's root as of now, the receiver is to
+    /// compare.
     End(Option<WireRoot>),
     /// A message of the walk.
     Walk(#[serde(borrow)] Bytes<'a>),
     /// Asks for rows by key; keys encoded as rows without siblings.
     Want(Wish, #[serde(borrow)] Bytes<'a>),
-    /// The sender has nothing open: its root, after it had handled so many frames of the receiver's (roots not counted).
+    /// The sender has nothing open: its root, after it had handled so many frames of the receiver's (roots not
+    /// counted).
     Root(WireRoot, u64),
 }
 
@@ -68,8 +71,8 @@ pub(crate) enum Purpose {
     /// The receiver's context does not have them. All that lived in the sender at the session's start, up to this dot,
     /// has now been sent.
     Addition(Option<WireDot>),
-    /// They are all that the sender holds from where its last frame of the copy ended (the start of the range, for the first) up to this key, exclusive;
-    /// up to the end of the range, if none.
+    /// They are all that the sender holds from where its last frame of the copy ended (the start of the range, for the
+    /// first) up to this key, exclusive; up to the end of the range, if none.
     Copy(Option<Vec<u8>>),
     /// The walk found them to differ.
     Found,

@@ -74,7 +74,8 @@ impl From<Asks> for Request {
     }
 }
 
-/// The first 16 bytes of the BLAKE3 hash of a context's canonical bytes. Equal hashes spare sending a context that the receiver has itself.
+/// The first 16 bytes of the BLAKE3 hash of a context's canonical bytes. Equal hashes spare sending a context that the
+/// receiver has itself.
 pub(crate) type ContextHash = [u8; 16];
 
 /// Hashes canonical bytes of a context.
@@ -89,8 +90,8 @@ pub(crate) fn hash_context(context: &[u8]) -> ContextHash {
 pub(crate) enum ContextForm {
     /// Its canonical bytes.
     Whole(Vec<u8>),
-    /// What has to be taken from and added to the receiver's own context as of the session's start: canonical bytes of both. With replica ids
-    /// by the hundred, most of a context is what the receiver has too.
+    /// What has to be taken from and added to the receiver's own context as of the session's start: canonical bytes of
+    /// both. With replica ids by the hundred, most of a context is what the receiver has too.
     Edited { without: Vec<u8>, with: Vec<u8> },
 }
 
@@ -118,8 +119,8 @@ impl ContextForm {
         }
     }
 
-    /// The context it stands for, where `ours` is the receiver's; checked against the hash in the greeting, so that what is
-    /// concluded from it rests on no arithmetic of the peer's.
+    /// The context it stands for, where `ours` is the receiver's; checked against the hash in the greeting, so that
+    /// what is concluded from it rests on no arithmetic of the peer's.
     pub(crate) fn resolve(
         &self,
         ours: &Context,
@@ -162,7 +163,7 @@ pub(crate) fn admit_versions((from, to): (u16, u16)) -> Result<(), Refusal> {
     Err(Refusal::new(
         RefusalCode::Version,
         format!(
-            "versions {from} to {to} of the sync protocol meet {our_from} to {our_to} here; upgrade the older of the two nodes"
+            "sync protocol {from} to {to} meets {our_from} to {our_to} here; upgrade the older of the two nodes"
         ),
     ))
 }
@@ -195,7 +196,7 @@ pub(crate) fn admit(hello: &Hello, asks: Option<&Asks>, config: &Config) -> Resu
         return refuse(
             RefusalCode::Clock,
             format!(
-                "the clocks are {skew} ms apart, {} ms is allowed: {} ms since 1970 there, {} ms here; set the clocks, or raise the bound",
+                "the clocks are {skew} ms apart, over the bound of {}: {} ms since 1970 there, {} here; set the clocks",
                 config.max_clock_skew_ms, hello.clock_ms, config.clock_ms
             ),
         );

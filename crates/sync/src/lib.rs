@@ -1,16 +1,18 @@
-//! Anti-entropy: two replicas of a namespace find out what differs, exchange that and nothing else, and know whether they agree.
+//! Anti-entropy: two replicas of a namespace find out what differs, exchange that and nothing else, and know whether
+//! they agree.
 //!
 //! # What it is
 //!
-//! A [`Session`] is a state machine: it takes the peer's frames and gives frames for the peer. It works on anything that implements
-//! [`Replica`]: rows with a causal context and range digests, which can join rows of a peer in an atomic commit. A
-//! `syncline_store::Store` does, behind the feature `store`. The feature `quic` adds the driver that moves frames over QUIC under mutual TLS.
+//! A [`Session`] is a state machine: it takes the peer's frames and gives frames for the peer. It works on anything
+//! that implements [`Replica`]: rows with a causal context and range digests, which can join rows of a peer in an
+//! atomic commit. A `syncline_store::Store` does, behind the feature `store`. The feature `quic` adds the driver that
+//! moves frames over QUIC under mutual TLS.
 //!
 //! # What it is not
 //!
-//! It does no IO and has no clock, no randomness and no threads: built without features it is `no_std`. Time and salt come with [`Config`] and
-//! [`Request`]. It chooses no peers and no times to sync. What it says to a peer is no secret from that peer: the transport
-//! has to see to it that the peer is a member of the cluster.
+//! It does no IO and has no clock, no randomness and no threads: built without features it is `no_std`. Time and salt
+//! come with [`Config`] and [`Request`]. It chooses no peers and no times to sync. What it says to a peer is no secret
+//! from that peer: the transport has to see to it that the peer is a member of the cluster.
 //!
 //! # How a session goes
 //!
@@ -26,17 +28,17 @@
 //!              ◀────────────────────────────────────────── Root
 //! ```
 //!
-//! What was added or overwritten costs no search: what is live here and not in the peer's context is exactly what the peer lacks. What
-//! is left, removals above all, is found by walking the ranges whose digests differ. Rows travel as soon as they are
-//! known to be needed, both ways at once, and are joined as they come, so a session that breaks off keeps what it got, and the
-//! next goes on from there. Only equal roots, all of their bytes, are called agreement. The documentation of the
-//! [`Session`]'s module says why each step is safe.
+//! What was added or overwritten costs no search: what is live here and not in the peer's context is exactly what the
+//! peer lacks. What is left, removals above all, is found by walking the ranges whose digests differ. Rows travel as
+//! soon as they are known to be needed, both ways at once, and are joined as they come, so a session that breaks off
+//! keeps what it got, and the next goes on from there. Only equal roots, all of their bytes, are called agreement. What
+//! opens `src/session.rs` says why each step is safe, and why a session ends.
 //!
 //! # How a value flows through it
 //!
-//! A row is read from the replica's latest state when a frame is polled, is written into the frame against the row before it, and is joined
-//! by the peer's replica, under the sender's context as of the session's start, in one commit with the part of
-//! that context which may be called seen by then.
+//! A row is read from the replica's latest state when a frame is polled, is written into the frame against the row
+//! before it, and is joined by the peer's replica, under the sender's context as of the session's start, in one commit
+//! with the part of that context which may be called seen by then.
 //!
 //! # Example
 //!

@@ -9,8 +9,8 @@ use crate::error::ReplicaError;
 
 /// One copy of a namespace: rows with a causal context and digests, whose changes are atomic commits.
 ///
-/// Implement it to sync a store of your own. Many sessions may use one replica at a time while others write to it, so all
-/// methods take `&self`; a session only ever sees it through [`View`]s, each of one commit, and changes it only by
+/// Implement it to sync a store of your own. Many sessions may use one replica at a time while others write to it, so
+/// all methods take `&self`; a session only ever sees it through [`View`]s, each of one commit, and changes it only by
 /// [`join`](Self::join).
 pub trait Replica {
     /// The replica as of one commit.
@@ -24,13 +24,13 @@ pub trait Replica {
 
     /// Joins rows of a peer in one commit.
     ///
-    /// For each row of `incoming`, and each key without one that it covers, ours (S, C) becomes
-    /// (S ∩ S′) ∪ (S \ C′) ∪ (S′ \ C), where C is our context *at the moment of the commit* and C′ is `incoming.context`.
-    /// Our context gains the rows' own dots and, after the joins and in the same commit, `incoming.learned`.
+    /// For each row of `incoming`, and each key without one that it covers, ours (S, C) becomes (S ∩ S′) ∪ (S \ C′) ∪
+    /// (S′ \ C), where C is our context *at the moment of the commit* and C′ is `incoming.context`. Our context gains
+    /// the rows' own dots and, after the joins and in the same commit, `incoming.learned`.
     ///
     /// # Errors
-    /// [`ReplicaError::Withdrawn`], with nothing changed, when rows have been withdrawn since `incoming.since`. Otherwise whatever keeps it
-    /// from being written; then nothing has changed either.
+    /// [`ReplicaError::Withdrawn`], with nothing changed, when rows have been withdrawn since `incoming.since`.
+    /// Otherwise whatever keeps it from being written; then nothing has changed either.
     fn join(&self, incoming: Incoming<'_>) -> Result<(), ReplicaError>;
 
     /// Takes a damaged row out of the rows, digests and dot index, and its dots out of the context, in one commit.
@@ -42,8 +42,8 @@ pub trait Replica {
 
 /// A replica as of one commit: later commits do not show. The digests of [`Source`] are over its rows.
 ///
-/// [`Source::describe`] of a row is the canonical encoding of its live dots as a list (a varint count, then the
-/// dots in order), see [`describe`].
+/// [`Source::describe`] of a row is the canonical encoding of its live dots as a `BTreeSet` of
+/// [`Dot`](syncline_crdt::Dot)s; of no row, no bytes.
 pub trait View: Source<Error = ReplicaError> {
     /// All dots that were seen: each is live in a row, or dead for good.
     fn context(&self) -> &Context;
@@ -57,15 +57,15 @@ pub trait View: Source<Error = ReplicaError> {
     /// [`ReplicaError::Damaged`], or whatever keeps it from being read.
     fn row(&self, key: &RowKey) -> Result<Option<Row>, ReplicaError>;
 
-    /// The first rows of a range in key order, checked: at least one if there is any, and no more than take up `max_bytes`. The range
-    /// is exhausted exactly if [`Rows::complete`].
+    /// The first rows of a range in key order, checked: at least one if there is any, and no more than take up
+    /// `max_bytes`. The range is exhausted exactly if [`Rows::complete`].
     ///
     /// # Errors
     /// [`ReplicaError::Damaged`], or whatever keeps it from being read.
     fn rows(&self, range: &KeyRange, max_bytes: usize) -> Result<Rows, ReplicaError>;
 
-    /// Rows with a live dot that is in `start` and not in `peer`, in the order of the first such dot of each, from after
-    /// `after`; at least one if there is any, and no more than take up `max_bytes`.
+    /// Rows with a live dot that is in `start` and not in `peer`, in the order of the first such dot of each, from
+    /// after `after`; at least one if there is any, and no more than take up `max_bytes`.
     ///
     /// # Errors
     /// [`ReplicaError::Damaged`], or whatever keeps it from being read.

@@ -40,13 +40,15 @@ impl AddAssign for Traffic {
     }
 }
 
-/// What a session did, as one of its sides counts it. Both sides count the same flights and bytes, with sent and received exchanged.
+/// What a session did, as one of its sides counts it. Both sides count the same flights and bytes, with sent and
+/// received exchanged.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Report {
     /// The strategy asked for by the initiator.
     pub strategy: Strategy,
-    /// Messages that depended on one another, the greetings included: the greatest flight number seen. Two are a round trip.
+    /// Messages that depended on one another, the greetings included: the greatest flight number seen. Two are a round
+    /// trip.
     pub flights: u32,
     /// What was sent.
     pub sent: Traffic,
@@ -66,8 +68,8 @@ pub struct Report {
     pub ranges_unsettled: u64,
     /// Symbols of a sketch received. Always 0 in this version of the protocol.
     pub symbols: u64,
-    /// Whether the final roots of both sides were equal, all 32 bytes of sum and the count. Nothing less is agreement. Under
-    /// writes on either side it may be false though the session lost nothing.
+    /// Whether the final roots of both sides were equal, all 32 bytes of sum and the count. Nothing less is agreement.
+    /// Under writes on either side it may be false though the session lost nothing.
     pub agreed: bool,
     /// Our root digest when the session ended, of the range if the session was over one.
     pub root: RangeDigest,

@@ -1,8 +1,8 @@
 //! Rows on the wire.
 //!
-//! A row is written against the one before it in the frame: neighbours in dot order were written one after another, by the same
-//! replica and mostly to similar keys, and neighbours in key order share prefixes. So a row costs 8 bytes or so beside its key and
-//! payload, less what its key shares. Frames do not depend on one another.
+//! A row is written against the one before it in the frame: neighbours in dot order were written one after another, by
+//! the same replica and mostly to similar keys, and neighbours in key order share prefixes. So a row costs 8 bytes or
+//! so beside its key and payload, less what its key shares. Frames do not depend on one another.
 //!
 //! ```text
 //! rows    = row*                                   to the end of the frame
@@ -17,8 +17,8 @@
 //! payload = varint(length) byte*
 //! ```
 //!
-//! A *known* sibling comes without stamp and payload: the sender says that it holds it, and has reason to say that the receiver has
-//! seen its dot. The receiver keeps it if it has it, and knows it for dead otherwise.
+//! A *known* sibling comes without stamp and payload: the sender says that it holds it, and has reason to say that the
+//! receiver has seen its dot. The receiver keeps it if it has it, and knows it for dead otherwise.
 //!
 //! Varints are those of the canonical encodings; differences wrap around in 64 bits.
 
@@ -36,8 +36,8 @@ use crate::frame::MAX_FRAME;
 /// What the row key of a string, register or counter ends with.
 const CELL_END: [u8; 3] = [0x00, 0x01, Family::CELL.0];
 
-/// What the rows of one frame may take in memory, with the prefixes of their keys put back. A frame of honest rows stays far
-/// below; without a bound, a frame of a few bytes per row could unfold to gigabytes of keys.
+/// What the rows of one frame may take in memory, with the prefixes of their keys put back. A frame of honest rows
+/// stays far below; without a bound, a frame of a few bytes per row could unfold to gigabytes of keys.
 const MAX_UNFOLDED: usize = 2 * MAX_FRAME;
 
 /// A row as it arrived.

@@ -13,48 +13,53 @@
 //!
 //! # Why it is safe
 //!
-//! Write S and C for our row and live context, S′ and C′ for the peer's row and its *start* context. What must not happen: that a
-//! replica calls a dot seen (has it in its context) that is neither live in it nor dead for good. Its next peer would take the row for
-//! removed, and drop it.
+//! Write S and C for our row and live context, S′ and C′ for the peer's row and its *start* context. What must not
+//! happen: that a replica calls a dot seen (has it in its context) that is neither live in it nor dead for good. Its
+//! next peer would take the row for removed, and drop it.
 //!
-//! 1. **A row that comes is joined under C′ and adds its own dots only.** It may be read later than C′ was. A dot of C′ that is missing from it was
-//!    dropped by the peer, before its start or since, and dots are dropped only by who has observed their removal, so it is dead
-//!    for good. A dot that is new to C′ can only be kept for longer by that than it might.
-//! 2. **That a key is absent, or which dots a row has, is a statement like a row** and is joined the same way: a row without siblings, or with
-//!    siblings whose payloads the receiver has. So it does not matter how late it arrives.
-//! 3. **C′ is merged only when each dot that was live in it, and is not in C, is joined or dead.** Three things show that:
-//!    - *the end of the additions*: the dot index has listed them all. The part of C′ up to a frontier in dot order is merged with the rows
-//!      up to there, in their commit, so an interrupted bootstrap leaves one interval for each writer, and goes on behind it;
-//!    - *the end of a full copy*, which has shown all rows;
-//!    - *equal roots*: a dot of C′ is live in the peer when it reads the root, and then live here when we read the equal
-//!      one; or was dropped by the peer in between, and is dead.
+//! 1. **A row that comes is joined under C′ and adds its own dots only.** It may be read later than C′ was. A dot of C′
+//!    that is missing from it was dropped by the peer, before its start or since, and dots are dropped only by who has
+//!    observed their removal, so it is dead for good. A dot that is new to C′ can only be kept for longer by that than
+//!    it might.
+//! 2. **That a key is absent, or which dots a row has, is a statement like a row** and is joined the same way: a row
+//!    without siblings, or with siblings whose payloads the receiver has. So it does not matter how late it arrives.
+//! 3. **C′ is merged only when each dot that was live in it, and is not in C, is joined or dead.** Any of three things
+//!    shows that. *The end of the additions*: the dot index has listed them all. (The part of C′ up to a frontier in dot
+//!    order is merged with the rows up to there, in their commit, so that an interrupted bootstrap leaves one interval
+//!    for each writer, and goes on behind it.) *The end of a full copy*, which has shown all rows. *Equal roots*: a dot of
+//!    C′ is live in the peer when it reads the root, and then live here when we read the equal one; or it was dropped by
+//!    the peer in between, and is dead.
 //!
-//!    The end of a walk shows nothing of the kind, since short digests may collide. Contexts of a later moment than the start are never merged:
-//!    nobody has said which rows belong to them.
-//! 4. **Damage.** A row that fails its checksum is withdrawn: its dots leave the context, as if it had never come. Then the start context claims what
-//!    nothing backs any more. So nothing is said to the peer, and nothing of its context merged here, once the replica has withdrawn a row
-//!    since the start ([`ground`] compares the counts on every read and has the replica compare them in the commit of every join).
-//!    The session ends; the next one fetches the row.
-//! 5. **Agreement is equal roots**, all bytes of sum and count, each read after everything the other had sent was joined. Both sides judge the same pair of
-//!    roots, so they come to the same verdict. Writes during the session may keep roots apart; that is reported as it is, and the
-//!    next session has less to do.
+//!    The end of a walk shows nothing of the kind, since short digests may collide. Contexts of a later moment than the
+//!    start are never merged: nobody has said which rows belong to them.
+//! 4. **Damage.** A row that fails its checksum is withdrawn: its dots leave the context, as if it had never come. Then
+//!    the start context claims what nothing backs any more. So nothing is said to the peer, and nothing of its context
+//!    merged here, once the replica has withdrawn a row since the start ([`ground`] compares the counts on every read
+//!    and has the replica compare them in the commit of every join). The session ends; the next one fetches the row.
+//! 5. **Agreement is equal roots**, all bytes of sum and count, each read after everything the other had sent was
+//!    joined. Both sides judge the same pair of roots, so they come to the same verdict. Writes during the session may
+//!    keep roots apart; that is reported as it is, and the next session has less to do.
 //!
-//! A session may end anywhere, by an error or by being dropped: each commit is safe by itself. Any number of sessions may run on one replica: a
-//! session relies on nothing between two commits but that contexts grow (4 is the exception) and that dots, once dead, stay dead.
+//! A session may end anywhere, by an error or by being dropped: each commit is safe by itself. Any number of sessions
+//! may run on one replica: a session relies on nothing between two commits but that contexts grow (4 is the exception)
+//! and that dots, once dead, stay dead.
 //!
 //! # Why it ends
 //!
-//! Greetings and contexts cross once. Additions are the live dots of a difference of two fixed sets, in ascending order. A full copy ascends in key order, as does the
-//! sending of a range in which the peer has nothing; they end unless somebody keeps writing new rows ahead of them faster than they
-//! are sent. The walk ends by its own argument (see its documentation) and is walked once. Each of its findings is settled once: it causes at most one row of ours, and one
-//! wish, which causes at most one row of the peer's; rows cause nothing. Roots are stated when nothing is open, and again only after the
-//! peer has; see [`walking`]. Nobody waits for anything but the peer's next frame, whose absence is for the driver to judge.
+//! Greetings and contexts cross once. Additions are the live dots of a difference of two fixed sets, in ascending
+//! order. A full copy ascends in key order, as does the sending of a range in which the peer has nothing; they end
+//! unless somebody keeps writing new rows ahead of them faster than they are read. The walk ends by its own argument
+//! (see its documentation) and is walked once. Each of its findings is settled once: it causes at most one row of ours,
+//! and one wish, which causes at most one row of the peer's; rows cause nothing. Roots are stated once per message of the
+//! walk at most, and after it only in answer to a root; see [`walking`]. Nobody waits for anything but the peer's next
+//! frame, whose absence is for the driver to judge.
 //!
 //! # What a hostile peer can do
 //!
-//! It is authenticated, and may lie like any member: send rows that nobody wrote, or claim to have seen what it has not. It cannot do more. Each frame is bounded, read
-//! whole or refused whole, and refused unless due; what rows unfold to is bounded ([`rows`](crate::rows)); what may be asked for at a time is bounded; frames for it are made one at
-//! a time when the transport takes them. Our context is handed out, our rows are, and our digests: it is a member.
+//! It is authenticated, and may lie like any member: send rows that nobody wrote, or claim to have seen what it has
+//! not. It cannot do more. Each frame is bounded, read whole or refused whole, and refused unless due; what rows unfold
+//! to is bounded ([`rows`](crate::rows)); what may be asked for at a time is bounded; frames for it are made one at a
+//! time when the transport takes them. Our context is handed out, our rows are, and our digests: it is a member.
 
 mod exchange;
 mod ground;
@@ -69,7 +74,7 @@ use alloc::vec::Vec;
 
 use syncline_merkle::{KeyRange, RangeDigest};
 
-use crate::config::{Config, Request};
+use crate::config::{Config, Request, Strategy};
 use crate::error::{Refusal, SessionError};
 use crate::frame::Frame;
 use crate::hello::{self, ContextHash};
@@ -84,9 +89,10 @@ use wire::Wire;
 /// One side of a session.
 ///
 /// It is driven by two calls: [`handle_frame`](Self::handle_frame) for each frame of the peer, in the order sent, and
-/// [`poll_frame`](Self::poll_frame) for the frames to send. Poll until there is none, after the beginning and after each frame
-/// handled; while the transport takes no more, do not poll: what is sent is read from the replica only then. Frames of the peer may be handled
-/// between any two polls, and have to be, if neither side is to wait for the other for ever.
+/// [`poll_frame`](Self::poll_frame) for the frames to send. Poll until there is none, after the beginning and after
+/// each frame handled; while the transport takes no more, do not poll: what is sent is read from the replica only then.
+/// Frames of the peer may be handled between any two polls, and have to be, if neither side is to wait for the other
+/// for ever.
 ///
 /// It may be dropped at any time. What was joined stays, and the next session goes on from there.
 pub struct Session<R> {
@@ -163,7 +169,8 @@ impl<R: Replica> Session<R> {
 
     /// Takes a frame of the peer, without the length that a stream puts before it.
     ///
-    /// What it says is joined, durably where the protocol needs that, before the call returns, which may therefore take as long as a commit.
+    /// What it says is joined, durably where the protocol needs that, before the call returns, which may therefore take
+    /// as long as a commit.
     ///
     /// # Errors
     /// Any [`SessionError`]; the session is over then, and [`SessionError::farewell`] is what the peer should be told.
@@ -175,7 +182,8 @@ impl<R: Replica> Session<R> {
             .inspect_err(|_| self.phase = Phase::Failed)
     }
 
-    /// The next frame to send, without the length that a stream puts before it; `None` if there is nothing to say for now.
+    /// The next frame to send, without the length that a stream puts before it; `None` if there is nothing to say for
+    /// now.
     ///
     /// # Errors
     /// Any [`SessionError`]; the session is over then, and [`SessionError::farewell`] is what the peer should be told.
@@ -317,12 +325,24 @@ impl<R: Replica> Session<R> {
             Next::More | Next::Idle => Ok(()),
             Next::Walk(theirs) => {
                 let mut walking = Walking::new(self.request.salt, self.ground.range.clone());
-                walking.start(theirs, &self.ground, &self.wire)?;
+                walking.start(self.expected(theirs)?, &self.ground, &self.wire)?;
                 self.phase = Phase::Walking(Box::new(walking));
                 Ok(())
             }
             Next::Finish { agreed, root } => self.finish(agreed, root),
         }
+    }
+
+    /// How many differences the walk may find: a guess that saves flights where it is good.
+    fn expected(&self, theirs: RangeDigest) -> Result<u64, SessionError> {
+        let removals = self.ground.root()?.count().abs_diff(theirs.count());
+        // After an exchange only removals are left. Without one, what either has seen and the other has not is to be
+        // found too.
+        let unshared = match self.request.strategy {
+            Strategy::Walk if self.ground.is_whole() => self.ground.unshared_dots(),
+            _ => 0,
+        };
+        Ok(removals.max(unshared))
     }
 
     fn finish(&mut self, agreed: bool, root: RangeDigest) -> Result<(), SessionError> {

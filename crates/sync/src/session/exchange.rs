@@ -1,4 +1,5 @@
-//! Rows that need no search, both ways at once: what the peer's context shows it to lack, or, for a full copy, all of them.
+//! Rows that need no search, both ways at once: what the peer's context shows it to lack, or, for a full copy, all of
+//! them.
 
 use alloc::vec::Vec;
 
@@ -14,8 +15,8 @@ use crate::replica::{Replica, View};
 
 /// The exchange as one side sees it: its own stream of rows, and the peer's.
 ///
-/// A side whose start context the other's covers has no additions for it. Both know both contexts, so both know that: its end is
-/// *implied*, and not sent.
+/// A side whose start context the other's covers has no additions for it. Both know both contexts, so both know that:
+/// its end is *implied*, and not sent.
 #[derive(Debug)]
 pub(super) struct Exchange {
     role: Role,
@@ -172,8 +173,8 @@ impl Exchange {
         };
         let mut shipment = Shipment::new(wire, self.flight);
         for (key, row) in read.rows {
-            // What has come or was written since the start, from the peer itself perhaps, is not of this copy. To leave it out says
-            // nothing: absence is a statement about dots of our start context only.
+            // What has come or was written since the start, from the peer itself perhaps, is not of this copy. To leave
+            // it out says nothing: absence is a statement about dots of our start context only.
             if row.dots().any(|dot| ground.start.context.contains(&dot)) {
                 shipment.push(&key, row, &Nothing);
             }
@@ -215,8 +216,8 @@ impl Exchange {
         }
     }
 
-    /// The initiator has sent and received all rows: are the replicas equal now? It knows if it sent none, since then the responder's root
-    /// cannot have moved; otherwise it states its own root and has the responder tell.
+    /// The initiator has sent and received all rows: are the replicas equal now? It knows if it sent none, since then
+    /// the responder's root cannot have moved; otherwise it states its own root and has the responder tell.
     fn decide<R: Replica>(
         &mut self,
         ground: &mut Ground<R>,
@@ -282,7 +283,8 @@ impl Exchange {
         ground.join(batch)
     }
 
-    /// The peer's rows are all here. So everything that was live there at its start is joined, and its start context may be merged.
+    /// The peer's rows are all here. So everything that was live there at its start is joined, and its start context
+    /// may be merged.
     pub(super) fn ended<R: Replica>(
         &mut self,
         root: Option<WireRoot>,

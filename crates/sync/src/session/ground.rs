@@ -74,8 +74,8 @@ impl<R: Replica> Ground<R> {
         self.range == KeyRange::ALL
     }
 
-    /// The peer's context as of its start. The phases see to it that it has come before it is needed; a frame that needs it too
-    /// early is the peer's fault.
+    /// The peer's context as of its start. The phases see to it that it has come before it is needed; a frame that
+    /// needs it too early is the peer's fault.
     pub(super) fn theirs(&self) -> Result<&Context, SessionError> {
         self.theirs.as_ref().ok_or(SessionError::Unexpected {
             frame: "rows or digests",
@@ -83,14 +83,26 @@ impl<R: Replica> Ground<R> {
         })
     }
 
+    /// How many dots one side had seen at its start and the other had not; none as long as the peer's context has not
+    /// come.
+    pub(super) fn unshared_dots(&self) -> u64 {
+        let ours = &self.start.context;
+        let unshared = self.theirs.as_ref().map_or(0, |theirs| {
+            ours.difference(theirs).len() + theirs.difference(ours).len()
+        });
+        u64::try_from(unshared).unwrap_or(u64::MAX)
+    }
+
     pub(super) fn set_theirs(&mut self, context: Context) {
         self.theirs = Some(context);
     }
 
-    /// Reads from the replica as of its last commit. What is read may be said to the peer: it is in keeping with our start context.
+    /// Reads from the replica as of its last commit. What is read may be said to the peer: it is in keeping with our
+    /// start context.
     ///
-    /// A damaged row that comes up is withdrawn. Then, and when somebody else has withdrawn one, the session ends: the dots of that row
-    /// are in the context that the peer was given, and it would take our not having them for a removal.
+    /// A damaged row that comes up is withdrawn. Then, and when somebody else has withdrawn one, the session ends: the
+    /// dots of that row are in the context that the peer was given, and it would take our not having them for a
+    /// removal.
     pub(super) fn read<T>(
         &self,
         read: impl FnOnce(&R::View) -> Result<T, ReplicaError>,
@@ -138,7 +150,8 @@ impl<R: Replica> Ground<R> {
         Ok(())
     }
 
-    /// Joins siblings of a row as additions to it: under a context that has seen nothing but them, so that ours all stay.
+    /// Joins siblings of a row as additions to it: under a context that has seen nothing but them, so that ours all
+    /// stay.
     pub(super) fn add(&mut self, key: RowKey, row: Row) -> Result<(), SessionError> {
         let bytes: usize = row.iter().map(|sibling| sibling.payload.len()).sum();
         self.unsynced += bytes as u64;
@@ -227,7 +240,8 @@ impl<R: Replica> Ground<R> {
         })
     }
 
-    /// About what a copy of all rows of the range would take on the wire: their number, and the size of some from all over it.
+    /// About what a copy of all rows of the range would take on the wire: their number, and the size of some from all
+    /// over it.
     pub(super) fn copy_bytes(&self) -> Result<u64, SessionError> {
         const PLACES: usize = 8;
         const FENCES: usize = 256;

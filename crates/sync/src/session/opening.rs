@@ -40,7 +40,8 @@ impl Opening {
     /// Reads the first frame of a peer.
     ///
     /// # Errors
-    /// [`SessionError::Refusing`] for a peer that speaks other versions of the protocol; otherwise that the frame is no greeting.
+    /// [`SessionError::Refusing`] for a peer that speaks other versions of the protocol; otherwise that the frame is no
+    /// greeting.
     pub fn read(frame: &[u8]) -> Result<Self, SessionError> {
         let mut wire = Wire::default();
         let mut hello = match receive(frame, &mut wire)? {
@@ -100,7 +101,8 @@ impl Opening {
     }
 }
 
-/// Reads the first frame of a peer. What cannot be read may be a greeting of another version; versions are told before anything else.
+/// Reads the first frame of a peer. What cannot be read may be a greeting of another version; versions are told before
+/// anything else.
 pub(super) fn receive<'a>(frame: &'a [u8], wire: &mut Wire) -> Result<Frame<'a>, SessionError> {
     let unreadable = match wire.receive(frame) {
         Err(error @ SessionError::Malformed(_)) => error,

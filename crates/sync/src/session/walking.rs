@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use syncline_crdt::{Nothing, Row, RowKey};
 use syncline_merkle::reconcile::{Limits, Walk, WalkError};
-use syncline_merkle::{KeyRange, RangeDigest, Source};
+use syncline_merkle::{KeyRange, RangeDigest};
 
 use super::Next;
 use super::exchange::after;
@@ -21,11 +21,12 @@ use crate::rows::{self, Arrival, RowWriter};
 use due::{Due, Found};
 use verdict::Verdict;
 
-/// Findings that may wait while the walk goes on, in bytes; beyond it rows go first, and our next message of the walk after them.
+/// Findings that may wait while the walk goes on, in bytes; beyond it rows go first, and our next message of the walk
+/// after them.
 const FINDINGS_WAITING: usize = 1 << 20;
 
-/// What the peer may have asked for and not yet got, in bytes of keys. It asks for rows that our last messages described to it, and
-/// those are smaller.
+/// What the peer may have asked for and not yet got, in bytes of keys. It asks for rows that our last messages
+/// described to it, and those are smaller.
 const WANTED_WAITING: usize = 4 << 20;
 
 /// The walk as one side sees it.
@@ -63,19 +64,16 @@ impl Walking {
         }
     }
 
-    /// Begins the walk with a peer whose root is this, as far as is known.
+    /// Begins the walk, with so many differences to be expected.
     pub(super) fn start<R: Replica>(
         &mut self,
-        theirs: RangeDigest,
+        expected: u64,
         ground: &Ground<R>,
         wire: &Wire,
     ) -> Result<(), SessionError> {
         let walk = &mut self.walk;
-        let message = ground.read_raw(|view| {
-            let ours = view.digest(&ground.range)?;
-            walk.expect(ours.count().abs_diff(theirs.count()));
-            walk.start(view).map_err(failed)
-        })?;
+        walk.expect(expected);
+        let message = ground.read_raw(|view| walk.start(view).map_err(failed))?;
         self.reply = Some((wire.next_flight(), message));
         Ok(())
     }
@@ -303,11 +301,11 @@ impl Walking {
 
     /// States our root once nothing is open here, and ends when both roots take account of all that was said.
     ///
-    /// Our root is worth stating with a message of the walk that has no digests in it, since the peer may have nothing to say to that; then it can
-    /// tell the outcome at once. A root that frames have overtaken is otherwise stated anew only after the peer has stated its own, and not
-    /// after each frame of a long stream of rows. That cannot leave both waiting: a side sends frames after its root only in answer to
-    /// frames, which overtake its root too; and of two roots that cross or follow one another, at least one is heard after the
-    /// other was stated.
+    /// Our root is worth stating with a message of the walk that has no digests in it, since the peer may have nothing
+    /// to say to that; then it can tell the outcome at once. A root that frames have overtaken is otherwise stated anew
+    /// only after the peer has stated its own, and not after each frame of a long stream of rows. That cannot leave
+    /// both waiting: a side sends frames after its root only in answer to frames, which overtake its root too; and of
+    /// two roots that cross or follow one another, at least one is heard after the other was stated.
     fn close<R: Replica>(
         &mut self,
         ground: &Ground<R>,

@@ -10,7 +10,8 @@ use crate::frame::{Bytes, Frame, LENGTH_PREFIX, Purpose};
 use crate::report::{Report, Traffic};
 use crate::rows::{RowWriter, Tally};
 
-/// A row with several payloads that add up to more is sent in fragments, a payload each. One payload always fits a frame.
+/// A row with several payloads that add up to more is sent in fragments, a payload each. One payload always fits a
+/// frame.
 const FRAGMENTED: usize = 1 << 20;
 
 /// One direction out, one direction in.
@@ -21,8 +22,8 @@ pub(super) struct Wire {
     received: u32,
     /// The greatest flight sent.
     sent: u32,
-    /// Frames sent and received that may have something done about them: all but roots and the closing message of the walk. By them, a root
-    /// is known to be the last word.
+    /// Frames sent and received that may have something done about them: all but roots and the closing message of the
+    /// walk. By them, a root is known to be the last word.
     pub(super) frames_sent: u64,
     pub(super) frames_received: u64,
     pub(super) report: Report,
@@ -205,7 +206,8 @@ impl<'w> Shipment<'w> {
             self.writer.push(key, &row, known);
             return;
         }
-        // The fragments overtake the frame that is being filled. They add siblings and say nothing of other rows, so they may.
+        // The fragments overtake the frame that is being filled. They add siblings and say nothing of other rows, so
+        // they may.
         self.wire.count_rows_sent(Tally::of(key, payloads));
         self.writer.push(key, &row, &Everything);
         let rows = row

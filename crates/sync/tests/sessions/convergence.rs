@@ -6,18 +6,34 @@ use syncline_store::Durability;
 use syncline_sync::Strategy as By;
 
 use crate::pump::{
-    Memory, Pair, Random, assert_joined, assert_sound, context, join, needed, put, remove, request, rows, store, sync,
+    Memory, Pair, Random, assert_joined, assert_sound, context, join, needed, put, remove, request,
+    rows, store, sync,
 };
 
 /// What happens before the session.
 #[derive(Clone, Debug)]
 enum Step {
-    Put { on: usize, from: u16, count: u16, value: u8 },
-    Remove { on: usize, from: u16, count: u16 },
+    Put {
+        on: usize,
+        from: u16,
+        count: u16,
+        value: u8,
+    },
+    Remove {
+        on: usize,
+        from: u16,
+        count: u16,
+    },
     /// One takes over some rows of the other, and their dots alone.
-    Rumour { from: usize, first: u16, count: u16 },
+    Rumour {
+        from: usize,
+        first: u16,
+        count: u16,
+    },
     /// A session, in the course of which both take over all.
-    Sync { from: usize },
+    Sync {
+        from: usize,
+    },
 }
 
 fn key(n: u16) -> RowKey {
@@ -50,16 +66,24 @@ fn play(steps: &[Step]) -> [Memory; 3] {
     let stores = [store(1), store(2), store(3)];
     for step in steps {
         match *step {
-            Step::Put { on, from, count, value } => put(&stores[on], keys(from, count), &[value; 20]),
+            Step::Put {
+                on,
+                from,
+                count,
+                value,
+            } => put(&stores[on], keys(from, count), &[value; 20]),
             Step::Remove { on, from, count } => remove(&stores[on], keys(from, count)),
             Step::Rumour { from, first, count } => {
                 let view = stores[from].view().unwrap();
-                let rows = keys(first, count).filter_map(|key| Some((key.clone(), view.get(&key).unwrap()?)));
+                let rows = keys(first, count)
+                    .filter_map(|key| Some((key.clone(), view.get(&key).unwrap()?)));
                 let incoming = syncline_store::Incoming {
                     rows: rows.collect(),
                     ..syncline_store::Incoming::from_peer(view.context())
                 };
-                stores[(from + 1) % 3].join(incoming, Durability::Memory).unwrap();
+                stores[(from + 1) % 3]
+                    .join(incoming, Durability::Memory)
+                    .unwrap();
             }
             Step::Sync { from } => {
                 sync(&stores[from], &stores[(from + 1) % 3], request(By::Auto, 3));
@@ -67,6 +91,11 @@ fn play(steps: &[Step]) -> [Memory; 3] {
         }
     }
     stores
+}
+
+/// Bytes of rows in a frame.
+fn batches() -> impl Strategy<Value = usize> {
+    prop_oneof![Just(1usize), Just(500), Just(20_000), Just(256 << 10)]
 }
 
 fn strategies() -> impl Strategy<Value = By> {
@@ -97,18 +126,23 @@ proptest! {
     }
 
     #[test]
-    fn frames_interleave_and_sessions_abort(steps in steps(), cuts in prop::collection::vec((strategies(), 0usize..60), 0..6), seed in any::<u64>()) {
+    fn frames_interleave_and_sessions_abort(
+        steps in steps(),
+        cuts in prop::collection::vec((strategies(), 0usize..60), 0..6),
+        batch in batches(),
+        seed in any::<u64>(),
+    ) {
         let [a, b, _] = play(&steps);
         let joined = join((&rows(&a), &context(&a)), (&rows(&b), &context(&b)));
         let mut random = Random::new(seed);
         for (by, cut) in cuts {
-            let mut pair = Pair::new(&a, &b, request(by, random.next()));
+            let mut pair = Pair::with_batches(&a, &b, request(by, random.next()), batch);
             pair.shuffle(&mut random, cut, |_| {});
             assert_sound(&a);
             assert_sound(&b);
             prop_assert_eq!(&join((&rows(&a), &context(&a)), (&rows(&b), &context(&b))), &joined);
         }
-        let mut pair = Pair::new(&a, &b, request(By::Auto, seed));
+        let mut pair = Pair::with_batches(&a, &b, request(By::Auto, seed), batch);
         let finished = pair.shuffle(&mut random, 100_000, |_| {});
         prop_assert!(finished);
         prop_assert!(pair.reports().0.agreed && pair.reports().1.agreed);

@@ -1,5 +1,5 @@
-//! What sessions cost, in flights, bytes and rows. The bounds are those that hold at a million rows; what differs at fewer is the
-//! depth of the walk.
+//! What sessions cost, in flights, bytes and rows. The bounds are those that hold at a million rows; what differs at
+//! fewer is the depth of the walk.
 
 use syncline_crdt::RowKey;
 use syncline_store::Durability;
@@ -15,7 +15,12 @@ const VALUE: usize = 100;
 /// Forty bytes, with prefixes shared as those of real keys are.
 fn key(n: u64) -> RowKey {
     let spread = Random::new(n).next();
-    let key = format!("tenant:{:03}:user:{:08}:profile:{:07}", spread % 100, n, spread % 99_991);
+    let key = format!(
+        "tenant:{:03}:user:{:08}:profile:{:07}",
+        spread % 100,
+        n,
+        spread % 99_991
+    );
     assert_eq!(key.len(), KEY);
     RowKey::cell(key.as_bytes())
 }
@@ -66,7 +71,10 @@ fn checked((ours, theirs): (Report, Report)) -> Report {
     assert_eq!(ours.root, theirs.root);
     assert_eq!(ours.flights, theirs.flights);
     assert_eq!((ours.sent, ours.received), (theirs.received, theirs.sent));
-    assert_eq!((ours.rows_sent, ours.rows_received), (theirs.rows_received, theirs.rows_sent));
+    assert_eq!(
+        (ours.rows_sent, ours.rows_received),
+        (theirs.rows_received, theirs.rows_sent)
+    );
     assert_eq!(ours.user_bytes_sent, theirs.user_bytes_received);
     ours
 }
@@ -82,8 +90,15 @@ fn nothing_differs() {
     for strategy in [Strategy::Auto, Strategy::Walk, Strategy::Full] {
         let report = checked(sync(&a, &b, request(strategy, 1)));
         assert_eq!(report.round_trips(), 1.0);
-        assert!(report.bytes_total() <= 512, "{} bytes", report.bytes_total());
-        assert_eq!(report.bytes_total(), report.sent.hello + report.received.hello);
+        assert!(
+            report.bytes_total() <= 512,
+            "{} bytes",
+            report.bytes_total()
+        );
+        assert_eq!(
+            report.bytes_total(),
+            report.sent.hello + report.received.hello
+        );
     }
 }
 
@@ -107,7 +122,11 @@ fn nothing_differs_with_the_largest_context_that_comes_along() {
         assert!(report.round_trips() <= 2.0);
         let report = checked(sync(&a, &b, request(Strategy::Auto, opening)));
         assert_eq!(report.round_trips(), 1.0);
-        assert!(report.bytes_total() <= 512, "{} bytes", report.bytes_total());
+        assert!(
+            report.bytes_total() <= 512,
+            "{} bytes",
+            report.bytes_total()
+        );
     }
     assert!(pump::context(&a).interval_count() > 15);
 }
@@ -116,7 +135,11 @@ fn nothing_differs_with_the_largest_context_that_comes_along() {
 fn additions(rows_of: impl Fn(usize) -> Vec<u64>, sides: [bool; 2]) -> Report {
     let (a, b) = twins();
     let mut needed = 0;
-    for (side, store) in [&a, &b].into_iter().enumerate().filter(|(side, _)| sides[*side]) {
+    for (side, store) in [&a, &b]
+        .into_iter()
+        .enumerate()
+        .filter(|(side, _)| sides[*side])
+    {
         let rows = rows_of(side);
         needed += rows.len() as u64;
         write(store, rows.into_iter().map(|n| (key(n), n + 1_000_000)));
@@ -124,7 +147,10 @@ fn additions(rows_of: impl Fn(usize) -> Vec<u64>, sides: [bool; 2]) -> Report {
     let report = checked(sync(&a, &b, request(Strategy::Auto, 1)));
     assert_eq!(rows(&a), rows(&b));
     assert_eq!(report.rows_sent + report.rows_received, needed);
-    assert_eq!(report.user_bytes_sent + report.user_bytes_received, needed * (KEY + VALUE) as u64);
+    assert_eq!(
+        report.user_bytes_sent + report.user_bytes_received,
+        needed * (KEY + VALUE) as u64
+    );
     let overhead = overhead_per_difference(&report, needed as usize);
     assert!(overhead <= 24.0, "{overhead} bytes per difference");
     report
@@ -132,7 +158,11 @@ fn additions(rows_of: impl Fn(usize) -> Vec<u64>, sides: [bool; 2]) -> Report {
 
 #[test]
 fn adds_and_overwrites() {
-    let adds = |side: usize| (0..DIFFERENCES as u64).map(|n| ROWS + n * 7919 + side as u64).collect();
+    let adds = |side: usize| {
+        (0..DIFFERENCES as u64)
+            .map(|n| ROWS + n * 7919 + side as u64)
+            .collect()
+    };
     let overwrites = |_| scattered(DIFFERENCES);
     // The side that only receives knows the outcome first: three flights instead of four.
     assert_eq!(additions(adds, [true, false]).flights, 4);
@@ -148,12 +178,19 @@ fn scattered_deletes() {
     for strategy in [Strategy::Walk, Strategy::Auto] {
         for removing in 0..2 {
             let (a, b) = twins();
-            pump::remove([&a, &b][removing], scattered(DIFFERENCES).into_iter().map(key));
+            pump::remove(
+                [&a, &b][removing],
+                scattered(DIFFERENCES).into_iter().map(key),
+            );
             let report = checked(sync(&a, &b, request(strategy, 5)));
             assert_eq!((report.rows_sent, report.rows_received), (0, 0));
             let overhead = overhead_per_difference(&report, DIFFERENCES);
             assert!(overhead <= 400.0, "{overhead} bytes per difference");
-            assert!(report.round_trips() <= 5.0, "{} round trips", report.round_trips());
+            assert!(
+                report.round_trips() <= 5.0,
+                "{} round trips",
+                report.round_trips()
+            );
             assert_eq!(rows(&a), rows(&b));
             assert_eq!(rows(&a).len() as u64, ROWS - DIFFERENCES as u64);
         }
@@ -175,11 +212,20 @@ fn clustered_deletes() {
 
 #[test]
 fn adds_and_overwrites_found_by_the_walk() {
-    for (side, rows_of) in [(0, scattered(DIFFERENCES)), (1, (ROWS..ROWS + DIFFERENCES as u64).collect())] {
+    for (side, rows_of) in [
+        (0, scattered(DIFFERENCES)),
+        (1, (ROWS..ROWS + DIFFERENCES as u64).collect()),
+    ] {
         let (a, b) = twins();
-        write([&a, &b][side], rows_of.iter().map(|n| (key(*n), n + 1_000_000)));
+        write(
+            [&a, &b][side],
+            rows_of.iter().map(|n| (key(*n), n + 1_000_000)),
+        );
         let report = checked(sync(&a, &b, request(Strategy::Walk, 5)));
-        assert_eq!([report.rows_sent, report.rows_received][side], DIFFERENCES as u64);
+        assert_eq!(
+            [report.rows_sent, report.rows_received][side],
+            DIFFERENCES as u64
+        );
         assert_eq!([report.rows_sent, report.rows_received][1 - side], 0);
         assert_eq!(rows(&a), rows(&b));
     }
@@ -193,7 +239,10 @@ fn a_full_copy_is_estimated_by_other_strategies() {
     let copied = report.received.rows;
     let estimate = checked(sync(&a, &b, request(Strategy::Auto, 1))).full_copy_bytes;
     let ratio = estimate as f64 / copied as f64;
-    assert!((0.8..1.25).contains(&ratio), "estimated {estimate}, took {copied}");
+    assert!(
+        (0.8..1.25).contains(&ratio),
+        "estimated {estimate}, took {copied}"
+    );
 }
 
 #[test]
@@ -207,7 +256,10 @@ fn a_range_alone() {
     let request = |strategy| -> Request { pump::request(strategy, 5).within(range.clone()) };
 
     let report = checked(sync(&a, &b, request(Strategy::Auto)));
-    assert_eq!(report.rows_sent, changed.iter().filter(|n| inside(**n)).count() as u64);
+    assert_eq!(
+        report.rows_sent,
+        changed.iter().filter(|n| inside(**n)).count() as u64
+    );
     // The dots of the rows, and none of those outside.
     let learned = pump::context(&b).difference(&context);
     assert_eq!(learned.len(), u128::from(report.rows_sent));

@@ -29,8 +29,18 @@ fn a_row_larger_than_any_frame() {
         assert_eq!(report.user_bytes_sent, other.user_bytes_received);
         assert_joined(&a, &b, &joined);
         assert!(pair.frames.iter().all(|frame| frame.len() <= MAX_FRAME));
-        assert!(pair.frames.iter().filter(|frame| frame.len() > 4 << 20).count() >= 5);
-        let total: usize = pair.frames.iter().map(|frame| frame.len() + frame::LENGTH_PREFIX).sum();
+        assert!(
+            pair.frames
+                .iter()
+                .filter(|frame| frame.len() > 4 << 20)
+                .count()
+                >= 5
+        );
+        let total: usize = pair
+            .frames
+            .iter()
+            .map(|frame| frame.len() + frame::LENGTH_PREFIX)
+            .sum();
         assert_eq!(total as u64, report.bytes_total());
     }
 }

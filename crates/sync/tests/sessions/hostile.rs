@@ -1,5 +1,5 @@
-//! Peers that say anything at any time. No panic, no unbounded memory, no store that contradicts itself; and once such a peer is
-//! gone, honest replicas agree as before.
+//! Peers that say anything at any time. No panic, no unbounded memory, no store that contradicts itself; and once such
+//! a peer is gone, honest replicas agree as before.
 
 use proptest::prelude::*;
 use syncline_crdt::RowKey;
@@ -40,7 +40,14 @@ enum Attack {
     /// A frame of another session, in a flight that may be.
     Foreign { which: usize, flight: u8 },
     /// The same with some bytes changed, and cut or lengthened.
-    Mangled { which: usize, flight: u8, at: usize, to: u8, cut: usize, tail: Vec<u8> },
+    Mangled {
+        which: usize,
+        flight: u8,
+        at: usize,
+        to: u8,
+        cut: usize,
+        tail: Vec<u8>,
+    },
 }
 
 fn attacks() -> impl Strategy<Value = Attack> {
@@ -64,7 +71,14 @@ impl Attack {
         match self {
             Self::Noise(bytes) => bytes.clone(),
             Self::Foreign { which, flight } => foreign(*which, *flight),
-            Self::Mangled { which, flight, at, to, cut, tail } => {
+            Self::Mangled {
+                which,
+                flight,
+                at,
+                to,
+                cut,
+                tail,
+            } => {
                 let mut frame = foreign(*which, *flight);
                 let at = at % frame.len();
                 frame[at] = *to;
@@ -84,7 +98,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_frame_at_any_time(attempts in prop::collection::vec((strategies(), 0usize..40, prop::collection::vec(attacks(), 1..4), 0..2usize), 1..12), seed in any::<u64>()) {
+    fn any_frame_at_any_time(
+        attempts in prop::collection::vec(
+            (strategies(), 0usize..40, prop::collection::vec(attacks(), 1..4), 0..2usize),
+            1..12,
+        ),
+        seed in any::<u64>(),
+    ) {
         let pool = frames();
         let (a, b) = different();
         let mut random = Random::new(seed);
@@ -137,7 +157,10 @@ proptest! {
 fn frames_over_the_bound_are_refused_unread() {
     let error = Opening::read(&vec![0; frame::MAX_FRAME + 1]).unwrap_err();
     assert!(matches!(error, SessionError::FrameTooLarge { .. }));
-    assert_eq!(error.farewell().unwrap().code, syncline_sync::RefusalCode::FrameTooLarge);
+    assert_eq!(
+        error.farewell().unwrap().code,
+        syncline_sync::RefusalCode::FrameTooLarge
+    );
 }
 
 #[test]

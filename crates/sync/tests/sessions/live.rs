@@ -3,12 +3,17 @@
 use syncline_crdt::RowKey;
 use syncline_sync::Strategy;
 
-use crate::pump::{Memory, Pair, Random, assert_sound, context, put, remove, request, rows, store, sync};
+use crate::pump::{
+    Memory, Pair, Random, assert_sound, context, put, remove, request, rows, store, sync,
+};
 
 const KEYS: usize = 400;
 
 fn key(n: usize) -> RowKey {
-    RowKey::member(format!("set:{}", n % 7).as_bytes(), format!("member {n}").as_bytes())
+    RowKey::member(
+        format!("set:{}", n % 7).as_bytes(),
+        format!("member {n}").as_bytes(),
+    )
 }
 
 /// A write of one row, and what is live by it: each value is written once.
@@ -37,7 +42,9 @@ impl Writer {
     fn write(&mut self, on: &Memory, random: &mut Random) {
         let key = key(random.below(KEYS));
         if let Some(row) = on.view().unwrap().get(&key).unwrap() {
-            self.journal.dead.extend(row.into_iter().map(|sibling| sibling.payload));
+            self.journal
+                .dead
+                .extend(row.into_iter().map(|sibling| sibling.payload));
         }
         if random.below(3) == 0 {
             remove(on, [key]);
@@ -53,7 +60,10 @@ impl Writer {
     fn check(&self, store: &Memory) {
         let mut live: Vec<(RowKey, Vec<u8>)> = rows(store)
             .into_iter()
-            .flat_map(|(key, row)| row.into_iter().map(move |sibling| (key.clone(), sibling.payload)))
+            .flat_map(|(key, row)| {
+                row.into_iter()
+                    .map(move |sibling| (key.clone(), sibling.payload))
+            })
             .collect();
         live.sort();
         let mut expected: Vec<_> = self
@@ -98,7 +108,8 @@ fn writes_between_frames_are_neither_lost_nor_undone() {
     }
 }
 
-/// Six sessions at a time, in both directions between each two of three replicas, some cut, while all three are written to.
+/// Six sessions at a time, in both directions between each two of three replicas, some cut, while all three are written
+/// to.
 #[test]
 fn sessions_side_by_side() {
     for seed in 0..40 {

@@ -3,6 +3,7 @@
 #![cfg(feature = "store")]
 
 mod convergence;
+mod damage;
 mod figures;
 mod fragments;
 mod hostile;

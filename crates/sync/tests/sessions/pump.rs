@@ -117,6 +117,17 @@ pub struct Pair<R: Replica> {
 
 impl<R: Replica> Pair<R> {
     pub fn new(initiator: R, responder: R, request: Request) -> Self {
+        Self::with_batches(initiator, responder, request, config(1).batch_bytes)
+    }
+
+    /// With frames of so many bytes of rows.
+    pub fn with_batches(initiator: R, responder: R, request: Request, batch_bytes: usize) -> Self {
+        let config = |node| {
+            let mut config = config(node);
+            config.batch_bytes = batch_bytes;
+            config.sync_every_bytes = 4 * batch_bytes as u64;
+            config
+        };
         let mut initiator = Session::initiate(initiator, config(1), request).unwrap();
         let greeting = initiator.poll_frame().unwrap().unwrap();
         let opening = Opening::read(&greeting).unwrap();
@@ -131,7 +142,10 @@ impl<R: Replica> Pair<R> {
 
     /// Asks a side for a frame; whether there was one.
     pub fn poll(&mut self, side: usize) -> Result<bool, SessionError> {
-        let session = [&mut self.initiator, &mut self.responder].into_iter().nth(side).unwrap();
+        let session = [&mut self.initiator, &mut self.responder]
+            .into_iter()
+            .nth(side)
+            .unwrap();
         let frame = session.poll_frame()?;
         let some = frame.is_some();
         self.frames.extend(frame.clone());
@@ -152,7 +166,9 @@ impl<R: Replica> Pair<R> {
     }
 
     pub fn is_finished(&self) -> bool {
-        self.initiator.is_finished() && self.responder.is_finished() && self.wires.iter().all(VecDeque::is_empty)
+        self.initiator.is_finished()
+            && self.responder.is_finished()
+            && self.wires.iter().all(VecDeque::is_empty)
     }
 
     pub fn reports(&self) -> (Report, Report) {
@@ -172,8 +188,14 @@ impl<R: Replica> Pair<R> {
         unreachable!()
     }
 
-    /// Frames of both directions in a random order, with something done between any two; ends after so many steps, finished or not.
-    pub fn shuffle(&mut self, random: &mut Random, steps: usize, mut between: impl FnMut(&mut Random)) -> bool {
+    /// Frames of both directions in a random order, with something done between any two; ends after so many steps,
+    /// finished or not.
+    pub fn shuffle(
+        &mut self,
+        random: &mut Random,
+        steps: usize,
+        mut between: impl FnMut(&mut Random),
+    ) -> bool {
         let mut idle = 0;
         for _ in 0..steps {
             if self.is_finished() {
@@ -199,7 +221,12 @@ pub fn sync(a: &Memory, b: &Memory, request: Request) -> (Report, Report) {
 pub type State = BTreeMap<RowKey, Row>;
 
 pub fn rows(store: &Memory) -> State {
-    store.view().unwrap().scan(&KeyRange::ALL).collect::<Result<_, _>>().unwrap()
+    store
+        .view()
+        .unwrap()
+        .scan(&KeyRange::ALL)
+        .collect::<Result<_, _>>()
+        .unwrap()
 }
 
 pub fn context(store: &Memory) -> Context {
@@ -207,11 +234,17 @@ pub fn context(store: &Memory) -> Context {
 }
 
 /// The join of two states by its definition.
-pub fn join((ours, seen): (&State, &Context), (theirs, their_seen): (&State, &Context)) -> (State, Context) {
+pub fn join(
+    (ours, seen): (&State, &Context),
+    (theirs, their_seen): (&State, &Context),
+) -> (State, Context) {
     let nothing = Row::new();
     let keys = ours.keys().chain(theirs.keys());
     let joined = keys.map(|key| {
-        let (mine, other) = (ours.get(key).unwrap_or(&nothing), theirs.get(key).unwrap_or(&nothing));
+        let (mine, other) = (
+            ours.get(key).unwrap_or(&nothing),
+            theirs.get(key).unwrap_or(&nothing),
+        );
         (key.clone(), mine.join(seen, other, their_seen))
     });
     let mut context = seen.clone();

@@ -1,6 +1,8 @@
 //! Greetings that do not go through, each with a reason that says what to do.
 
-use syncline_sync::{Config, Opening, Refusal, RefusalCode, Session, SessionError, Strategy, frame};
+use syncline_sync::{
+    Config, Opening, Refusal, RefusalCode, Session, SessionError, Strategy, frame,
+};
 
 use crate::pump::{CLOCK_MS, config, put, request, rows, store};
 
@@ -16,7 +18,9 @@ fn refused(initiator: Config, responder: Config) -> Refusal {
     assert!(matches!(error, SessionError::Refusing(_)));
 
     // The initiator learns of it, and neither has changed.
-    let error = session.handle_frame(&frame::refusal(refusal.clone())).unwrap_err();
+    let error = session
+        .handle_frame(&frame::refusal(refusal.clone()))
+        .unwrap_err();
     assert!(matches!(&error, SessionError::Refused(told) if *told == refusal));
     assert!(error.farewell().is_none());
     assert!(matches!(session.poll_frame(), Err(SessionError::Over)));
@@ -36,7 +40,10 @@ fn another_cluster() {
 fn another_namespace() {
     let refusal = refused(config(1), Config::new([1; 16], [2; 32], "other", CLOCK_MS));
     assert_eq!(refusal.code, RefusalCode::Namespace);
-    assert!(refusal.text.contains("\"app\"") && refusal.text.contains("\"other\""), "{refusal}");
+    assert!(
+        refusal.text.contains("\"app\"") && refusal.text.contains("\"other\""),
+        "{refusal}"
+    );
 }
 
 #[test]
@@ -69,8 +76,14 @@ fn clocks_apart() {
 #[test]
 fn an_answer_from_elsewhere() {
     for (elsewhere, code) in [
-        (Config::new([9; 16], [2; 32], "app", CLOCK_MS), RefusalCode::Cluster),
-        (Config::new([1; 16], [2; 32], "app", CLOCK_MS + 3_600_000), RefusalCode::Clock),
+        (
+            Config::new([9; 16], [2; 32], "app", CLOCK_MS),
+            RefusalCode::Cluster,
+        ),
+        (
+            Config::new([1; 16], [2; 32], "app", CLOCK_MS + 3_600_000),
+            RefusalCode::Clock,
+        ),
         (config(1), RefusalCode::Itself),
     ] {
         let (a, b) = (store(1), store(2));
@@ -87,7 +100,10 @@ fn an_answer_from_elsewhere() {
         let mut responder = Session::respond(&b, elsewhere, opening).unwrap();
         let answer = responder.poll_frame().unwrap().unwrap();
         let error = session.handle_frame(&answer).unwrap_err();
-        assert!(matches!(&error, SessionError::Refusing(refusal) if refusal.code == code), "{error}");
+        assert!(
+            matches!(&error, SessionError::Refusing(refusal) if refusal.code == code),
+            "{error}"
+        );
         assert_eq!(error.farewell().unwrap().code, code);
     }
 }
@@ -102,13 +118,18 @@ fn another_version() {
         panic!("{error}");
     };
     assert_eq!(refusal.code, RefusalCode::Version);
-    assert!(refusal.text.contains("versions 2 to 300") && refusal.text.contains("upgrade"), "{refusal}");
+    assert!(
+        refusal.text.contains("2 to 300") && refusal.text.contains("upgrade"),
+        "{refusal}"
+    );
 
     let a = store(1);
     let mut session = Session::initiate(&a, config(1), request(Strategy::Auto, 1)).unwrap();
     session.poll_frame().unwrap().unwrap();
     let error = session.handle_frame(&greeting).unwrap_err();
-    assert!(matches!(&error, SessionError::Refusing(refusal) if refusal.code == RefusalCode::Version));
+    assert!(
+        matches!(&error, SessionError::Refusing(refusal) if refusal.code == RefusalCode::Version)
+    );
 }
 
 #[test]
@@ -116,7 +137,10 @@ fn hosts_refuse_what_they_do_not_carry_or_cannot_take_on() {
     let a = store(1);
     let mut session = Session::initiate(&a, config(1), request(Strategy::Walk, 1)).unwrap();
     let opening = Opening::read(&session.poll_frame().unwrap().unwrap()).unwrap();
-    assert_eq!((opening.namespace(), opening.strategy()), ("app", Strategy::Walk));
+    assert_eq!(
+        (opening.namespace(), opening.strategy()),
+        ("app", Strategy::Walk)
+    );
     assert_eq!(opening.unknown_namespace().code, RefusalCode::Namespace);
     assert_eq!(opening.busy().code, RefusalCode::Busy);
 }

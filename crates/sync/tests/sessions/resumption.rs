@@ -2,9 +2,9 @@
 
 use syncline_crdt::{Context, RowKey};
 use syncline_store::{Durability, MemoryDisk};
-use syncline_sync::{Opening, Session, Strategy};
+use syncline_sync::Strategy;
 
-use crate::pump::{self, Memory, assert_sound, config, context, request, rows, store, sync};
+use crate::pump::{self, Memory, Pair, assert_sound, context, request, rows, store, sync};
 
 const ROWS: usize = 40_000;
 
@@ -13,8 +13,14 @@ fn full() -> Memory {
     let a = store(1);
     for writer in 0..4 {
         let other = store(10 + writer as u64);
-        let keys = (0..ROWS / 4).map(|n| n * 4 + writer).map(|n| n * 7919 % ROWS);
-        pump::put(&other, keys.map(|n| RowKey::cell(format!("key {n:08}").as_bytes())), &[7; 60]);
+        let keys = (0..ROWS / 4)
+            .map(|n| n * 4 + writer)
+            .map(|n| n * 7919 % ROWS);
+        pump::put(
+            &other,
+            keys.map(|n| RowKey::cell(format!("key {n:08}").as_bytes())),
+            &[7; 60],
+        );
         sync(&a, &other, request(Strategy::Auto, 1));
     }
     assert_eq!(rows(&a).len(), ROWS);
@@ -23,22 +29,19 @@ fn full() -> Memory {
 
 /// A session between stores in which the bootstrapped one is dropped after so many rows; how many it had received.
 fn interrupted(from: &Memory, to: &Memory, to_initiates: bool, after: u64) -> u64 {
-    let small = |node| {
-        let mut config = config(node);
-        // Frames in proportion to the rows that there are.
-        config.batch_bytes = 16 << 10;
-        config.sync_every_bytes = 64 << 10;
-        config
+    // Frames in proportion to the rows that there are.
+    let batch = 16 << 10;
+    let (request, stores) = (
+        request(Strategy::Auto, 1),
+        if to_initiates { [to, from] } else { [from, to] },
+    );
+    let mut pair = Pair::with_batches(stores[0], stores[1], request, batch);
+    let (initiator, responder) = (&mut pair.initiator, &mut pair.responder);
+    let (source, target) = match to_initiates {
+        true => (responder, initiator),
+        false => (initiator, responder),
     };
-    let stores = if to_initiates { [to, from] } else { [from, to] };
-    let mut initiator = Session::initiate(stores[0], small(1), request(Strategy::Auto, 1)).unwrap();
-    let opening = Opening::read(&initiator.poll_frame().unwrap().unwrap()).unwrap();
-    let mut responder = Session::respond(stores[1], small(2), opening).unwrap();
     loop {
-        let (source, target) = match to_initiates {
-            true => (&mut responder, &mut initiator),
-            false => (&mut initiator, &mut responder),
-        };
         let received = target.report().rows_received;
         if received >= after || (source.is_finished() && target.is_finished()) {
             return received;
@@ -63,9 +66,16 @@ fn an_interrupted_bootstrap_sends_less_than_one_percent_again() {
             // What has been joined has been learned, and does not lie about in the context in pieces.
             let context: Context = context(&b);
             assert_eq!(context.len(), rows(&b).len() as u128);
-            assert!(context.interval_count() <= 4, "{} intervals", context.interval_count());
+            assert!(
+                context.interval_count() <= 4,
+                "{} intervals",
+                context.interval_count()
+            );
         }
-        assert!(received <= ROWS as u64 * 101 / 100, "{received} rows for {ROWS}");
+        assert!(
+            received <= ROWS as u64 * 101 / 100,
+            "{received} rows for {ROWS}"
+        );
         assert_eq!(rows(&a), rows(&b));
         assert_eq!(context(&a), context(&b));
         assert_sound(&b);
@@ -86,7 +96,10 @@ fn a_crash_costs_little_of_a_bootstrap() {
         }
         disk.crash();
     }
-    assert!(received <= ROWS as u64 * 102 / 100, "{received} rows for {ROWS}");
+    assert!(
+        received <= ROWS as u64 * 102 / 100,
+        "{received} rows for {ROWS}"
+    );
     // The end of a session is durable.
     let b = pump::open(disk.mount().unwrap(), 4);
     assert_eq!((rows(&b), context(&b)), (rows(&a), context(&a)));
@@ -97,10 +110,17 @@ fn a_crash_costs_little_of_a_bootstrap() {
 #[test]
 fn a_gap_in_the_context_is_filled() {
     let (a, b) = (store(1), store(2));
-    pump::put(&a, (0u32..100).map(|n| RowKey::cell(&n.to_be_bytes())), b"x");
+    pump::put(
+        &a,
+        (0u32..100).map(|n| RowKey::cell(&n.to_be_bytes())),
+        b"x",
+    );
     // The rows of the middle never arrived: as after a loss of rumours.
     let view = a.view().unwrap();
-    let arrived = rows(&a).into_iter().enumerate().filter(|(at, _)| !(40..60).contains(at));
+    let arrived = rows(&a)
+        .into_iter()
+        .enumerate()
+        .filter(|(at, _)| !(40..60).contains(at));
     let incoming = syncline_store::Incoming {
         rows: arrived.map(|(_, row)| row).collect(),
         ..syncline_store::Incoming::from_peer(view.context())

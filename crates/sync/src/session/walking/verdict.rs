@@ -26,8 +26,8 @@ impl Verdict {
     ) -> Self {
         let ours = ours.unwrap_or_default();
         let is_news = |row: &Row| row.dots().any(|dot| !their_seen.contains(&dot));
-        // S′ \ C is not empty: their row has to come, and its join will drop what is to be dropped here. Doing it now would show
-        // readers neither the old value nor the new one. What is to be dropped there, only our row tells.
+        // S′ \ C is not empty: their row has to come, and its join will drop what is to be dropped here. Doing it now
+        // would show readers neither the old value nor the new one. What is to be dropped there, only our row tells.
         if theirs.iter().any(|dot| !seen.contains(dot)) {
             let dropped = |dot: &Dot| seen.contains(dot) && ours.get(dot).is_none();
             return Self {
@@ -61,8 +61,8 @@ impl Verdict {
                 ..Self::default()
             };
         }
-        // The same dots, yet the rows were found to differ. Somebody has changed one meanwhile, or the payloads under a dot differ, which the
-        // join will decide. The bytes have to cross either way.
+        // The same dots, yet the rows were found to differ. Somebody has changed one meanwhile, or the payloads under a
+        // dot differ, which the join will decide. The bytes have to cross either way.
         Self {
             want: (!joined.is_empty()).then_some(Wish::Whole),
             send: (!joined.is_empty()).then_some(joined),

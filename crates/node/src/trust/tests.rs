@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use syncline_sync::quic::IdentityError;
+
 use super::*;
 
 fn cluster() -> (tempfile::TempDir, Cluster) {

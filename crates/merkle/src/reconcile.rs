@@ -11,6 +11,8 @@ mod salted;
 mod splits;
 mod spoken;
 mod sums;
+#[cfg(test)]
+mod tests;
 mod turn;
 mod walk;
 

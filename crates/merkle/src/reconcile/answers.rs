@@ -8,7 +8,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use super::WalkError;
-use super::listings::{DESCRIBED_KEYS_MAX, DESCRIBED_MAX};
+use super::listings::{DESCRIBED_KEYS_MAX, DESCRIBED_MAX, Told};
 use super::message::{Answer, IdWidth, Inquire, Items, Part, Place, Tell};
 use super::turn::{Open, Turn, low, malformed};
 use crate::{Item, KeyRange, RangeDigest, Source};
@@ -33,10 +33,10 @@ impl<S: Source> Turn<'_, S> {
         lows: &[u128],
         answer: Answer,
     ) -> Result<(), WalkError<S::Error>> {
-        self.check_inside(&range, &answer.mine)?;
         let Some(divided) = self.divide(&range, lows, &answer.lacking, answer.matched)? else {
             return self.list_again(range, width);
         };
+        self.check_inside(&range, &answer.mine)?;
         // Items that were overwritten meanwhile are not what the peer lacks any more.
         let items = self.source.items(&range, ROWS_READ)?;
         let mine = items
@@ -105,28 +105,32 @@ impl<S: Source> Turn<'_, S> {
         range: KeyRange,
         tell: Tell<'_>,
     ) -> Result<(), WalkError<S::Error>> {
-        self.check_inside(&range, &tell.rows)?;
         self.stats.ranges_compared += 1;
         let items = Items {
             sum: tell.sum,
             width: IdWidth::Eight,
             ids: tell.ids,
         };
-        let comparison = self.compare(&range, &items, &tell.rows)?;
-        let told = tell
+        let sum = tell
             .lows
             .iter()
             .fold(0u128, |sum, low| sum.wrapping_add(*low));
+        let told = Told {
+            rows: tell.rows,
+            lows: tell.lows,
+        };
+        let comparison = self.compare(&range, &items, &told)?;
         let sum = self
             .salted
-            .seal(&range, comparison.matched.wrapping_add(told));
+            .seal(&range, comparison.matched.wrapping_add(sum));
         if !comparison.lacking.is_empty() || sum != tell.sum {
             // Written to since it was compared, or a coincidence.
             self.leave_unsettled();
             return Ok(());
         }
+        self.check_inside(&range, &told.rows)?;
         self.only_here(comparison.unlisted);
-        self.found(comparison.under_told, tell.rows);
+        self.found(comparison.under_told, told.rows);
         Ok(())
     }
 

@@ -40,6 +40,12 @@ impl Backlog {
         Some(deferred)
     }
 
+    /// Bytes of memory that it takes, about.
+    #[cfg(test)]
+    pub(super) fn weight(&self) -> usize {
+        self.bytes
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.ranges.is_empty()
     }

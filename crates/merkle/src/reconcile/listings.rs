@@ -43,7 +43,7 @@ impl<S: Source> Turn<'_, S> {
         if digest.count() > COMPARED_MAX {
             return self.ask_in_pieces(range, listed);
         }
-        let comparison = self.compare(&range, items, &[])?;
+        let comparison = self.compare(&range, items, &Told::default())?;
         let matched = self.salted.seal(&range, comparison.matched);
         let lacking = comparison.lacking;
         if lacking.is_empty() {
@@ -147,12 +147,12 @@ impl<S: Source> Turn<'_, S> {
         &mut self,
         range: &KeyRange,
         items: &Items<'_>,
-        told: &[Described],
+        told: &Told,
     ) -> Result<Comparison, WalkError<S::Error>> {
         let mut listed: Vec<(u64, usize)> = items.ids().zip(0..).collect();
         listed.sort_unstable();
         let mut seen = alloc::vec![false; listed.len()];
-        let mut told = told.iter().map(|(key, _)| key).peekable();
+        let mut told = told.keys().peekable();
         let mut comparison = Comparison::default();
         let mut stretch = Stretch::from(range.lower.clone());
         let mut rest = range.clone();
@@ -163,7 +163,7 @@ impl<S: Source> Turn<'_, S> {
                 rest.lower = after(&last.key);
             }
             for Item { key, digest } in chunk {
-                while let Some(told) = told.next_if(|told| **told < key) {
+                while let Some((told, _)) = told.next_if(|(told, _)| **told < key) {
                     comparison.unlisted.push(stretch.end(Some(told.clone())));
                     stretch = Stretch::from(after(told));
                 }
@@ -171,8 +171,8 @@ impl<S: Source> Turn<'_, S> {
                 let from = listed.partition_point(|(other, _)| *other < id);
                 let places = listed[from..].iter().take_while(|(other, _)| *other == id);
                 let place = places.map(|(_, place)| *place).find(|place| !seen[*place]);
-                let under_told = told.next_if(|told| **told == key).is_some();
-                if place.is_none() && !under_told {
+                let under_told = told.next_if(|(told, _)| **told == key);
+                if place.is_none() && under_told.is_none() {
                     stretch.push(key);
                     continue;
                 }
@@ -182,7 +182,7 @@ impl<S: Source> Turn<'_, S> {
                     seen[place] = true;
                     comparison.matched = comparison.matched.wrapping_add(low(&digest));
                 }
-                if under_told {
+                if under_told.is_some_and(|(_, told)| told != low(&digest)) {
                     comparison.under_told.push(key);
                 }
             }
@@ -190,7 +190,8 @@ impl<S: Source> Turn<'_, S> {
                 break;
             }
         }
-        comparison.unlisted.push(stretch.end(range.upper.clone()));
+        let end = told.next().map(|(told, _)| told).or(range.upper.as_ref());
+        comparison.unlisted.push(stretch.end(end.cloned()));
         comparison.unlisted.retain(|stretch| stretch.count > 0);
         let places = seen.iter().enumerate().filter(|(_, seen)| !**seen);
         comparison.lacking = places.map(|(place, _)| place).collect();
@@ -266,6 +267,22 @@ impl<S: Source> Turn<'_, S> {
     }
 }
 
+/// Items that the peer has told by their keys, in order, and the low halves of their digests.
+#[derive(Default)]
+pub(super) struct Told {
+    pub(super) rows: Vec<Described>,
+    pub(super) lows: Vec<u128>,
+}
+
+impl Told {
+    fn keys(&self) -> impl Iterator<Item = (&Vec<u8>, u128)> {
+        self.rows
+            .iter()
+            .map(|(key, _)| key)
+            .zip(self.lows.iter().copied())
+    }
+}
+
 /// Our items against a listing.
 #[derive(Default)]
 pub(super) struct Comparison {
@@ -275,7 +292,7 @@ pub(super) struct Comparison {
     pub(super) lacking: Vec<usize>,
     /// Our items that were not listed.
     pub(super) unlisted: Vec<Stretch>,
-    /// Keys of ours at which the peer has told of an item.
+    /// Keys of ours at which the peer has told of another item.
     pub(super) under_told: Vec<Vec<u8>>,
 }
 

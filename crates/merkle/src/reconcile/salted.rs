@@ -161,3 +161,47 @@ impl<'k> RangeRef<'k> {
         hasher.update(upper);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Both sides of a walk may be of different versions of this crate.
+    #[test]
+    fn fingerprints_are_frozen() {
+        let salted = Salted::new(b"salt of the walk");
+        let item = ItemDigest::from_bytes([7; 32]);
+        let range = KeyRange::new("a", b"b".to_vec());
+        let child = salted.child(RangeRef::of(&range), &RangeDigest::of(&item));
+        assert_eq!(child, 0x78_6ed3_0b58);
+        assert_eq!(salted.tag(b"fence"), 0x2e_b1eb);
+        assert_eq!(salted.id(&item), 0x7fd2_507a_7897_353b);
+        assert_eq!(salted.mix(1), 0x2fb1_eff1_1995_8bdb);
+        assert_eq!(
+            salted.bounds(&range),
+            0x6ad9_3535_df08_3ca0_7e5c_916a_d9c8_2878
+        );
+        assert_eq!(
+            salted.bounds(&KeyRange::ALL),
+            0xae5_9eb4_72ef_91e0_c6e8_f762_eb11_f7c4
+        );
+    }
+
+    #[test]
+    fn bounds_do_not_run_into_each_other() {
+        let salted = Salted::new(&[0; 16]);
+        let ranges = [
+            KeyRange::new("ab", b"c".to_vec()),
+            KeyRange::new("a", b"bc".to_vec()),
+            KeyRange::new("abc", None),
+            KeyRange::new("abc", Vec::new()),
+        ];
+        for (at, range) in ranges.iter().enumerate() {
+            assert!(
+                ranges[..at]
+                    .iter()
+                    .all(|other| salted.bounds(other) != salted.bounds(range))
+            );
+        }
+    }
+}

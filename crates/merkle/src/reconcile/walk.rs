@@ -128,6 +128,7 @@ impl Walk {
             density: self.expected as f64 / digest.count().max(1) as f64,
         };
         turn.open_at(Pace::FIRST, first)?;
+        turn.take_up_deferred()?;
         turn.stats.items_read += turn.source.spent;
         let reply = turn.reply;
         Ok(self.speak(reply))
@@ -244,6 +245,12 @@ impl Walk {
     /// another salt, settles them.
     pub fn unsettled(&self) -> u64 {
         self.stats.unsettled
+    }
+
+    /// Bytes of memory that are kept from one turn to the next, about.
+    #[cfg(test)]
+    pub(super) fn remembered(&self) -> usize {
+        self.spoken.weight() + self.backlog.weight()
     }
 
     /// What this side did so far.

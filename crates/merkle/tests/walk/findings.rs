@@ -117,6 +117,31 @@ fn disjoint_sets_are_told_apart() {
     }
 }
 
+/// A few items among many, sharing none: the side with few names its keys, and they bound what it does not hold,
+/// before the first item of the other side and after its last.
+#[test]
+fn the_few_name_their_keys() {
+    let many: BTreeMap<Vec<u8>, u32> = (1000..6000u32)
+        .map(|n| (n.to_be_bytes().to_vec(), 0))
+        .collect();
+    for few in [
+        &[0u32, 7000][..],
+        &[0, 1],
+        &[2000, 9000],
+        &[1500, 1501, 4000],
+        &[7000, 8000],
+    ] {
+        // Some at keys of the other side's, in another version.
+        let few = few.iter().map(|n| (n.to_be_bytes().to_vec(), 1)).collect();
+        for sides in [[&many, &few], [&few, &many]] {
+            let sides = sides.map(harness::tree);
+            let outcome = walk(&sides);
+            assert_exact(&sides, &outcome);
+            assert!(outcome.bytes() < 3000, "{}", outcome.bytes());
+        }
+    }
+}
+
 /// One side holds a few of the items that the other has many of.
 #[test]
 fn a_fragment_finds_the_rest() {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use syncline_merkle::MemoryTree;
 
-use crate::harness;
+use super::harness;
 
 /// How two sides come to differ.
 #[derive(Clone, Debug)]

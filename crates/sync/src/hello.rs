@@ -163,7 +163,7 @@ pub(crate) fn admit_versions((from, to): (u16, u16)) -> Result<(), Refusal> {
     Err(Refusal::new(
         RefusalCode::Version,
         format!(
-            "sync protocol {from} to {to} meets {our_from} to {our_to} here; upgrade the older of the two nodes"
+            "versions {from} to {to} of the sync protocol meet {our_from} to {our_to} here; upgrade the older node"
         ),
     ))
 }

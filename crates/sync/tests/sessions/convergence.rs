@@ -103,7 +103,7 @@ fn strategies() -> impl Strategy<Value = By> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, max_shrink_iters: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, max_shrink_iters: 400, ..ProptestConfig::default() })]
 
     #[test]
     fn both_end_with_the_join(steps in steps(), by in strategies(), seed in any::<u64>()) {

@@ -1,6 +1,8 @@
 //! Peers that say anything at any time. No panic, no unbounded memory, no store that contradicts itself; and once such
 //! a peer is gone, honest replicas agree as before.
 
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 use syncline_crdt::RowKey;
 use syncline_sync::{Opening, SessionError, Strategy as By, frame};
@@ -21,7 +23,7 @@ fn different() -> (Memory, Memory) {
 }
 
 /// Frames of honest sessions of every strategy.
-fn frames() -> Vec<Vec<u8>> {
+static FRAMES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let mut frames = Vec::new();
     for by in [By::Auto, By::Walk, By::Full] {
         let (a, b) = different();
@@ -30,7 +32,7 @@ fn frames() -> Vec<Vec<u8>> {
         frames.append(&mut pair.frames);
     }
     frames
-}
+});
 
 /// What is done to a session in the middle.
 #[derive(Clone, Debug)]
@@ -105,7 +107,6 @@ proptest! {
         ),
         seed in any::<u64>(),
     ) {
-        let pool = frames();
         let (a, b) = different();
         let mut random = Random::new(seed);
         for (by, honest, attacks, victim) in attempts {
@@ -113,7 +114,7 @@ proptest! {
             pair.shuffle(&mut random, honest, |_| {});
             let mut failed = None;
             for attack in attacks {
-                let bytes = attack.bytes(&pool);
+                let bytes = attack.bytes(&FRAMES);
                 let session = [&mut pair.initiator, &mut pair.responder].into_iter().nth(victim).unwrap();
                 match session.handle_frame(&bytes) {
                     Ok(()) => {

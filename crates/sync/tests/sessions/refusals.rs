@@ -119,7 +119,7 @@ fn another_version() {
     };
     assert_eq!(refusal.code, RefusalCode::Version);
     assert!(
-        refusal.text.contains("2 to 300") && refusal.text.contains("upgrade"),
+        refusal.text.contains("versions 2 to 300") && refusal.text.contains("upgrade"),
         "{refusal}"
     );
 

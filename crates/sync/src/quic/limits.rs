@@ -33,8 +33,9 @@ pub struct Limits {
     /// Sessions that one connection may have open at a time in each direction; a peer's further
     /// ones wait. Default 16.
     pub streams_per_connection: u32,
-    /// Bytes that a peer may send on one stream ahead of our reading them. Default 8 MiB, which is
-    /// 640 Mbit/s at a round trip of 100 ms.
+    /// Bytes that a peer may send on one stream ahead of our reading them: what a broken bootstrap
+    /// has sent in vain, and what bounds its pace on long lines. Default 512 KiB, which is about as
+    /// much as a replica joins within 40 ms; raise it where round trips are longer.
     pub stream_window: u32,
     /// Bytes that may be under way on one connection, all its streams together, each direction for
     /// itself. Default 16 MiB.
@@ -62,7 +63,7 @@ impl Default for Limits {
             sessions: 32,
             connections: 256,
             streams_per_connection: 16,
-            stream_window: 8 << 20,
+            stream_window: 512 << 10,
             connection_window: 16 << 20,
             stall: Duration::from_secs(60),
             slowest: 16 << 10,

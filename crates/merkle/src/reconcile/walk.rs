@@ -16,7 +16,7 @@ use crate::{KeyRange, MAX_LEVEL, Source};
 /// Both sides make one with the same salt and range, under the same
 /// [`DigestKey`](crate::DigestKey). One of them [`start`](Self::start)s; then messages go to and
 /// fro through [`handle`](Self::handle) until both [are done](Self::is_done). What differs comes
-/// out as [`Finding`]s, on either side, while the walk goes on.
+/// out as [`Finding`](super::Finding)s, on either side, while the walk goes on.
 ///
 /// ```
 /// use syncline_merkle::{DigestKey, KeyRange, MemoryTree};

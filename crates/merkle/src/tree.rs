@@ -25,6 +25,7 @@
 
 mod apply;
 mod read;
+mod reader;
 mod recount;
 
 pub use apply::{Change, NodeEdit, apply};

@@ -13,10 +13,11 @@
 //! item inserted, on average.
 
 use alloc::borrow::Cow;
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::ops::Bound;
 
+use super::reader::Reader;
 use super::{CHUNK, Node, Nodes, each_item, each_node};
 use crate::range::after;
 use crate::{DigestKey, ItemDigest, KeyRange, MAX_LEVEL, RangeDigest};
@@ -100,8 +101,8 @@ pub fn apply<N: Nodes>(
         .collect();
     for level in 1..=MAX_LEVEL {
         let mut this = Level::new(level);
-        deltas = if nodes.floor(level, b"")?.is_some() {
-            this.add_deltas(nodes, &deltas)?
+        deltas = if let Some(first) = nodes.floor(level, &deltas[0].0)? {
+            this.add_deltas(nodes, first, &deltas)?
         } else if effects.iter().any(|effect| effect.raises(level)) {
             // The level comes into being: one node over everything, about to be split.
             this.touched.insert(Vec::new(), root);
@@ -194,32 +195,32 @@ impl Level {
         }
     }
 
-    /// Adds each difference to the node it falls in, and returns the differences by node, for the
-    /// level above.
+    /// Adds each difference to the node it falls in, the first one to `first`, and returns the
+    /// differences by node, for the level above.
     fn add_deltas<'a, N: Nodes>(
         &mut self,
         nodes: &N,
+        first: Node,
         deltas: &[Delta<'_>],
     ) -> Result<Vec<Delta<'a>>, N::Error> {
         let mut by_node: Vec<Delta<'a>> = Vec::new();
-        let mut reader = Reader::new(nodes, self.level);
-        let mut current = Node {
-            fence: Vec::new(),
-            digest: RangeDigest::ZERO,
-        };
-        for (key, delta) in deltas {
-            let moved = reader.seek(key, &mut current)?;
-            match by_node.last_mut() {
-                Some((_, sum)) if !moved => *sum += *delta,
-                _ => by_node.push((Cow::Owned(current.fence.clone()), *delta)),
-            }
-            if let Some(touched) = self.touched.get_mut(&current.fence) {
-                *touched += *delta;
-            } else {
-                self.touched
-                    .insert(current.fence.clone(), current.digest + *delta);
+        let mut touched: Vec<(Vec<u8>, RangeDigest)> = Vec::new();
+        let mut reader = Reader::new(nodes, self.level, first);
+        for (at, (key, delta)) in deltas.iter().enumerate() {
+            let moved = reader.seek(key, at + 1 < deltas.len())?;
+            match (by_node.last_mut(), touched.last_mut()) {
+                (Some((_, sum)), Some((_, digest))) if !moved => {
+                    *sum += *delta;
+                    *digest += *delta;
+                }
+                _ => {
+                    let Node { fence, digest } = &reader.current;
+                    by_node.push((Cow::Owned(fence.clone()), *delta));
+                    touched.push((fence.clone(), *digest + *delta));
+                }
             }
         }
+        self.touched = touched.into_iter().collect();
         Ok(by_node)
     }
 
@@ -375,72 +376,4 @@ fn sum_items<N: Nodes>(
         }
     })?;
     Ok(sum)
-}
-
-/// Finds the nodes of ascending keys, reading ahead as far as that has been of use.
-struct Reader<'n, N> {
-    nodes: &'n N,
-    level: u8,
-    /// Nodes that follow the current one directly.
-    ahead: VecDeque<Node>,
-    /// Whether no node follows the last one in `ahead`.
-    at_end: bool,
-    started: bool,
-    readahead: usize,
-    /// How many keys were found in what was last read ahead.
-    hits: usize,
-}
-
-impl<'n, N: Nodes> Reader<'n, N> {
-    const MAX_READAHEAD: usize = 64;
-
-    fn new(nodes: &'n N, level: u8) -> Self {
-        Self {
-            nodes,
-            level,
-            ahead: VecDeque::new(),
-            at_end: false,
-            started: false,
-            readahead: 1,
-            hits: 0,
-        }
-    }
-
-    /// Makes `current` the node that `key` lies in; false if it was already.
-    fn seek(&mut self, key: &[u8], current: &mut Node) -> Result<bool, N::Error> {
-        let mut moved = !self.started;
-        while self
-            .ahead
-            .front()
-            .is_some_and(|next| next.fence.as_slice() <= key)
-            && let Some(next) = self.ahead.pop_front()
-        {
-            *current = next;
-            moved = true;
-        }
-        if self.started && (self.at_end || !self.ahead.is_empty()) {
-            self.hits += usize::from(moved);
-            return Ok(moved);
-        }
-        // The first key, or one past all that was read. Reading ahead costs a fraction of a look-up
-        // per node.
-        self.readahead = if self.hits * 8 >= self.readahead {
-            (self.readahead * 2).min(Self::MAX_READAHEAD)
-        } else {
-            (self.readahead / 2).max(1)
-        };
-        self.started = true;
-        self.hits = 0;
-        if let Some(node) = self.nodes.floor(self.level, key)? {
-            moved |= node.fence != current.fence;
-            *current = node;
-        }
-        let range = KeyRange {
-            lower: after(key),
-            upper: None,
-        };
-        self.ahead = self.nodes.nodes(self.level, &range, self.readahead)?.into();
-        self.at_end = self.ahead.len() < self.readahead;
-        Ok(moved)
-    }
 }

@@ -1,39 +1,8 @@
-//! The bytes of a message.
+//! The statements of a message, and their bytes: the grammar is in the [module
+//! documentation](super#bytes).
 //!
-//! ```text
-//! message  = version:u8  turn:varint  more:u8(0|1)  part*          parts fill the message to its end
-//! part     = head:u8  place  body
-//! head     = kind (bits 0-2)  place (bits 3-4)  form (bits 5-6)     bit 7 is zero
-//!
-//! place 0  = the place that follows the last one named
-//!       1  = skip:varint                                            one place, after skipping some
-//!       2  = skip:varint  more:varint                               a run of 2 + more places
-//!       3  = lower:bytes  upper                                     bounds in full
-//! upper    = 0 | (1 + shared):varint  rest:bytes                    none, or front-coded on lower
-//! bytes    = length:varint  byte*
-//!
-//! kind 0   Split    level:u8  count:varint  more:varint             2 + more children
-//!                   digest:5  (tag:3 digest:5)*
-//!      1   Sum      count:varint  sum:16                            by form:
-//!                   0:  | 1: mix:8 | 2: n:varint hint:1*
-//!      2   Echo     count:varint  sum:16                            by form:
-//!                   0:  | 1: mix:8 | 2: run mix:8 | 3: n:varint suspect*
-//!      3   Items    sum:16  n:varint  id*                           by form:
-//!                   0: id:2 | 1: id:4 | 2: id:8
-//!      4   Answer   matched:16  n:varint skip:varint*  n:varint described*
-//!      5   Inquire  matched:16  n:varint skip:varint*
-//!      6   Tell     sum:16  n:varint id:8*  n:varint described*
-//!                   low:16*                                       one for each described
-//!      7   Explain  theirs:16  n:varint described*
-//!
-//! run      = skip:varint  more:varint                               1 + more hinted children
-//! suspect  = run  count:varint  sum:16  mix:8
-//! described= shared:varint  rest:bytes  description:bytes           key front-coded as well
-//! varint   = LEB128, at most 10 bytes, shortest form only
-//! ```
-//!
-//! Fixed-width numbers are little-endian. What is decoded borrows from the message wherever it can;
-//! what it cannot is bounded by the message's length, keys with shared prefixes included.
+//! What is decoded borrows from the message wherever it can; what it cannot is bounded by the
+//! message's length, keys with shared prefixes included.
 
 mod read;
 #[cfg(test)]

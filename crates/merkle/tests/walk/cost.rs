@@ -1,4 +1,5 @@
-//! What a walk costs, in bytes, messages and items read. The figures at other sizes: `examples/walk_cost.rs`.
+//! What a walk costs, in bytes, messages and items read. The figures at other sizes:
+//! `examples/walk_cost.rs`.
 
 use syncline_merkle::reconcile::Limits;
 use syncline_merkle::{KeyRange, MemoryTree};
@@ -37,7 +38,8 @@ fn clustered(side: &MemoryTree) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// Walks, and checks the findings and the cost: bytes per difference, messages, and items read per difference on both sides.
+/// Walks, and checks the findings and the cost: bytes per difference, messages, and items read per
+/// difference on both sides.
 fn assert_cost(sides: &[MemoryTree; 2], bytes: u64, messages: usize, read: u64) -> Outcome {
     let outcome = walk(sides);
     assert_eq!(found(sides, &outcome), truth(sides, &KeyRange::ALL));
@@ -101,7 +103,8 @@ fn clustered_overwrites() {
     assert_cost(&sides, 75, 10, 25);
 }
 
-/// Told about how much to expect, a walk begins where it would otherwise arrive with its second message.
+/// Told about how much to expect, a walk begins where it would otherwise arrive with its second
+/// message.
 #[test]
 fn a_good_guess_spares_a_step() {
     let items = 400_000;

@@ -117,8 +117,8 @@ fn disjoint_sets_are_told_apart() {
     }
 }
 
-/// A few items among many, sharing none: the side with few names its keys, and they bound what it does not hold,
-/// before the first item of the other side and after its last.
+/// A few items among many, sharing none: the side with few names its keys, and they bound what it
+/// does not hold, before the first item of the other side and after its last.
 #[test]
 fn the_few_name_their_keys() {
     let many: BTreeMap<Vec<u8>, u32> = (1000..6000u32)

@@ -1,4 +1,5 @@
-//! Peers that err or lie: their bytes are refused or answered, never trusted with more than a bounded effort.
+//! Peers that err or lie: their bytes are refused or answered, never trusted with more than a
+//! bounded effort.
 
 use std::convert::Infallible;
 
@@ -11,7 +12,8 @@ use crate::scenario::{Scenario, scenarios};
 
 const VERSION: u8 = 1;
 
-/// A walk of the side that listens, after it has taken its share of a genuine transcript's first messages.
+/// A walk of the side that listens, after it has taken its share of a genuine transcript's first
+/// messages.
 fn listener(sides: &[MemoryTree; 2], messages: &[Vec<u8>], turn: usize) -> (Walk, usize) {
     let mut walks = walks(KeyRange::ALL, &Limits::default());
     walks[0].start(&sides[0]).unwrap();
@@ -154,7 +156,8 @@ fn a_walk_begins_once_and_ends_once() {
     assert_eq!(walks[1].handle(&sides[1], &first), Err(WalkError::Over));
 }
 
-/// A peer may not keep the walk alive with empty promises, nor speak of what lies outside the range agreed on.
+/// A peer may not keep the walk alive with empty promises, nor speak of what lies outside the range
+/// agreed on.
 #[test]
 fn senseless_statements_are_refused() {
     let sides = small().sides();

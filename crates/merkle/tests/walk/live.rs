@@ -7,7 +7,8 @@ use syncline_merkle::{KeyRange, MemoryTree};
 use crate::harness::{act, check, found, run_with, truth, walk, walks};
 use crate::scenario::{mix, scenarios};
 
-/// Writes here and there: new items, overwritten ones and removed ones, some of them close together.
+/// Writes here and there: new items, overwritten ones and removed ones, some of them close
+/// together.
 fn scribble(side: &mut MemoryTree, dice: &mut u64, writes: u64) {
     for _ in 0..writes {
         *dice = mix(*dice);
@@ -27,7 +28,8 @@ fn scribble(side: &mut MemoryTree, dice: &mut u64, writes: u64) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// Each finding is true of what the peer held when it wrote the message, whatever was written before and since.
+    /// Each finding is true of what the peer held when it wrote the message, whatever was written
+    /// before and since.
     #[test]
     fn findings_are_true_of_the_moment_they_speak_of(
         scenario in scenarios(),
@@ -56,12 +58,14 @@ proptest! {
                 sides.iter_mut().for_each(|side| scribble(side, &mut dice, writes));
             }
         });
-        // What was written meanwhile, and what could not be told because of it, is left to the next walk.
+        // What was written meanwhile, and what could not be told because of it, is left to the next
+        // walk.
         let outcome = walk(&sides);
         prop_assert_eq!(found(&sides, &outcome), truth(&sides, &KeyRange::ALL));
     }
 
-    /// With findings acted on at once, a quiet walk ends in agreement: what is written between turns does no harm.
+    /// With findings acted on at once, a quiet walk ends in agreement: what is written between
+    /// turns does no harm.
     #[test]
     fn acting_at_once_ends_in_agreement(scenario in scenarios(), small in any::<bool>()) {
         let limits = match small {

@@ -1,4 +1,5 @@
-//! Fingerprints so narrow that they coincide all the time. Differences then go unfound, and nothing false is said.
+//! Fingerprints so narrow that they coincide all the time. Differences then go unfound, and nothing
+//! false is said.
 
 use proptest::prelude::*;
 
@@ -48,7 +49,8 @@ proptest! {
     }
 }
 
-/// Ids coincide and the sums tell, so the items are listed again by wider ones, at any width that is narrow by design.
+/// Ids coincide and the sums tell, so the items are listed again by wider ones, at any width that
+/// is narrow by design.
 #[test]
 fn short_ids_that_coincide_are_widened() {
     use super::harness::tree;

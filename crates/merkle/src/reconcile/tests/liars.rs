@@ -1,4 +1,5 @@
-//! Messages made of any parts that the grammar allows, turn after turn, by a peer that does not care what is true.
+//! Messages made of any parts that the grammar allows, turn after turn, by a peer that does not
+//! care what is true.
 
 use proptest::prelude::*;
 

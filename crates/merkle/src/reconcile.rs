@@ -79,17 +79,17 @@
 //! Each range goes down a ladder of finitely many rungs. A run of a split's children is split again
 //! only at a lower level, of which there are twelve. A hinted sum leads to an echo at most, and
 //! from there to splits of level 1 or to suspected runs; a sum with a mix leads to an echo at most,
-//! then to a split of level 1 if there was none, then to items. Items lead to an answer, to wider
-//! ids (twice at most), or to `Inquire` and `Tell`; where these would be too long, to pieces short
+//! then to a split of level 1 if there was none, then to items. Items lead to an answer, to the
+//! widest ids once, or to `Inquire` and `Tell`; where these would be too long, to pieces short
 //! enough. A run that no common fence divides reappears as a whole in the answer to its split, but
 //! each time at a lower level, and is listed in the end, by the side that holds fewer items.
 //!
 //! A turn has bounds ([`Limits`]). What exceeds them is kept back and taken up in a later turn,
 //! last in, first out, so that little is kept at a time. As long as anything is open, each message
-//! makes at least one statement and so takes one range one rung down. A side with nothing left says
-//! so in an empty message, and when both have, the walk is over. If what is kept back takes too
-//! much memory, neighbouring ranges are merged with what lies between them: then something may be
-//! looked at, and found, twice.
+//! makes at least one statement, and takes at least one of the peer's one rung down. A side with
+//! nothing left says so in an empty message, and when both have, the walk is over. If what is kept
+//! back takes too much memory, neighbouring ranges are merged with what lies between them: then
+//! something may be looked at, and found, twice.
 //!
 //! # What it costs
 //!

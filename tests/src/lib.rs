@@ -1,6 +1,6 @@
 //! The parts that scenarios across crates are made of.
 //!
-//! What it is: seeded choices ([`rng`]), a reference that says what a set of operations comes to ([`reference`]), and the bodies of
+//! What it is: seeded choices ([`rng`]), a reference that says what a set of operations comes to ([`mod@reference`]), and the bodies of
 //! the fuzz targets ([`laws`]), so that a fuzzer and `cargo test` run the same code. The scenarios themselves are the
 //! files in `tests/`.
 //!

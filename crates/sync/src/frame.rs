@@ -60,8 +60,8 @@ pub(crate) enum Frame<'a> {
     Walk(#[serde(borrow)] Bytes<'a>),
     /// Asks for rows by key; keys encoded as rows without siblings.
     Want(Wish, #[serde(borrow)] Bytes<'a>),
-    /// The sender has nothing open: its root, after it had handled so many frames of the receiver's (roots not
-    /// counted).
+    /// The sender has nothing open: its root, after it had handled so many frames of the receiver's. Roots are not
+    /// counted, nor is the message that closes the walk.
     Root(WireRoot, u64),
 }
 
@@ -71,8 +71,8 @@ pub(crate) enum Purpose {
     /// The receiver's context does not have them. All that lived in the sender at the session's start, up to this dot,
     /// has now been sent.
     Addition(Option<WireDot>),
-    /// They are all that the sender holds from where its last frame of the copy ended (the start of the range, for the
-    /// first) up to this key, exclusive; up to the end of the range, if none.
+    /// They are all that the sender holds of what it held at the session's start, from where its last frame of the copy
+    /// ended (the start of the range, for the first) up to this key, exclusive; up to the end of the range, if none.
     Copy(Option<Vec<u8>>),
     /// The walk found them to differ.
     Found,

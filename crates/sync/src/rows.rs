@@ -205,6 +205,9 @@ pub(crate) fn read(bytes: &[u8]) -> Result<(Vec<Arrival>, Tally), SessionError> 
     Ok((rows, tally))
 }
 
+/// What a sibling holds.
+type Content = (Stamp, Vec<u8>);
+
 struct Reader<'a> {
     input: Input<'a>,
     before: Before,
@@ -263,8 +266,8 @@ impl<'a> Reader<'a> {
             .map_err(|_| DecodeError::Invalid("no row key, or one over the limits"))
     }
 
-    #[allow(clippy::type_complexity)]
-    fn sibling(&mut self) -> Result<(Dot, Option<(Stamp, Vec<u8>)>), DecodeError> {
+    /// A sibling's dot, and what else came with it unless it is known.
+    fn sibling(&mut self) -> Result<(Dot, Option<Content>), DecodeError> {
         let code = u64::decode(&mut self.input)?;
         let place = match usize::try_from(code >> 1).map_err(|_| DecodeError::OutOfRange)? {
             0 => {

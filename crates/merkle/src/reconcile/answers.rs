@@ -165,14 +165,7 @@ impl<S: Source> Turn<'_, S> {
             return Ok(());
         }
         let digest = self.source.digest(&range)?;
-        let open = Open {
-            place: Place::Bounds(range.clone()),
-            range,
-            digest,
-            theirs: None,
-            below: 1,
-            density: 0.0,
-        };
+        let open = Open::whole(Place::Bounds(range.clone()), range, digest, None);
         self.list_by(open, IdWidth::Eight)
     }
 

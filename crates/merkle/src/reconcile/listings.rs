@@ -53,14 +53,7 @@ impl<S: Source> Turn<'_, S> {
                 self.only_here(comparison.unlisted);
                 return Ok(());
             }
-            let open = Open {
-                place,
-                range,
-                digest,
-                theirs: Some(listed),
-                below: 1,
-                density: 0.0,
-            };
+            let open = Open::whole(place, range, digest, Some(listed));
             return self.on_coincidence(open, items.width);
         }
 
@@ -130,14 +123,7 @@ impl<S: Source> Turn<'_, S> {
             return Ok(());
         }
         let digest = self.source.digest(&range)?;
-        let open = Open {
-            place,
-            range,
-            digest,
-            theirs: Some(echo.count),
-            below: 1,
-            density: 0.0,
-        };
+        let open = Open::whole(place, range, digest, Some(echo.count));
         self.list_by(open, IdWidth::Eight)
     }
 
@@ -235,14 +221,12 @@ impl<S: Source> Turn<'_, S> {
                     .as_ref()
                     .map_or(rest.upper.clone(), |next| Some(next.key.clone())),
             };
-            let open = Open {
-                place: Place::Bounds(piece.clone()),
-                range: piece,
-                digest: items.iter().map(|item| RangeDigest::of(&item.digest)).sum(),
-                theirs: Some(theirs),
-                below: 1,
-                density: 0.0,
-            };
+            let open = Open::whole(
+                Place::Bounds(piece.clone()),
+                piece,
+                items.iter().map(|item| RangeDigest::of(&item.digest)).sum(),
+                Some(theirs),
+            );
             self.ask(&open);
             let Some(next) = next else {
                 return Ok(());

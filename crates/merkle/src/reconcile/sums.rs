@@ -55,12 +55,8 @@ impl<S: Source> Turn<'_, S> {
             return Ok(());
         }
         let open = Open {
-            place,
-            range,
-            digest,
-            theirs,
             below,
-            density: 0.0,
+            ..Open::whole(place, range, digest, theirs)
         };
         match sum.form {
             SumForm::Bare => self.list_or_ask_back(open, sum.count),
@@ -250,12 +246,8 @@ impl<S: Source> Turn<'_, S> {
         }
         let place = Place::Listed { first, len: 1 };
         let open = Open {
-            place,
-            range,
-            digest,
-            theirs,
             below,
-            density: 0.0,
+            ..Open::whole(place, range, digest, theirs)
         };
         match (&echo.form, summed) {
             (EchoForm::Bare, _) => self.list(open),
@@ -339,12 +331,8 @@ impl<S: Source> Turn<'_, S> {
             }
             let theirs = Some(suspect.count);
             let open = Open {
-                place,
-                range,
-                digest,
-                theirs,
                 below: 2,
-                density: 0.0,
+                ..Open::whole(place, range, digest, theirs)
             };
             // With two or three of theirs missing here, they can tell which; where one side holds
             // far less, it will say what; otherwise we do.

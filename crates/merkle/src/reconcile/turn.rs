@@ -40,6 +40,24 @@ pub(super) struct Open {
 }
 
 impl Open {
+    /// A range of which nothing is known but how many items the peer holds, and in which no common fence is
+    /// left to split it at.
+    pub(super) fn whole(
+        place: Place,
+        range: KeyRange,
+        digest: RangeDigest,
+        theirs: Option<u64>,
+    ) -> Self {
+        Self {
+            place,
+            range,
+            digest,
+            theirs,
+            below: 1,
+            density: 0.0,
+        }
+    }
+
     /// The same without a place: by its bounds.
     pub(super) fn by_bounds(mut self) -> Self {
         self.place = Place::Bounds(self.range.clone());

@@ -63,6 +63,10 @@ impl<E: Engine> Replica for Faulty<E> {
         Replica::join(&self.store, incoming)
     }
 
+    fn flush(&self) -> Result<(), ReplicaError> {
+        Replica::flush(&self.store)
+    }
+
     fn withdraw(&self, key: &RowKey) -> Result<(), ReplicaError> {
         Replica::withdraw(&self.store, key)
     }

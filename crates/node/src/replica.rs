@@ -95,6 +95,19 @@ impl syncline_sync::Replica for InUse {
         joined
     }
 
+    fn flush(&self) -> Result<(), ReplicaError> {
+        // Mostly there is nothing to do, and then no turn to wait for.
+        if self.store.is_durable() {
+            return Ok(());
+        }
+        let _turn = self.turn.take();
+        let flushed = syncline_sync::Replica::flush(&self.store);
+        if flushed.is_err() {
+            self.writer.look_after(&self.store);
+        }
+        flushed
+    }
+
     fn withdraw(&self, key: &RowKey) -> Result<(), ReplicaError> {
         let _turn = self.turn.take();
         syncline_sync::Replica::withdraw(&self.store, key)

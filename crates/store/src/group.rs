@@ -112,7 +112,7 @@ impl<'s, E: Engine> Group<'s, E> {
         drop(staging);
         match prepared {
             Some((batch, head)) => shared.commit(&mut writer, *batch, head, durability)?,
-            None if durability == Durability::Durable && writer.unsynced => {
+            None if durability == Durability::Durable && !shared.is_durable() => {
                 shared.commit(&mut writer, Batch::new(), before, durability)?;
             }
             None => {}

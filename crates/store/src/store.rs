@@ -1,6 +1,7 @@
 //! The store itself: opening, views, and the one writer.
 
 use std::ops::Bound;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use syncline_crdt::{Context, Delta, Dot, RowKey, Stamp};
@@ -99,6 +100,9 @@ pub(crate) struct Shared<E: Engine> {
     pub(crate) digest_key: DigestKey,
     pub(crate) namespace: String,
     pub(crate) environment: Arc<dyn Environment>,
+    /// Whether there are commits that readers may see and that are not yet synced. Set before the
+    /// first of them can be seen.
+    unsynced: AtomicBool,
     writer: Mutex<Writer>,
     published: Mutex<Published>,
 }
@@ -108,8 +112,6 @@ pub(crate) struct Writer {
     /// The last dot made since the store was opened; its counter is zero before the first. The
     /// replica id is minted at the first write, and never one that an earlier opening used.
     pub(crate) last: Option<Dot>,
-    /// Whether commits were acknowledged that are not yet synced.
-    pub(crate) unsynced: bool,
     /// The first commit that failed; none is tried after it.
     pub(crate) failed: Option<String>,
 }
@@ -171,9 +173,9 @@ impl<E: Engine> Store<E> {
                 digest_key,
                 namespace: config.namespace,
                 environment: config.environment,
+                unsynced: AtomicBool::new(false),
                 writer: Mutex::new(Writer {
                     last: None,
-                    unsynced: false,
                     failed: None,
                 }),
                 published: Mutex::new(Published {
@@ -279,7 +281,15 @@ impl<E: Engine> Store<E> {
     /// # Errors
     /// [`StoreError::Failed`], or whatever keeps the engine from syncing.
     pub fn flush(&self) -> Result<(), StoreError> {
+        if self.is_durable() {
+            return Ok(());
+        }
         self.group()?.commit(Durability::Durable)
+    }
+
+    /// Whether every commit that can be seen is durable. Never waits.
+    pub fn is_durable(&self) -> bool {
+        self.shared.is_durable()
     }
 
     /// How much room the store takes.
@@ -332,10 +342,14 @@ impl<E: Engine> Shared<E> {
         let sync = durability == Durability::Durable;
         batch.put(Table::Meta, meta::STATE, &head.state.to_bytes());
         self.lock_published().coming = Some(head);
+        if !sync {
+            self.unsynced.store(true, Ordering::Release);
+        }
         if let Err(error) = self.engine.commit(batch, sync) {
             // The engine may have applied it or not. `coming` stays, so that views know either
             // outcome.
             tracing::error!(namespace = self.namespace, %error, "a commit failed; the store refuses further writes");
+            self.unsynced.store(true, Ordering::Release);
             writer.failed = Some(error.to_string());
             return Err(error.into());
         }
@@ -343,8 +357,14 @@ impl<E: Engine> Shared<E> {
         if let Some(head) = published.coming.take() {
             published.current = head;
         }
-        writer.unsynced = !sync;
+        if sync {
+            self.unsynced.store(false, Ordering::Release);
+        }
         Ok(())
+    }
+
+    pub(crate) fn is_durable(&self) -> bool {
+        !self.unsynced.load(Ordering::Acquire)
     }
 
     fn lock_published(&self) -> MutexGuard<'_, Published> {

@@ -33,6 +33,15 @@ pub trait Replica {
     /// Otherwise whatever keeps it from being written; then nothing has changed either.
     fn join(&self, incoming: Incoming<'_>) -> Result<(), ReplicaError>;
 
+    /// Makes every commit so far durable, if any is not. A session calls it before each frame that it gives out.
+    ///
+    /// A peer that was told of a write's end acts on it: an overwritten value is gone there, even if the session breaks
+    /// before the new one has come. If the overwriting were then lost here in a crash, so would be both.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being written.
+    fn flush(&self) -> Result<(), ReplicaError>;
+
     /// Takes a damaged row out of the rows, digests and dot index, and its dots out of the context, in one commit.
     ///
     /// # Errors
@@ -126,6 +135,10 @@ impl<R: Replica + ?Sized> Replica for &R {
         (**self).join(incoming)
     }
 
+    fn flush(&self) -> Result<(), ReplicaError> {
+        (**self).flush()
+    }
+
     fn withdraw(&self, key: &RowKey) -> Result<(), ReplicaError> {
         (**self).withdraw(key)
     }
@@ -140,6 +153,10 @@ impl<R: Replica + ?Sized> Replica for alloc::sync::Arc<R> {
 
     fn join(&self, incoming: Incoming<'_>) -> Result<(), ReplicaError> {
         (**self).join(incoming)
+    }
+
+    fn flush(&self) -> Result<(), ReplicaError> {
+        (**self).flush()
     }
 
     fn withdraw(&self, key: &RowKey) -> Result<(), ReplicaError> {

@@ -301,6 +301,7 @@ impl<R: Replica> Session<R> {
     fn poll(&mut self) -> Result<Option<Vec<u8>>, SessionError> {
         loop {
             if let Some(frame) = self.wire.pop() {
+                self.ground.vouch()?;
                 return Ok(Some(frame));
             }
             let next = match &mut self.phase {

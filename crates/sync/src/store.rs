@@ -38,6 +38,10 @@ impl<E: Engine> Replica for Store<E> {
         Ok(group.commit(durability)?)
     }
 
+    fn flush(&self) -> Result<(), ReplicaError> {
+        Ok(Self::flush(self)?)
+    }
+
     fn withdraw(&self, key: &RowKey) -> Result<(), ReplicaError> {
         Self::withdraw(self, core::slice::from_ref(key))?;
         Ok(())

@@ -35,6 +35,10 @@ impl<R: Replica> Replica for Counted<R> {
         self.replica.join(incoming)
     }
 
+    fn flush(&self) -> Result<(), ReplicaError> {
+        self.replica.flush()
+    }
+
     fn withdraw(&self, key: &RowKey) -> Result<(), ReplicaError> {
         self.replica.withdraw(key)
     }

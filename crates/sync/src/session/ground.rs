@@ -199,6 +199,11 @@ impl<R: Replica> Ground<R> {
         })
     }
 
+    /// Makes durable whatever the peer may be told of.
+    pub(super) fn vouch(&self) -> Result<(), SessionError> {
+        Ok(self.replica.flush()?)
+    }
+
     /// Puts back the siblings that came without payload: those live here are kept, the others are dead.
     pub(super) fn complete(
         &self,

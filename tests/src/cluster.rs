@@ -484,6 +484,20 @@ impl<M: Medium> Cluster<M> {
         }
     }
 
+    /// Withdraws every row that has rotted: a session comes across those only that it reads.
+    fn scrub(&self) -> Result<(), String> {
+        for member in self.members.iter().filter(|_| self.damage) {
+            let view = member.store.view().map_err(said)?;
+            let rotten = view.scan(&KeyRange::ALL).filter_map(|row| match row {
+                Err(StoreError::Damaged { key }) => RowKey::from_bytes(key).ok(),
+                _ => None,
+            });
+            let rotten: Vec<RowKey> = rotten.collect();
+            member.store.withdraw(&rotten).map_err(said)?;
+        }
+        Ok(())
+    }
+
     /// Holds the store against a recount of itself.
     fn audit(&self, at: usize) -> Result<(), String> {
         if self.damage {
@@ -502,6 +516,7 @@ impl<M: Medium> Cluster<M> {
 
     /// Complete sessions, all ways, until nothing is left to be told.
     fn quiesce(&mut self) -> Result<(), String> {
+        self.scrub()?;
         let count = self.members.len();
         for round in 0..3 {
             for from in 0..count {

@@ -1,21 +1,23 @@
 //! Several replicas that write, lose deltas, sync, crash and rot in an order that a seed decides, and what they must come to.
 
+mod member;
+mod syncing;
+mod writing;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use syncline_crdt::{Context, Delta, Dot, ReplicaId, Row, RowKey, Siblings};
+use syncline_crdt::{Context, Delta, Dot, ReplicaId, Row, RowKey};
 use syncline_merkle::KeyRange;
-use syncline_store::{
-    Config, Durability, Engine, Environment, Store, StoreError, Table, Transaction,
-};
-use syncline_sync::{Request, Strategy};
+use syncline_store::{Durability, StoreError, Table};
 
-use crate::faulty::{Faulty, Wrong};
-use crate::link::Link;
-use crate::media::{Medium, Tapped};
-use crate::reference::{Operation, Reference};
+use crate::faulty::Wrong;
+use crate::media::Medium;
+use crate::reference::Reference;
 use crate::rng::{Choices, Rng};
+use member::{Member, World};
+use syncing::Running;
+use writing::{Act, key};
 
 /// The namespace of all stores here.
 pub const NAMESPACE: &str = "model";
@@ -39,65 +41,6 @@ pub fn play<M: Medium>(
     cluster.quiesce()?;
     cluster.verify()
 }
-
-/// Time and entropy that a seed decides. Every replica has its own clock, which may be off and jump back.
-#[derive(Debug)]
-struct World {
-    wall_ms: AtomicU64,
-    entropy: AtomicU64,
-}
-
-impl Environment for World {
-    fn wall_ms(&self) -> u64 {
-        self.wall_ms.load(Ordering::Relaxed)
-    }
-
-    fn entropy(&self) -> [u8; 10] {
-        let drawn = self.entropy.fetch_add(1, Ordering::Relaxed);
-        let bytes = Rng::new(drawn).bytes(10);
-        bytes.try_into().unwrap()
-    }
-}
-
-struct Member<M: Medium> {
-    medium: M,
-    engine: Tapped<M::Engine>,
-    store: Store<Tapped<M::Engine>>,
-    world: Arc<World>,
-    /// Operations that a crash would lose.
-    unsynced: Vec<usize>,
-}
-
-impl<M: Medium> Member<M> {
-    fn open(mut medium: M, world: Arc<World>) -> Result<Self, String> {
-        let engine = medium.open();
-        let store = Self::store(&engine, &world)?;
-        Ok(Self {
-            medium,
-            engine,
-            store,
-            world,
-            unsynced: Vec::new(),
-        })
-    }
-
-    fn store(
-        engine: &Tapped<M::Engine>,
-        world: &Arc<World>,
-    ) -> Result<Store<Tapped<M::Engine>>, String> {
-        let mut config = Config::new(NAMESPACE, SECRET);
-        config.environment = Arc::clone(world) as Arc<dyn Environment>;
-        Store::open(engine.clone(), config).map_err(said)
-    }
-}
-
-/// A session under way between two members.
-struct Running<M: Medium> {
-    between: [usize; 2],
-    link: Between<M>,
-}
-
-type Between<M> = Link<Faulty<Tapped<<M as Medium>::Engine>>>;
 
 struct Cluster<M: Medium> {
     rng: Rng,
@@ -134,12 +77,9 @@ impl<M: Medium> Cluster<M> {
             _ => 1 + rng.below(4),
         };
         let open = |at| {
-            let world = World {
-                wall_ms: AtomicU64::new(1_700_000_000_000 + rng.below(50) as u64),
-                entropy: AtomicU64::new(
-                    seed.wrapping_mul(1_000_003).wrapping_add((at as u64) << 40),
-                ),
-            };
+            let wall_ms = 1_700_000_000_000 + rng.below(50) as u64;
+            let entropy = seed.wrapping_mul(1_000_003).wrapping_add((at as u64) << 40);
+            let world = World::new(wall_ms, entropy);
             Member::open(medium(at), Arc::new(world))
         };
         let members = (0..members).map(open).collect::<Result<_, _>>()?;
@@ -185,10 +125,8 @@ impl<M: Medium> Cluster<M> {
 
     fn step(&mut self) -> Result<(), String> {
         let at = self.rng.below(self.members.len());
-        self.members[at]
-            .world
-            .wall_ms
-            .fetch_add(self.rng.below(3) as u64, Ordering::Relaxed);
+        let passed = self.rng.below(3) as u64;
+        self.members[at].world.advance(passed);
         match self.rng.below(100) {
             0..28 => {
                 let acts = self.acts();
@@ -205,10 +143,7 @@ impl<M: Medium> Cluster<M> {
             92..95 if self.crashes => self.crash(at),
             95..96 => {
                 // A wall clock that was set back.
-                self.members[at]
-                    .world
-                    .wall_ms
-                    .fetch_sub(20, Ordering::Relaxed);
+                self.members[at].world.set_back(20);
                 Ok(())
             }
             96..98 if self.damage => {
@@ -220,232 +155,11 @@ impl<M: Medium> Cluster<M> {
         }
     }
 
-    fn durability(&mut self) -> Durability {
-        match self.rng.chance(50) {
-            true => Durability::Memory,
-            false => Durability::Durable,
-        }
-    }
-
-    fn acts(&mut self) -> Vec<(RowKey, Act)> {
-        let count = 1 + self.rng.below(self.keys.len().min(3));
-        let act = |rng: &mut Rng| match rng.below(10) {
-            0..6 => Act::Put,
-            6 => Act::PutBeside,
-            _ => Act::Remove,
-        };
-        (0..count)
-            .map(|_| (self.rng.pick(&self.keys).clone(), act(&mut self.rng)))
-            .collect()
-    }
-
-    /// One transaction.
-    fn write(
-        &mut self,
-        at: usize,
-        acts: Vec<(RowKey, Act)>,
-        durability: Durability,
-    ) -> Result<(), String> {
-        if self.wrong == Some(Wrong::SharedDot) {
-            return self.write_under_one_dot(at, &acts);
-        }
-        let rng = &mut self.rng;
-        let member = &mut self.members[at];
-        let before = member.store.view().map_err(said)?.shared_context();
-        let body = |txn: &mut Transaction<'_, _>| perform(txn, &acts, rng);
-        let (operation, delta) = member.store.transact(durability, body).map_err(said)?;
-        for (_, dot, _) in &operation.writes {
-            if self
-                .issued
-                .get(&dot.replica)
-                .is_some_and(|last| dot.counter <= *last)
-            {
-                return Err(format!("the dot {dot} is used for the second time"));
-            }
-        }
-        for (replica, _, last) in delta.context().difference(&before).intervals() {
-            let issued = self.issued.entry(replica).or_default();
-            *issued = last.max(*issued);
-        }
-        // Causality beats wall clocks: what observed the others is read.
-        let view = member.store.view().map_err(said)?;
-        for (key, dot, _) in &operation.writes {
-            let row = view.get(key).map_err(said)?.unwrap_or_default();
-            if row.get(dot).is_some() && row.winner().map(|winner| winner.dot) < Some(*dot) {
-                return Err(format!(
-                    "{key:?}: the write {dot} loses against one that it observed"
-                ));
-            }
-        }
-        let number = self.reference.record(operation);
-        match durability {
-            Durability::Memory => member.unsynced.push(number),
-            Durability::Durable => member.unsynced.clear(),
-        }
-        self.net.push(delta);
-        Ok(())
-    }
-
-    /// How a transaction must not be written: all its rows under one dot.
-    fn write_under_one_dot(&mut self, at: usize, acts: &[(RowKey, Act)]) -> Result<(), String> {
-        let member = &mut self.members[at];
-        let view = member.store.view().map_err(said)?;
-        let replica = ReplicaId::from_bytes([at as u8; 16]);
-        let dot = view.context().next_dot(replica);
-        let mut delta = Delta::new();
-        delta.observe(dot);
-        for (key, _) in acts {
-            let row = view.get(key).map_err(said)?.unwrap_or_default();
-            delta.observe_all(&row.dots().collect());
-            delta.set_row(
-                key.clone(),
-                Siblings::one(dot, view.clock().next(), b"shared".to_vec()),
-            );
-        }
-        member
-            .store
-            .join_delta(&delta, Durability::Durable)
-            .map_err(said)?;
-        let view = member.store.view().map_err(said)?;
-        for (key, _) in acts {
-            if view
-                .get(key)
-                .map_err(said)?
-                .is_none_or(|row| row.get(&dot).is_none())
-            {
-                return Err(format!("{key:?} has lost the write {dot}"));
-            }
-        }
-        Ok(())
-    }
-
-    /// A transaction whose body fails must leave no trace.
-    fn fail_to_write(&mut self, at: usize) -> Result<(), String> {
-        let acts = self.acts();
-        let (store, rng) = (&self.members[at].store, &mut self.rng);
-        let before = store.view().map_err(said)?;
-        let outcome = store.transact::<(), StoreError>(Durability::Durable, |txn| {
-            perform(txn, &acts, rng)?;
-            Err(StoreError::TooManyRows)
-        });
-        let after = store.view().map_err(said)?;
-        let same = before.context() == after.context()
-            && before.root().map_err(said)? == after.root().map_err(said)?;
-        match (outcome, same || self.damage) {
-            (Err(StoreError::TooManyRows), true) => Ok(()),
-            (outcome, _) => Err(format!(
-                "a transaction that failed left a trace: {outcome:?}"
-            )),
-        }
-    }
-
-    fn deliver(&mut self, at: usize) -> Result<(), String> {
-        if self.net.is_empty() {
-            return Ok(());
-        }
-        let durability = self.durability();
-        let delta = self.rng.pick(&self.net);
-        let member = &mut self.members[at];
-        if self.wrong == Some(Wrong::SkipKnown) {
-            let view = member.store.view().map_err(said)?;
-            let mut dots = delta.rows().flat_map(|(_, row)| row.dots());
-            if delta.rows().len() > 0 && dots.all(|dot| view.context().contains(&dot)) {
-                return Ok(());
-            }
-        }
-        member.store.join_delta(delta, durability).map_err(said)?;
-        if durability == Durability::Durable {
-            member.unsynced.clear();
-        }
-        Ok(())
-    }
-
-    fn link(&mut self, from: usize, to: usize, request: Request) -> Result<Between<M>, String> {
-        let side = |at: usize, peer: usize| {
-            Faulty::new(
-                self.members[at].store.clone(),
-                self.members[peer].store.clone(),
-                self.wrong,
-            )
-        };
-        let batch_bytes = [1, 200, 3_000, 256 << 10][self.rng.below(4)];
-        Link::open(
-            side(from, to),
-            side(to, from),
-            NAMESPACE,
-            request,
-            batch_bytes,
-        )
-        .map_err(said)
-    }
-
-    fn request(&mut self) -> Request {
-        let salt = self.rng.bytes(16).try_into().unwrap();
-        let strategy = [
-            Strategy::Auto,
-            Strategy::Auto,
-            Strategy::Walk,
-            Strategy::Full,
-        ][self.rng.below(4)];
-        Request::new(salt).by(strategy)
-    }
-
-    fn begin_session(&mut self, from: usize) -> Result<(), String> {
-        let to = (from + 1 + self.rng.below(self.members.len() - 1)) % self.members.len();
-        let mut request = self.request();
-        if self.rng.chance(12) {
-            let prefix = RowKey::user_prefix(&self.rng.pick(&self.keys).user_key());
-            request = request.within(KeyRange::prefix(&prefix));
-        }
-        match self.link(from, to, request) {
-            Ok(link) => self.sessions.push(Running {
-                between: [from, to],
-                link,
-            }),
-            Err(_) if self.damage => {}
-            Err(error) => return Err(error),
-        }
-        Ok(())
-    }
-
-    fn advance_session(&mut self) -> Result<(), String> {
-        if self.sessions.is_empty() {
-            return Ok(());
-        }
-        let at = self.rng.below(self.sessions.len());
-        for _ in 0..1 + self.rng.below(6) {
-            match self.sessions[at].link.step(&mut self.rng) {
-                Ok(true) => {}
-                Ok(false) => {
-                    self.sessions.remove(at);
-                    return Ok(());
-                }
-                // Whoever finds damage withdraws the row and ends the session.
-                Err(_) if self.damage => {
-                    self.sessions.remove(at);
-                    return Ok(());
-                }
-                Err(error) => return Err(format!("a session failed: {error}")),
-            }
-        }
-        Ok(())
-    }
-
-    /// The connection breaks; frames under way are lost.
-    fn abort_session(&mut self) {
-        if !self.sessions.is_empty() {
-            let at = self.rng.below(self.sessions.len());
-            self.sessions.remove(at);
-        }
-    }
-
     fn crash(&mut self, at: usize) -> Result<(), String> {
         self.sessions
             .retain(|session| !session.between.contains(&at));
         let member = &mut self.members[at];
-        member.medium.crash();
-        member.engine = member.medium.open();
-        member.store = Member::<M>::store(&member.engine, &member.world)?;
+        member.crash()?;
         for operation in member.unsynced.drain(..) {
             self.reference.doubt(operation);
         }
@@ -514,55 +228,6 @@ impl<M: Medium> Cluster<M> {
         }
     }
 
-    /// Complete sessions, all ways, until nothing is left to be told.
-    fn quiesce(&mut self) -> Result<(), String> {
-        self.scrub()?;
-        let count = self.members.len();
-        for round in 0..3 {
-            for from in 0..count {
-                for to in (0..count).filter(|to| *to != from) {
-                    self.meet(from, to, round)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn meet(&mut self, from: usize, to: usize, round: usize) -> Result<(), String> {
-        // A session that finds damage ends; each finds at least one row.
-        for _ in 0..20 {
-            let request = self.request();
-            let outcome = self.link(from, to, request.clone()).and_then(|mut link| {
-                link.run(&mut self.rng).map_err(said)?;
-                Ok(link)
-            });
-            match outcome {
-                Ok(link) => {
-                    let [ours, theirs] = link.reports();
-                    if !(ours.agreed && theirs.agreed) {
-                        return Err(format!(
-                            "{from} and {to} do not agree after a session by {}",
-                            request.strategy
-                        ));
-                    }
-                    if round > 0
-                        && ours.rows_sent + ours.rows_received > 0
-                        && request.strategy != Strategy::Full
-                        && !self.damage
-                    {
-                        return Err(format!(
-                            "{from} and {to} sent rows though they agreed before"
-                        ));
-                    }
-                    return Ok(());
-                }
-                Err(error) if !self.damage => return Err(format!("a session failed: {error}")),
-                Err(_) => {}
-            }
-        }
-        Err(format!("{from} and {to} never get through a session"))
-    }
-
     fn verify(&mut self) -> Result<(), String> {
         self.damage = false;
         let expected = self.reference.expected();
@@ -605,54 +270,4 @@ impl<M: Medium> Cluster<M> {
         }
         Ok(())
     }
-}
-
-/// What a transaction does to a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Act {
-    Put,
-    /// Supersedes a part of what it observes, as an increment does.
-    PutBeside,
-    Remove,
-}
-
-fn key(n: usize, rng: &mut Rng) -> RowKey {
-    let user = [&[b'k', 0][..rng.below(3)], &n.to_be_bytes()[7..]].concat();
-    match rng.below(3) {
-        0 => RowKey::cell(&user),
-        1 => RowKey::field(&user, &rng.bytes(2)),
-        _ => RowKey::member(b"set", &user),
-    }
-}
-
-fn perform<E: Engine>(
-    txn: &mut Transaction<'_, E>,
-    acts: &[(RowKey, Act)],
-    rng: &mut Rng,
-) -> Result<Operation<RowKey, Vec<u8>>, StoreError> {
-    let mut operation = Operation {
-        writes: Vec::new(),
-        superseded: Vec::new(),
-    };
-    for (key, act) in acts {
-        let mut observed: Vec<Dot> = txn.get(key)?.unwrap_or_default().dots().collect();
-        let len = if rng.chance(3) { 2_000 } else { rng.below(12) };
-        let payload = rng.bytes(len);
-        match act {
-            Act::Remove => {
-                txn.remove(key)?;
-            }
-            Act::Put => {
-                let dot = txn.put(key, payload.clone())?;
-                operation.writes.push((key.clone(), dot, payload));
-            }
-            Act::PutBeside => {
-                observed.retain(|_| rng.chance(50));
-                let dot = txn.put_superseding(key, payload.clone(), &observed)?;
-                operation.writes.push((key.clone(), dot, payload));
-            }
-        }
-        operation.superseded.extend(observed);
-    }
-    Ok(operation)
 }

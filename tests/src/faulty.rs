@@ -15,6 +15,8 @@ pub enum Wrong {
     SharedDot,
     /// What comes is not joined when its dots are known.
     SkipKnown,
+    /// Peers are told of writes that are not durable.
+    TellUnsynced,
 }
 
 /// A store, as sessions see it, that follows all the rules but one; or all of them.
@@ -58,12 +60,15 @@ impl<E: Engine> Replica for Faulty<E> {
                     .rows
                     .retain(|(_, row)| row.is_empty() || !row.dots().all(known));
             }
-            Some(Wrong::SharedDot) | None => {}
+            Some(Wrong::SharedDot | Wrong::TellUnsynced) | None => {}
         }
         Replica::join(&self.store, incoming)
     }
 
     fn flush(&self) -> Result<(), ReplicaError> {
+        if self.wrong == Some(Wrong::TellUnsynced) {
+            return Ok(());
+        }
         Replica::flush(&self.store)
     }
 

@@ -24,7 +24,7 @@ fn seeds(usual: u64) -> std::ops::Range<u64> {
 
 #[test]
 fn replicas_in_memory_come_to_what_was_done() {
-    for seed in seeds(3_000) {
+    for seed in seeds(6_000) {
         if let Err(why) = play(seed, None, |_| Memory::default()) {
             panic!("SYNCLINE_SEED={seed}: {why}");
         }
@@ -33,7 +33,7 @@ fn replicas_in_memory_come_to_what_was_done() {
 
 #[test]
 fn replicas_on_disk_come_to_what_was_done() {
-    for seed in seeds(30) {
+    for seed in seeds(40) {
         let directory = tempfile::tempdir().unwrap();
         let medium = |at: usize| {
             let own = directory.path().join(at.to_string());

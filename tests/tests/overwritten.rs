@@ -7,6 +7,7 @@
 use syncline_crdt::RowKey;
 use syncline_store::{Config, Durability, MemoryEngine, Store};
 use syncline_sync::{Request, Strategy};
+use syncline_tests::faulty::{Faulty, Wrong};
 use syncline_tests::link::Link;
 use syncline_tests::media::{Medium, Memory, Tapped};
 use syncline_tests::rng::Rng;
@@ -16,20 +17,35 @@ const MOMENTS: usize = 20;
 
 #[test]
 fn a_durable_value_is_not_lost_to_an_overwriting_that_a_crash_undoes() {
-    for strategy in [Strategy::Auto, Strategy::Walk, Strategy::Full] {
-        for before in 0..MOMENTS {
-            for after in 0..MOMENTS {
-                overwrite(strategy, before, after);
-            }
-        }
-    }
+    assert_eq!(loss(None), None, "both values are lost");
+}
+
+/// The test can fail: it does where peers are told of what is not durable.
+#[test]
+fn telling_what_is_not_durable_is_caught() {
+    assert!(loss(Some(Wrong::TellUnsynced)).is_some());
+}
+
+/// At which moments both values are lost, if at any.
+fn loss(wrong: Option<Wrong>) -> Option<(Strategy, usize, usize)> {
+    let strategies = [Strategy::Auto, Strategy::Walk, Strategy::Full];
+    let pairs = (0..MOMENTS * MOMENTS).map(|moment| (moment / MOMENTS, moment % MOMENTS));
+    let moments = strategies.into_iter().flat_map(|strategy| {
+        pairs
+            .clone()
+            .map(move |(before, after)| (strategy, before, after))
+    });
+    moments
+        .into_iter()
+        .find(|(strategy, before, after)| !is_kept(*strategy, *before, *after, wrong))
 }
 
 fn open(medium: &mut Memory) -> Store<Tapped<MemoryEngine>> {
     Store::open(medium.open(), Config::new("app", [7; 32])).unwrap()
 }
 
-fn overwrite(strategy: Strategy, before: usize, after: usize) {
+/// Whether one of the values is there in the end, on both replicas.
+fn is_kept(strategy: Strategy, before: usize, after: usize, wrong: Option<Wrong>) -> bool {
     let (mut here, mut there) = (Memory::default(), Memory::default());
     let (a, b) = (open(&mut here), open(&mut there));
     let (key, other) = (RowKey::cell(b"key"), RowKey::cell(b"other"));
@@ -42,7 +58,8 @@ fn overwrite(strategy: Strategy, before: usize, after: usize) {
     put(&a, &key, b"durable", Durability::Durable);
 
     let request = Request::new([1; 16]).by(strategy);
-    let mut link = Link::open(a.clone(), b.clone(), "app", request, 1).unwrap();
+    let side = |store: &Store<_>, peer: &Store<_>| Faulty::new(store.clone(), peer.clone(), wrong);
+    let mut link = Link::open(side(&a, &b), side(&b, &a), "app", request, 1).unwrap();
     let mut rng = Rng::new((before * MOMENTS + after) as u64);
     let mut over = false;
     for step in 0..before + after {
@@ -58,11 +75,7 @@ fn overwrite(strategy: Strategy, before: usize, after: usize) {
     let a = open(&mut here);
     let mut link = Link::open(a.clone(), b.clone(), "app", Request::new([2; 16]), 1).unwrap();
     link.run(&mut rng).unwrap();
-    for store in [&a, &b] {
-        let row = store.view().unwrap().get(&key).unwrap();
-        assert!(
-            row.is_some(),
-            "{strategy}, {before} and {after}: both values are lost"
-        );
-    }
+    [&a, &b]
+        .iter()
+        .all(|store| store.view().unwrap().get(&key).unwrap().is_some())
 }

@@ -71,8 +71,9 @@ pub(crate) enum Purpose {
     /// The receiver's context does not have them. All that lived in the sender at the session's start, up to this dot,
     /// has now been sent.
     Addition(Option<WireDot>),
-    /// They are all that the sender holds of what it held at the session's start, from where its last frame of the copy
-    /// ended (the start of the range, for the first) up to this key, exclusive; up to the end of the range, if none.
+    /// They are all that the sender holds, from where its last frame of the copy ended (the start of the range, for the
+    /// first) up to this key, exclusive; up to the end of the range, if none. Rows may be missing that hold only dots
+    /// which the receiver had seen at the session's start and the sender had not.
     Copy(Option<Vec<u8>>),
     /// The walk found them to differ.
     Found,

@@ -171,11 +171,13 @@ impl Exchange {
             true => None,
             false => read.rows.last().map(|(key, _)| after(key.as_bytes())),
         };
+        let (ours, theirs) = (&ground.start.context, ground.theirs()?);
         let mut shipment = Shipment::new(wire, self.flight);
         for (key, row) in read.rows {
-            // What has come or was written since the start, from the peer itself perhaps, is not of this copy. To leave
-            // it out says nothing: absence is a statement about dots of our start context only.
-            if row.dots().any(|dot| ground.start.context.contains(&dot)) {
+            // What we did not hold at the start and the peer had seen by then has come from it or goes the round: not
+            // what it lacks. To leave it out says nothing that is wrong: as absence it speaks of our start context only.
+            let is_theirs = |dot: &Dot| theirs.contains(dot) && !ours.contains(dot);
+            if !row.dots().all(|dot| is_theirs(&dot)) {
                 shipment.push(&key, row, &Nothing);
             }
         }

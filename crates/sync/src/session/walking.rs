@@ -3,6 +3,7 @@
 mod due;
 mod verdict;
 
+use alloc::collections::BTreeSet;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
@@ -224,7 +225,7 @@ impl Walking {
         let theirs = ground.theirs()?;
         let mut verdicts = ground.read(|view| {
             let (mut verdicts, mut size) = (Vec::new(), 0);
-            let mut judge = |key: RowKey, row: Option<Row>, dots: &[_]| {
+            let mut judge = |key: RowKey, row: Option<Row>, dots| {
                 let payloads = row.iter().flatten().map(|sibling| sibling.payload.len());
                 let taken = key.as_bytes().len() + payloads.sum::<usize>();
                 verdicts.push((key, Verdict::of(row, view.context(), dots, theirs)));
@@ -236,7 +237,7 @@ impl Walking {
                 match found {
                     Found::Row(key, dots) => {
                         let row = view.row(&key)?;
-                        size += judge(key, row, &dots);
+                        size += judge(key, row, dots);
                     }
                     Found::Empty(range) => {
                         let read = view.rows(&range, bound - size)?;
@@ -245,7 +246,7 @@ impl Walking {
                             self.found.put_back(flight, Found::Empty(rest));
                         }
                         for (key, row) in read.rows {
-                            size += judge(key, Some(row), &[]);
+                            size += judge(key, Some(row), BTreeSet::new());
                         }
                     }
                 }
@@ -279,10 +280,10 @@ impl Walking {
                     keys.push_key(&key);
                 }
             }
-            match verdict.send {
-                Some(row) if verdict.whole => shipment.push(&key, row, &Nothing),
-                Some(row) => shipment.push(&key, row, theirs),
-                None => {}
+            match (verdict.send, verdict.want) {
+                (Some(row), Some(Wish::Whole)) => shipment.push(&key, row, &Nothing),
+                (Some(row), _) => shipment.push(&key, row, &(theirs, &verdict.held)),
+                (None, _) => {}
             }
             if let Some(row) = verdict.join {
                 batch.bytes += key.as_bytes().len();

@@ -163,3 +163,20 @@ fn siblings_under_one_key() {
         assert_eq!(joined.0.values().filter(|row| row.len() == 2).count(), 200);
     }
 }
+
+/// A row that one side adds to and the other removes from comes as an addition, and its removal is found by the walk. What
+/// came first is not sent a second time.
+#[test]
+fn what_came_as_an_addition_is_not_found_again() {
+    let (a, b) = (store(1), store(2));
+    put(&a, keys(0, 500), b"common");
+    sync(&a, &b, request(By::Auto, 1));
+    let c = store(3);
+    put(&c, keys(490, 20), b"concurrent");
+    sync(&b, &c, request(By::Auto, 1));
+    remove(&a, keys(0, 500));
+    let (report, other) = sync(&a, &b, request(By::Auto, 1));
+    assert!(report.agreed);
+    assert_eq!((report.rows_received, other.rows_sent), (20, 20));
+    assert_eq!((report.rows_sent, rows(&b).len()), (0, 20));
+}

@@ -1,6 +1,6 @@
 //! Rows that wait to be looked at.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use syncline_crdt::{Canonical, Dot, RowKey};
@@ -16,7 +16,7 @@ const ENTRY: usize = 64;
 #[derive(Debug)]
 pub(super) enum Found {
     /// The peer holds these dots at this key, and nothing if there are none.
-    Row(RowKey, Vec<Dot>),
+    Row(RowKey, BTreeSet<Dot>),
     /// The peer holds nothing in this range.
     Empty(KeyRange),
 }
@@ -105,7 +105,7 @@ impl Due<Found> {
             Finding::PeerEmpty { range } => self.push(flight, Found::Empty(range)),
             Finding::OnlyHere { keys } => {
                 for key in keys {
-                    self.push(flight, Found::Row(row_key(key)?, Vec::new()));
+                    self.push(flight, Found::Row(row_key(key)?, BTreeSet::new()));
                 }
             }
             Finding::Differ { mine, theirs } => {
@@ -130,12 +130,11 @@ fn row_key(bytes: Vec<u8>) -> Result<RowKey, SessionError> {
         .map_err(|_| SessionError::Malformed("its walk names what is no row key"))
 }
 
-/// Reads the description of a row: its live dots, ascending; no bytes at all for none.
-fn dots(description: &[u8]) -> Result<Vec<Dot>, SessionError> {
+/// Reads the description of a row: its live dots; no bytes at all for none.
+fn dots(description: &[u8]) -> Result<BTreeSet<Dot>, SessionError> {
     if description.is_empty() {
-        return Ok(Vec::new());
+        return Ok(BTreeSet::new());
     }
-    alloc::collections::BTreeSet::from_bytes(description)
-        .map(|dots| dots.into_iter().collect())
+    BTreeSet::from_bytes(description)
         .map_err(|_| SessionError::Malformed("its walk describes a row by what is no list of dots"))
 }

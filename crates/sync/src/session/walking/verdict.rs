@@ -1,6 +1,8 @@
 //! What follows from a finding for one row.
 
-use syncline_crdt::{Context, Dot, Row};
+use alloc::collections::BTreeSet;
+
+use syncline_crdt::{Context, Dot, Row, Seen};
 
 use crate::frame::Wish;
 
@@ -9,10 +11,11 @@ use crate::frame::Wish;
 pub(super) struct Verdict {
     /// To be joined here, under the peer's context: its siblings as far as they are here too.
     pub(super) join: Option<Row>,
-    /// To be sent; without the payloads that the peer has seen, unless `whole`.
+    /// To be sent.
     pub(super) send: Option<Row>,
-    pub(super) whole: bool,
-    /// To be asked for.
+    /// The dots that the peer holds there, whose payloads it does not need.
+    pub(super) held: BTreeSet<Dot>,
+    /// To be asked for. If it is to come whole, so is ours to be sent.
     pub(super) want: Option<Wish>,
 }
 
@@ -21,43 +24,44 @@ impl Verdict {
     pub(super) fn of(
         ours: Option<Row>,
         seen: &Context,
-        theirs: &[Dot],
+        theirs: BTreeSet<Dot>,
         their_seen: &Context,
     ) -> Self {
         let ours = ours.unwrap_or_default();
-        let is_news = |row: &Row| row.dots().any(|dot| !their_seen.contains(&dot));
+        // S′ has dots that are newer than C′, such as of rows that we sent in this session.
+        let is_news = |row: &Row| row.dots().any(|dot| !(their_seen, &theirs).contains(&dot));
         // S′ \ C is not empty: their row has to come, and its join will drop what is to be dropped here. Doing it now
         // would show readers neither the old value nor the new one. What is to be dropped there, only our row tells.
         if theirs.iter().any(|dot| !seen.contains(dot)) {
             let dropped = |dot: &Dot| seen.contains(dot) && ours.get(dot).is_none();
             return Self {
                 send: (is_news(&ours) || theirs.iter().any(dropped)).then_some(ours),
+                held: theirs,
                 want: Some(Wish::Unseen),
                 ..Self::default()
             };
         }
-        let held = |dot: &Dot| theirs.binary_search(dot).is_ok();
+        let held = |dot: &Dot| theirs.contains(dot);
         let joined: Row = ours
             .iter()
             .filter(|sibling| held(&sibling.dot) || !their_seen.contains(&sibling.dot))
             .cloned()
             .collect();
+        let differs = is_news(&joined) || !joined.dots().eq(theirs.iter().copied());
         if joined.len() < ours.len() {
-            let common = ours
-                .into_iter()
-                .filter(|sibling| held(&sibling.dot))
-                .collect();
+            let common = ours.into_iter().filter(|sibling| held(&sibling.dot));
             return Self {
-                join: Some(common),
-                send: (is_news(&joined) || !joined.dots().eq(theirs.iter().copied()))
-                    .then_some(joined),
-                ..Self::default()
+                join: Some(common.collect()),
+                send: differs.then_some(joined),
+                held: theirs,
+                want: None,
             };
         }
         // Nothing to drop here; perhaps there.
-        if is_news(&joined) || !joined.dots().eq(theirs.iter().copied()) {
+        if differs {
             return Self {
                 send: Some(joined),
+                held: theirs,
                 ..Self::default()
             };
         }
@@ -66,7 +70,6 @@ impl Verdict {
         Self {
             want: (!joined.is_empty()).then_some(Wish::Whole),
             send: (!joined.is_empty()).then_some(joined),
-            whole: true,
             ..Self::default()
         }
     }

@@ -39,6 +39,9 @@
 //! 5. **Agreement is equal roots**, all bytes of sum and count, each read after everything the other had sent was
 //!    joined. Both sides judge the same pair of roots, so they come to the same verdict. Writes during the session may
 //!    keep roots apart; that is reported as it is, and the next session has less to do.
+//! 6. **What is said is durable first.** A peer that learns, by a context, a row or an absence, that a dot is dead drops it.
+//!    If the commit that killed the dot here were then lost in a crash, the value would be back here, dead there, and soon
+//!    dead here too, though what replaced it is nowhere. So all commits are made durable before a frame is given out.
 //!
 //! A session may end anywhere, by an error or by being dropped: each commit is safe by itself. Any number of sessions
 //! may run on one replica: a session relies on nothing between two commits but that contexts grow (4 is the exception)

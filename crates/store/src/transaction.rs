@@ -360,7 +360,7 @@ pub(crate) fn check_key(key: &RowKey) -> Result<(), StoreError> {
 }
 
 pub(crate) fn check_payload(payload: &[u8]) -> Result<(), StoreError> {
-    if payload.len() > limits::MAX_VALUE {
+    if payload.len() > limits::MAX_PAYLOAD {
         return Err(StoreError::ValueTooLarge {
             length: payload.len(),
         });

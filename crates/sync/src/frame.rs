@@ -11,14 +11,18 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
+use syncline_crdt::limits::{MAX_FIELD, MAX_KEY, MAX_PAYLOAD};
 use syncline_crdt::{Dot, ReplicaId};
 use syncline_merkle::RangeDigest;
 
 use crate::error::{Refusal, SessionError};
 use crate::hello::{ContextForm, Hello};
 
-/// The greatest frame, in bytes: room for one payload of 16 MiB with the largest key.
+/// The greatest frame, in bytes: room for the longest payload with the longest key.
 pub const MAX_FRAME: usize = 17 << 20;
+
+// A zero byte of a user key takes two in its row key. Counts, lengths, dot and stamp take less than 256 bytes.
+const _: () = assert!(MAX_PAYLOAD + 2 * MAX_KEY + MAX_FIELD + 256 <= MAX_FRAME);
 
 /// What a length before a frame takes. Counted in the [`Traffic`](crate::Traffic) of a session.
 pub const LENGTH_PREFIX: usize = 4;
@@ -50,7 +54,7 @@ pub(crate) enum Frame<'a> {
     Context(ContextForm),
     /// Rows in the encoding of [`crate::rows`].
     Rows(Purpose, #[serde(borrow)] Bytes<'a>),
-    /// Siblings of a row that is too large for one frame, in the same encoding: additions to it, no statement of what
+    /// Siblings of a row that may be too large for one frame, in the same encoding: additions to it, no statement of what
     /// it holds. Says whether it is the row's last.
     Fragment(bool, #[serde(borrow)] Bytes<'a>),
     /// The sender's rows of the exchange are all sent. If it names the sender's root as of now, the receiver is to

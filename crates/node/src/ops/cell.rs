@@ -1,7 +1,9 @@
 //! The numeric cell as the rows hold it: values and map fields, both of which count.
 
 use syncline_crdt::cell::{self, AddError, Cell, Value};
+use syncline_crdt::limits::MAX_VALUE;
 use syncline_crdt::{Row, RowKey, Sibling, Siblings};
+use syncline_store::StoreError;
 
 use crate::error::Error;
 use crate::rows::{ReadRows, WriteRows};
@@ -41,12 +43,17 @@ pub(crate) fn integer<S: ReadRows + ?Sized>(rows: &S, key: &RowKey) -> Result<Op
     }
 }
 
-/// Writes a value in place of all that was observed, and remembers how much of each contribution that was.
+/// Writes a value in place of all that was observed, and remembers how much of each contribution that was. Refuses a
+/// value over its limit; the store knows the limit of the whole payload alone.
 pub(crate) fn assign<S: WriteRows + ?Sized>(
     rows: &mut S,
     key: &RowKey,
     value: &[u8],
 ) -> Result<(), Error> {
+    if value.len() > MAX_VALUE {
+        let length = value.len();
+        return Err(StoreError::ValueTooLarge { length }.into());
+    }
     let observed = decodable(&rows.row(key)?);
     let cell = cell::assign(&observed, Some(value.to_vec()));
     rows.put_row(key, cell.to_bytes())

@@ -128,11 +128,13 @@ pub(crate) fn put<S: WriteRows + ?Sized>(
     value: &[u8],
 ) -> Result<(), Error> {
     let own = RowKey::cell(key);
+    // Before the rest is cleared: a value that is refused has changed nothing.
+    cell::assign(rows, &own, value)?;
     let mut others = rows_of(key);
     // Families are ordered and a cell has no field, so whatever follows the cell's row is of another kind.
     others.lower = after(own.as_bytes());
     clear_rows(rows, others, usize::MAX)?;
-    cell::assign(rows, &own, value)
+    Ok(())
 }
 
 /// Removes the value that `key` shows; `false` when it shows nothing.

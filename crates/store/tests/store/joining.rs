@@ -1,6 +1,6 @@
 //! Joins: what is added, dropped and learned, and what liars cannot bring about.
 
-use syncline_crdt::{Context, Delta, Row, RowKey, Siblings, Stamp};
+use syncline_crdt::{Context, Delta, Row, RowKey, Siblings, Stamp, limits};
 use syncline_merkle::KeyRange;
 use syncline_store::{Durability, Incoming, Joined, Store, StoreError};
 
@@ -363,11 +363,11 @@ fn what_is_over_a_limit_is_refused_whole<H: Harness>() {
     let store = H::new().open();
     let seen = context([dot(5, 1), dot(5, 2)]);
     let sound = (cell("a"), row(dot(5, 1), "1"));
-    let large = Siblings::one(dot(5, 2), Stamp::ZERO, vec![0; (16 << 20) + 1]);
+    let large = Siblings::one(dot(5, 2), Stamp::ZERO, vec![0; limits::MAX_PAYLOAD + 1]);
     let long = RowKey::cell(&[b'k'; (64 << 10) + 1]);
     let wide = RowKey::member(b"k", &[b'm'; (64 << 10) + 1]);
     for (bad, named) in [
-        ((cell("b"), large), "a value of 16777217 bytes"),
+        ((cell("b"), large), "a value of 17301505 bytes"),
         ((long, row(dot(5, 2), "x")), "a key of 65537 bytes"),
         (
             (wide, row(dot(5, 2), "x")),

@@ -21,7 +21,7 @@ fn keys_fields_and_values_up_to_their_limits<H: Harness>() {
     let field = |length| RowKey::field(b"k", &vec![b'f'; length]);
     try_put(&store, &key(limits::MAX_KEY), 1).unwrap();
     try_put(&store, &field(limits::MAX_FIELD), 1).unwrap();
-    try_put(&store, &cell("v"), limits::MAX_VALUE).unwrap();
+    try_put(&store, &cell("v"), limits::MAX_PAYLOAD).unwrap();
     assert_sound(&store);
 
     let text = |refused: Result<(), StoreError>| refused.unwrap_err().to_string();
@@ -34,11 +34,11 @@ fn keys_fields_and_values_up_to_their_limits<H: Harness>() {
         "a field or member of 65537 bytes is over the limit of 65536 bytes; shorten it"
     );
     assert_eq!(
-        text(try_put(&store, &cell("v"), limits::MAX_VALUE + 1)),
-        "a value of 16777217 bytes is over the limit of 16777216 bytes; split it over several keys"
+        text(try_put(&store, &cell("v"), limits::MAX_PAYLOAD + 1)),
+        "a value of 17301505 bytes is over the limit of 16777216 bytes; split it over several keys"
     );
     let refused = store.transact(Durability::Memory, |txn| {
-        txn.put_superseding(&cell("v"), vec![0; limits::MAX_VALUE + 1], &[])
+        txn.put_superseding(&cell("v"), vec![0; limits::MAX_PAYLOAD + 1], &[])
     });
     assert!(matches!(refused, Err(StoreError::ValueTooLarge { .. })));
     let refused = store.transact(Durability::Memory, |txn| {

@@ -10,8 +10,8 @@ use crate::frame::{Bytes, Frame, LENGTH_PREFIX, Purpose};
 use crate::report::{Report, Traffic};
 use crate::rows::{RowWriter, Tally};
 
-/// A row with several payloads that add up to more is sent in fragments, a payload each. One payload always fits a
-/// frame.
+/// A row whose payloads add up to more is sent in fragments, a payload each. One payload always fits a frame; whether it
+/// does so beside the rows before it is nobody's guess.
 const FRAGMENTED: usize = 1 << 20;
 
 /// One direction out, one direction in.
@@ -202,7 +202,7 @@ impl<'w> Shipment<'w> {
         let payloads = payloads.map(|sibling| sibling.payload.len());
         let size: usize = payloads.clone().sum();
         self.size += key.as_bytes().len() + size;
-        if size <= FRAGMENTED || payloads.clone().count() < 2 {
+        if size <= FRAGMENTED {
             self.writer.push(key, &row, known);
             return;
         }

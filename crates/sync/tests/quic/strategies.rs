@@ -77,7 +77,7 @@ async fn both_sides_may_stream_at_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_largest_value_crosses() {
     let (here, there) = (store(), store());
-    let largest = vec![5; syncline_crdt::limits::MAX_VALUE - 1];
+    let largest = vec![5; syncline_crdt::limits::MAX_PAYLOAD];
     here.transact(Durability::Memory, |txn| {
         txn.put(&key("large", 0), largest.clone())
     })

@@ -1,10 +1,18 @@
 //! Rows too large for a frame.
 
-use syncline_crdt::RowKey;
+use syncline_crdt::limits::{MAX_FIELD, MAX_KEY, MAX_PAYLOAD};
+use syncline_crdt::{Dot, ReplicaId, Row, RowKey, Stamp};
+use syncline_store::Durability;
 use syncline_sync::frame::MAX_FRAME;
 use syncline_sync::{Strategy, frame};
 
-use crate::pump::{Pair, Random, assert_joined, context, join, put, request, rows, store, sync};
+use crate::pump::{
+    Pair, Random, assert_joined, config, context, join, put, request, rows, store, sync,
+};
+
+fn dot(counter: u64) -> Dot {
+    Dot::new(ReplicaId::from_bytes([0; 16]), counter)
+}
 
 /// One key with many large values that nobody has decided between.
 #[test]
@@ -45,13 +53,38 @@ fn a_row_larger_than_any_frame() {
     }
 }
 
-/// The largest key, field and value there can be fit one frame.
+/// The largest key, field and payload there can be cross, also behind a frame's worth of rows that take many times more
+/// on the wire than in the store.
 #[test]
 fn the_largest_sibling() {
-    let (a, b) = (store(1), store(2));
-    let largest = RowKey::field(&vec![0; 64 << 10], &vec![7; 64 << 10]);
-    put(&a, [largest], &vec![1; (16 << 20) - 1]);
-    let (report, _) = sync(&a, &b, request(Strategy::Auto, 1));
-    assert!(report.agreed);
-    assert_eq!(rows(&a), rows(&b));
+    // The last of all keys, and zeros take twice their length.
+    let mut user_key = [0; MAX_KEY];
+    user_key[0] = 0xff;
+    let largest = RowKey::field(&user_key, &[0xff; MAX_FIELD]);
+    let mut random = Random::new(1);
+    let mut scattered: Vec<_> = (0..=u16::MAX)
+        .map(|key| (key, random.next() >> 1))
+        .collect();
+    // They take six or seven bytes each in the store: nearly a whole batch, so that the largest row goes with them.
+    scattered.truncate(config(1).batch_bytes / 7);
+    scattered.sort_by_key(|(_, counter)| *counter);
+    let seen = scattered.iter().map(|(_, counter)| dot(*counter)).collect();
+    scattered.sort_unstable();
+    let small = scattered.iter().map(|(key, counter)| {
+        let stamp = Stamp::new(random.next() >> 40, 0);
+        let row = Row::one(dot(*counter), stamp, vec![1]);
+        (RowKey::cell(&key.to_be_bytes()), row)
+    });
+    let incoming = syncline_store::Incoming {
+        rows: small.collect(),
+        ..syncline_store::Incoming::from_peer(&seen)
+    };
+    for by in [Strategy::Auto, Strategy::Walk, Strategy::Full] {
+        let (a, b) = (store(1), store(2));
+        a.join(incoming.clone(), Durability::Memory).unwrap();
+        put(&a, [largest.clone()], &vec![1; MAX_PAYLOAD - 1]);
+        let (report, _) = sync(&a, &b, request(by, 1));
+        assert!(report.agreed);
+        assert_eq!(rows(&a), rows(&b));
+    }
 }

@@ -1,8 +1,8 @@
 //! Rows on the wire.
 //!
-//! A row is written against the one before it in the frame: neighbours in dot order were written one after another, by
-//! the same replica and mostly to similar keys, and neighbours in key order share prefixes. So a row costs 8 bytes or
-//! so beside its key and payload, less what its key shares. Frames do not depend on one another.
+//! A row is written against the one before it in the frame: neighbours in key order share prefixes, and the rows of a
+//! frame were mostly written by one replica at about the same time. So a row costs 8 bytes or so beside its key and
+//! payload, less what its key shares. Frames do not depend on one another.
 //!
 //! ```text
 //! rows    = row*                                   to the end of the frame

@@ -142,8 +142,11 @@ impl Exchange {
     ) -> Result<Next, SessionError> {
         let theirs = ground.theirs()?;
         let bound = ground.config.batch_bytes;
-        let additions =
+        let mut additions =
             ground.read(|view| view.lacking(theirs, &ground.start.context, after, bound))?;
+        // The frontier speaks for the frame as a whole, so its rows may come in any order; in this one they share most of
+        // their keys, and are joined page by page.
+        additions.rows.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         let purpose = Purpose::Addition(additions.frontier.map(Into::into));
         let mut shipment = Shipment::new(wire, self.flight);
         for (key, row) in additions.rows {

@@ -81,7 +81,7 @@ fn checked((ours, theirs): (Report, Report)) -> Report {
 
 fn overhead_per_difference(report: &Report, differences: usize) -> f64 {
     let user = report.user_bytes_sent + report.user_bytes_received;
-    (report.bytes_total() - user) as f64 / differences as f64
+    (report.bytes_total() as f64 - user as f64) / differences as f64
 }
 
 #[test]

@@ -44,7 +44,8 @@ struct Figures {
     bytes_total: u64,
     /// Bytes of user keys and values alone.
     bytes_rows: u64,
-    /// None where nothing differs.
+    /// What is left after user keys and values; below zero where the prefixes that keys share outweigh it. None where
+    /// nothing differs.
     overhead_bytes_per_difference: Option<f64>,
     bytes_by_kind: ByKind,
     rows_sent: u64,
@@ -237,7 +238,7 @@ fn figures(
     let differences = arguments.differing();
     let milliseconds = |duration: Duration| rounded(duration.as_secs_f64() * 1e3, 3);
     let bytes_rows = report.user_bytes_sent + report.user_bytes_received;
-    let overhead = report.bytes_total().saturating_sub(bytes_rows);
+    let overhead = report.bytes_total() as f64 - bytes_rows as f64;
     let (sent, received) = (&report.sent, &report.received);
     Figures {
         rows: arguments.rows,
@@ -252,7 +253,7 @@ fn figures(
         bytes_total: report.bytes_total(),
         bytes_rows,
         overhead_bytes_per_difference: (differences > 0)
-            .then(|| rounded(overhead as f64 / differences as f64, 2)),
+            .then(|| rounded(overhead / differences as f64, 2)),
         bytes_by_kind: ByKind {
             hello: sent.hello + received.hello,
             context: sent.context + received.context,

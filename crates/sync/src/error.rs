@@ -41,7 +41,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// The longest text that is sent or accepted, in bytes.
+    /// The longest text that is sent or shown, in bytes.
     pub const MAX_TEXT: usize = 1024;
 
     /// A refusal; a text over the limit is cut.
@@ -56,6 +56,24 @@ impl Refusal {
         }
         Self { code, text }
     }
+
+    /// As a peer has sent it, fit to be shown. The text stands in errors and logs, where a peer's line breaks would look
+    /// like our own lines and its control characters act on a terminal.
+    pub(crate) fn received(self) -> Self {
+        Self::new(self.code, printable(&self.text))
+    }
+}
+
+/// A peer's text with everything escaped that is not to be seen as what it is. Quotes and backslashes are.
+pub(crate) fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char {
+            '"' | '\'' | '\\' => shown.push(char),
+            _ => shown.extend(char.escape_debug()),
+        }
+    }
+    shown
 }
 
 /// Why a session failed. What was joined before stays: it is as valid as any other delta, and the next session goes on

@@ -78,7 +78,7 @@ use alloc::vec::Vec;
 use syncline_merkle::{KeyRange, RangeDigest};
 
 use crate::config::{Config, Request, Strategy};
-use crate::error::{Refusal, SessionError};
+use crate::error::SessionError;
 use crate::frame::Frame;
 use crate::hello::{self, ContextHash};
 use crate::replica::Replica;
@@ -222,7 +222,7 @@ impl<R: Replica> Session<R> {
         let frame = self.wire.receive(bytes)?;
         let name = frame.name();
         let next = match (frame, &mut self.phase) {
-            (Frame::Refuse(refusal), _) => return Err(refused(refusal)),
+            (Frame::Refuse(refusal), _) => return Err(SessionError::Refused(refusal.received())),
             (Frame::Context(form), _) => return self.context(&form),
             (Frame::Rows(purpose, rows), Phase::Exchanging(exchange)) => {
                 let (arrivals, tally) = rows::read(rows.0)?;
@@ -296,7 +296,7 @@ impl<R: Replica> Session<R> {
                 hello::admit(&hello, None, &self.ground.config).map_err(SessionError::Refusing)?;
                 self.meet(&hello, bytes.len())
             }
-            Frame::Refuse(refusal) => Err(refused(refusal)),
+            Frame::Refuse(refusal) => Err(SessionError::Refused(refusal.received())),
             other => Err(self.unexpected(other.name())),
         }
     }
@@ -387,9 +387,4 @@ impl<R> core::fmt::Debug for Session<R> {
             .field("report", &self.wire.report)
             .finish_non_exhaustive()
     }
-}
-
-/// What the peer says is taken no longer than we would say it.
-fn refused(refusal: Refusal) -> SessionError {
-    SessionError::Refused(Refusal::new(refusal.code, refusal.text))
 }

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use quinn::{ConnectionError, TransportErrorCode};
 use rustls::AlertDescription;
 
+use crate::error::printable;
+
 /// The end of a connection, in terms of what its user can do about it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -57,6 +59,7 @@ pub enum Lost {
     },
 }
 
+/// Reasons may be a peer's words, even a stranger's. A packet bounds them.
 impl From<ConnectionError> for Lost {
     fn from(error: ConnectionError) -> Self {
         match error {
@@ -67,24 +70,23 @@ impl From<ConnectionError> for Lost {
                 match Alert::of(close.error_code) {
                     Some(alert) => Self::RefusedByPeer { alert },
                     None => Self::Transport {
-                        reason: close.to_string(),
+                        reason: printable(&close.to_string()),
                     },
                 }
             }
             ConnectionError::TransportError(error) => match Alert::of(error.code) {
                 Some(alert) => Self::RefusedByUs {
                     alert,
-                    reason: error.reason,
+                    reason: printable(&error.reason),
                 },
                 None => Self::Transport {
-                    reason: error.to_string(),
+                    reason: printable(&error.to_string()),
                 },
             },
             ConnectionError::ApplicationClosed(close) => Self::ClosedByPeer {
                 reason: match close.reason.as_ref() {
                     [] => "it gave no reason".to_owned(),
-                    // A peer's bytes: bounded by a packet, and kept from acting on a terminal.
-                    text => text.escape_ascii().to_string(),
+                    text => printable(&String::from_utf8_lossy(text)),
                 },
             },
             ConnectionError::TimedOut => Self::Silent,

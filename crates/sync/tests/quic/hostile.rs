@@ -379,3 +379,23 @@ async fn more_after_the_end_is_an_error() {
         "{outcome}"
     );
 }
+
+/// What a stranger gives as its reason stands in our errors and logs.
+#[test]
+fn reasons_for_closing_are_escaped() {
+    let reason = || "a\n\u{1b}[2J".as_bytes().to_vec().into();
+    let by_application = ConnectionError::ApplicationClosed(quinn::ApplicationClose {
+        error_code: VarInt::from_u32(1),
+        reason: reason(),
+    });
+    let by_transport = ConnectionError::ConnectionClosed(quinn::ConnectionClose {
+        error_code: quinn::TransportErrorCode::NO_ERROR,
+        frame_type: None,
+        reason: reason(),
+    });
+    for closed in [by_application, by_transport] {
+        let text = Lost::from(closed).to_string();
+        assert!(text.contains(r"a\n\u{1b}[2J"), "{text:?}");
+        assert!(!text.contains(char::is_control), "{text:?}");
+    }
+}

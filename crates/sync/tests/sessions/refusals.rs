@@ -145,6 +145,31 @@ fn hosts_refuse_what_they_do_not_carry_or_cannot_take_on() {
     assert_eq!(opening.busy().code, RefusalCode::Busy);
 }
 
+/// A peer's text stands in our errors and logs: it must not be able to begin lines there, or to act on a terminal.
+#[test]
+fn a_peers_text_is_escaped_and_bounded() {
+    let told = |told: &str| {
+        let a = store(1);
+        let mut session = Session::initiate(&a, config(1), request(Strategy::Auto, 1)).unwrap();
+        session.poll_frame().unwrap().unwrap();
+        let mut told = Refusal::new(RefusalCode::Busy, told);
+        // No honest peer sends more than the bound.
+        told.text = told.text.repeat(1 + Refusal::MAX_TEXT / told.text.len());
+        let error = session.handle_frame(&frame::refusal(told)).unwrap_err();
+        let SessionError::Refused(refusal) = error else {
+            panic!("{error}");
+        };
+        assert!(refusal.text.len() <= Refusal::MAX_TEXT);
+        refusal.text
+    };
+    let text = told("a\nb\u{1b}[2J\u{7}\u{9b}\u{202e}\u{2028}\u{0}\"ä\\\"");
+    assert!(
+        text.starts_with(r#"a\nb\u{1b}[2J\u{7}\u{9b}\u{202e}\u{2028}\0"ä\"a\n"#),
+        "{text}"
+    );
+    assert!(!told("\u{1b}").contains('\u{1b}'));
+}
+
 #[test]
 fn long_texts_are_cut_between_characters() {
     let refusal = Refusal::new(RefusalCode::Busy, "ä".repeat(1000));

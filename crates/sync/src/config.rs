@@ -53,6 +53,9 @@ pub struct Config {
     pub cluster: [u8; 16],
     /// This node. A peer with the same identity is ourselves, and refused.
     pub node: [u8; 32],
+    /// The peer, as the transport has authenticated it; one that says it is another node is refused. Default `None`,
+    /// for transports that do not know: what the peer says of itself is then taken as it is.
+    pub peer: Option<[u8; 32]>,
     /// The namespace that the replica holds.
     pub namespace: String,
     /// The wall clock, in Unix milliseconds.
@@ -72,6 +75,7 @@ impl Config {
         Self {
             cluster,
             node,
+            peer: None,
             namespace: namespace.to_string(),
             clock_ms,
             max_clock_skew_ms: MAX_CLOCK_SKEW_MS,

@@ -28,6 +28,8 @@ pub enum RefusalCode {
     Malformed,
     /// The replica could not be read or written, or lost a damaged row. No fault of the peer's.
     Replica,
+    /// The peer says that it is another node than its certificate does.
+    Identity,
 }
 
 /// A refusal: what it is about, and a sentence for people.

@@ -172,6 +172,16 @@ pub(crate) fn admit_versions((from, to): (u16, u16)) -> Result<(), Refusal> {
 pub(crate) fn admit(hello: &Hello, asks: Option<&Asks>, config: &Config) -> Result<(), Refusal> {
     admit_versions(hello.versions)?;
     let refuse = |code, text| Err(Refusal::new(code, text));
+    if let Some(peer) = config.peer.filter(|peer| *peer != hello.node) {
+        return refuse(
+            RefusalCode::Identity,
+            format!(
+                "the greeting is of node {}, the certificate of node {}; a node must greet under its own identity",
+                Hex(&hello.node[..8]),
+                Hex(&peer[..8])
+            ),
+        );
+    }
     if hello.cluster != config.cluster {
         return refuse(
             RefusalCode::Cluster,

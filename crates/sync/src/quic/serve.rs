@@ -25,8 +25,8 @@ const MAX_GREETING: usize = 1 << 20;
 impl Connection {
     /// Syncs a replica with the peer's, over a stream of its own.
     ///
-    /// `config` says which namespace; its node is replaced by the endpoint's own. Any number of
-    /// sessions may run at a time, over one connection or many, on one replica or many, while
+    /// `config` says which namespace; its node is replaced by the endpoint's own, its peer by who
+    /// the certificate says is there. Any number of sessions may run at a time, over one connection or many, on one replica or many, while
     /// others write to it. Dropping the future ends the session; what was joined by then stays.
     ///
     /// ```no_run
@@ -54,7 +54,7 @@ impl Connection {
     pub async fn sync<R>(
         &self,
         replica: R,
-        mut config: Config,
+        config: Config,
         request: Request,
     ) -> Result<Report, DriveError>
     where
@@ -62,7 +62,7 @@ impl Connection {
     {
         let begun = Instant::now();
         let limits = self.limits();
-        config.node = *self.shared.node.as_bytes();
+        let config = self.authenticated(config);
         let session = blocking(move || Session::initiate(replica, config, request)).await??;
         let (send, recv) = timeout(limits.stall, self.quinn.open_bi())
             .await
@@ -101,6 +101,13 @@ impl Connection {
         }
     }
 
+    /// The configuration of a session between the two nodes that TLS has authenticated.
+    fn authenticated(&self, mut config: Config) -> Config {
+        config.node = *self.node().as_bytes();
+        config.peer = Some(*self.peer().as_bytes());
+        config
+    }
+
     fn frames(&self, send: quinn::SendStream, recv: quinn::RecvStream, bound: usize) -> Frames {
         Frames {
             reader: FrameReader::new(recv, bound, self.limits().clone()),
@@ -135,7 +142,7 @@ pub trait Host: Send + Sync + 'static {
 
     /// The replica of a namespace, with the configuration of a session that begins now; `None`
     /// refuses the peer because the namespace is not carried here, or not for it. The
-    /// configuration's node is replaced by the endpoint's own.
+    /// configuration's node is replaced by the endpoint's own, its peer by `peer`.
     ///
     /// Called on a thread where blocking is allowed.
     fn open(&self, namespace: &str, peer: NodeId) -> Option<(Self::Replica, Config)>;
@@ -227,14 +234,15 @@ async fn respond<H: Host>(
         let error = SessionError::Refusing(opening.busy());
         return Err(turn_away(frames, error.into()).await);
     };
-    let (host, peer, node) = (host.clone(), connection.peer(), connection.shared.node);
-    let session = blocking(move || match host.open(opening.namespace(), peer) {
-        Some((replica, mut config)) => {
-            config.node = *node.as_bytes();
-            Session::respond(replica, config, opening)
-        }
-        None => Err(SessionError::Refusing(opening.unknown_namespace())),
-    })
+    let (host, answering) = (host.clone(), connection.clone());
+    let session = blocking(
+        move || match host.open(opening.namespace(), answering.peer()) {
+            Some((replica, config)) => {
+                Session::respond(replica, answering.authenticated(config), opening)
+            }
+            None => Err(SessionError::Refusing(opening.unknown_namespace())),
+        },
+    )
     .await?;
     match session {
         Ok(session) => drive(session, frames).await,

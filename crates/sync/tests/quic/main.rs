@@ -7,6 +7,7 @@
 mod concurrency;
 mod hostile;
 mod identity;
+mod impostors;
 mod link;
 mod members;
 mod raw;

@@ -73,6 +73,15 @@ impl Papers {
         Identity::from_pem(&self.certificate, &self.key, authority)
     }
 
+    /// The node's identity, as peers see it.
+    pub fn node(&self) -> [u8; 32] {
+        let certificate = &self.der().0[0];
+        let key = rustls::server::ParsedCertificate::try_from(certificate)
+            .unwrap()
+            .subject_public_key_info();
+        *blake3::hash(&key).as_bytes()
+    }
+
     pub fn der(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
         let chain = CertificateDer::pem_slice_iter(self.certificate.as_bytes())
             .collect::<Result<_, _>>()

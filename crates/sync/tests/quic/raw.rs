@@ -8,7 +8,7 @@ use quinn::{RecvStream, SendStream, TransportConfig};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use syncline_sync::quic::{ALPN, CERTIFICATE_NAME};
-use syncline_sync::{Session, Strategy};
+use syncline_sync::{Opening, Session, Strategy};
 
 use crate::members::Papers;
 use crate::world::{LOOPBACK, Replica, config, request};
@@ -41,9 +41,11 @@ impl Raw {
             .with_protocol_versions(&[&rustls::version::TLS13])
             .unwrap()
             .with_root_certificates(roots);
+        let mut node = [0; 32];
         let mut tls = match self.shows {
             Some(papers) => {
                 let (chain, key) = papers.der();
+                node = papers.node();
                 builder.with_client_auth_cert(chain, key).unwrap()
             }
             None => builder.with_no_client_auth(),
@@ -57,12 +59,13 @@ impl Raw {
         let connection = endpoint.connect(address, CERTIFICATE_NAME).unwrap().await?;
         Ok(RawConnection {
             connection,
+            node,
             _endpoint: endpoint,
         })
     }
 }
 
-/// A server with another protocol.
+/// A server that does as it likes, by this protocol.
 pub fn raw_server(papers: &Papers, alpn: &[u8]) -> quinn::Endpoint {
     let (chain, key) = papers.der();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -79,19 +82,26 @@ pub fn raw_server(papers: &Papers, alpn: &[u8]) -> quinn::Endpoint {
 
 pub struct RawConnection {
     pub connection: quinn::Connection,
+    node: [u8; 32],
     _endpoint: quinn::Endpoint,
 }
 
 impl RawConnection {
     pub async fn stream(&self) -> RawStream {
         let (send, recv) = self.connection.open_bi().await.unwrap();
-        RawStream { send, recv }
+        RawStream {
+            send,
+            recv,
+            node: self.node,
+        }
     }
 }
 
 pub struct RawStream {
     pub send: SendStream,
     pub recv: RecvStream,
+    /// Who it greets as.
+    pub node: [u8; 32],
 }
 
 impl RawStream {
@@ -105,12 +115,33 @@ impl RawStream {
     }
 
     /// The greeting of an honest initiator that holds `store`.
-    pub async fn greet(&mut self, store: &Replica, strategy: Strategy) {
+    pub async fn greet(&mut self, store: &Replica, strategy: Strategy) -> Session<Replica> {
         let mut config = config();
-        config.node = [9; 32];
+        config.node = self.node;
         let mut session = Session::initiate(store.clone(), config, request(strategy)).unwrap();
         let hello = session.poll_frame().unwrap().unwrap();
         self.frame(&hello).await;
+        session
+    }
+
+    /// The answer of an honest responder that holds `store`, to the greeting that comes.
+    pub async fn answer(&mut self, store: &Replica) -> Session<Replica> {
+        let mut config = config();
+        config.node = self.node;
+        let opening = Opening::read(&self.next().await).unwrap();
+        let mut session = Session::respond(store.clone(), config, opening).unwrap();
+        let hello = session.poll_frame().unwrap().unwrap();
+        self.frame(&hello).await;
+        session
+    }
+
+    /// The peer's next frame.
+    pub async fn next(&mut self) -> Vec<u8> {
+        let mut length = [0; 4];
+        self.recv.read_exact(&mut length).await.unwrap();
+        let mut frame = vec![0; u32::from_le_bytes(length) as usize];
+        self.recv.read_exact(&mut frame).await.unwrap();
+        frame
     }
 
     /// Everything that the peer says before it ends the stream.

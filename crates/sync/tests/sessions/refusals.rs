@@ -51,6 +51,39 @@ fn itself() {
     assert_eq!(refused(config(1), config(1)).code, RefusalCode::Itself);
 }
 
+/// Each side knows from its transport who the other is, and holds the greeting against that.
+#[test]
+fn another_node_than_the_transport_says() {
+    let knowing = |node, peer| {
+        let mut config = config(node);
+        config.peer = Some([peer; 32]);
+        config
+    };
+    let refusal = refused(config(1), knowing(2, 3));
+    assert_eq!(refusal.code, RefusalCode::Identity);
+    assert!(
+        refusal.text.contains("0101") && refusal.text.contains("0303"),
+        "{refusal}"
+    );
+
+    for (expected, refused) in [(2, false), (3, true)] {
+        let (a, b) = (store(1), store(2));
+        let request = request(Strategy::Auto, 1);
+        let mut session = Session::initiate(&a, knowing(1, expected), request).unwrap();
+        let opening = Opening::read(&session.poll_frame().unwrap().unwrap()).unwrap();
+        let mut responder = Session::respond(&b, knowing(2, 1), opening).unwrap();
+        let answer = responder.poll_frame().unwrap().unwrap();
+        match session.handle_frame(&answer) {
+            Ok(()) => assert!(!refused),
+            Err(SessionError::Refusing(refusal)) => {
+                assert!(refused);
+                assert_eq!(refusal.code, RefusalCode::Identity);
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
 #[test]
 fn clocks_apart() {
     let at = |clock_ms| Config::new([1; 16], [2; 32], "app", clock_ms);

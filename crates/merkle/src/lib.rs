@@ -72,6 +72,6 @@ pub mod tree;
 pub use digest::{ItemDigest, RangeDigest};
 pub use key::{DigestKey, MAX_LEVEL};
 pub use memory::MemoryTree;
-pub use range::{Bounds, KeyRange};
+pub use range::{Bounds, KeyRange, after};
 pub use source::Source;
 pub use tree::{Change, Cut, Item, Node, NodeEdit, Nodes};

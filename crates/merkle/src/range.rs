@@ -90,8 +90,15 @@ impl KeyRange {
     }
 }
 
-/// The key that follows `key` directly in bytewise order.
-pub(crate) fn after(key: &[u8]) -> Vec<u8> {
+/// The least key greater than `key` in bytewise order, which is `key` and a zero byte: where to go on behind it.
+///
+/// ```
+/// use syncline_merkle::{KeyRange, after};
+///
+/// let rest = KeyRange::new(after(b"ada"), None);
+/// assert!(!rest.contains(b"ada") && rest.contains(b"ada\0") && rest.contains(b"adam"));
+/// ```
+pub fn after(key: &[u8]) -> Vec<u8> {
     let mut next = Vec::with_capacity(key.len() + 1);
     next.extend_from_slice(key);
     next.push(0);

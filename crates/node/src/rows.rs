@@ -4,12 +4,11 @@ use std::cell::RefCell;
 use std::vec;
 
 use syncline_crdt::{Dot, ReplicaId, Row, RowKey};
-use syncline_merkle::KeyRange;
+use syncline_merkle::{KeyRange, after};
 use syncline_store::StoreError;
 
 use crate::engine::AnyEngine;
 use crate::error::Error;
-use crate::ops::key::after;
 
 /// Items in order, each read when it is asked for; each can fail for itself.
 pub type Items<'a, T> = Box<dyn Iterator<Item = Result<T, Error>> + 'a>;

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use syncline_crdt::{Family, Row, RowKey};
-use syncline_merkle::KeyRange;
+use syncline_merkle::{KeyRange, after};
 
 use super::cell;
 use crate::error::Error;
@@ -194,12 +194,4 @@ fn clear_row<S: WriteRows + ?Sized>(rows: &mut S, key: &RowKey, row: &Row) -> Re
         Family::CELL | Family::FIELD => cell::clear(rows, key, row),
         _ => rows.remove_row(key),
     }
-}
-
-/// The first row key after `key`.
-pub(crate) fn after(key: &[u8]) -> Vec<u8> {
-    let mut next = Vec::with_capacity(key.len() + 1);
-    next.extend_from_slice(key);
-    next.push(0);
-    next
 }

@@ -3,9 +3,9 @@
 use std::ops::{Bound, RangeBounds};
 
 use syncline_crdt::{Row, RowKey};
-use syncline_merkle::KeyRange;
+use syncline_merkle::{KeyRange, after};
 
-use super::key::{Kind, after, shown_by};
+use super::key::{Kind, shown_by};
 use super::{Entry, cell};
 use crate::error::Error;
 use crate::rows::{Items, ReadRows};

@@ -4,7 +4,7 @@
 use alloc::vec::Vec;
 
 use syncline_crdt::{Dot, Nothing, Row, RowKey};
-use syncline_merkle::{KeyRange, RangeDigest};
+use syncline_merkle::{KeyRange, RangeDigest, after};
 
 use super::ground::{Batch, Ground};
 use super::wire::{Shipment, Wire};
@@ -368,13 +368,6 @@ fn covered(
             "its copy is not of the range that it claims",
         )),
     }
-}
-
-/// The first key after this one.
-pub(super) fn after(key: &[u8]) -> Vec<u8> {
-    let mut after = key.to_vec();
-    after.push(0);
-    after
 }
 
 const UNEXPECTED_ROWS: SessionError = SessionError::Unexpected {

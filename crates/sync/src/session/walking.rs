@@ -9,10 +9,9 @@ use alloc::vec::Vec;
 
 use syncline_crdt::{Nothing, Row, RowKey};
 use syncline_merkle::reconcile::{Limits, Walk, WalkError};
-use syncline_merkle::{KeyRange, RangeDigest};
+use syncline_merkle::{KeyRange, RangeDigest, after};
 
 use super::Next;
-use super::exchange::after;
 use super::ground::{Batch, Ground};
 use super::wire::{Shipment, Wire};
 use crate::error::{ReplicaError, SessionError};

@@ -6,7 +6,7 @@ use super::{
     Answer, Described, Echo, EchoForm, Explain, Header, IdWidth, Inquire, Items, Malformed, Part,
     Place, Run, Split, Sum, SumForm, Suspect, Tell,
 };
-use crate::{KeyRange, MAX_LEVEL};
+use crate::{KeyRange, MAX_LEVEL, varint};
 
 /// Reads a message from its start.
 #[derive(Debug)]
@@ -308,22 +308,7 @@ impl<'m> Reader<'m> {
     }
 
     fn varint(&mut self) -> Result<u64, Malformed> {
-        let mut n = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            n |= u64::from(byte & 0x7f) << shift;
-            if shift == 63 && byte > 1 {
-                break;
-            }
-            if byte < 0x80 {
-                return if byte == 0 && shift > 0 {
-                    Err("a number is over-long")
-                } else {
-                    Ok(n)
-                };
-            }
-        }
-        Err("a number is over-long")
+        varint::read(&mut self.rest)
     }
 }
 

@@ -7,6 +7,7 @@ use super::{
     Sum, SumForm, Suspect, VERSION,
 };
 use crate::KeyRange;
+use crate::varint::write as write_varint;
 
 /// Writes the start of a message.
 pub(in crate::reconcile) fn write_header(out: &mut Vec<u8>, header: Header) {
@@ -201,12 +202,4 @@ fn shared_prefix(a: &[u8], b: &[u8]) -> usize {
 fn write_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     write_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
-}
-
-fn write_varint(out: &mut Vec<u8>, mut n: u64) {
-    while n >= 0x80 {
-        out.push(n as u8 | 0x80);
-        n >>= 7;
-    }
-    out.push(n as u8);
 }

@@ -76,7 +76,8 @@ fn report(
         let mut difference = Prefix::new(sent * 4 + 1_024);
         for n in first..first + differences as u64 {
             // The parity of something as good as random.
-            if element(n).tag().wrapping_mul(n | 1).count_ones() % 2 == 0 {
+            let mixed = element(n).tag().wrapping_mul(n | 1).count_ones();
+            if mixed.is_multiple_of(2) {
                 difference.insert(&element(n));
             } else {
                 difference.remove(&element(n));

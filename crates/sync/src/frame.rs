@@ -12,11 +12,10 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 use syncline_crdt::limits::{MAX_FIELD, MAX_KEY, MAX_PAYLOAD};
-use syncline_crdt::{Dot, ReplicaId};
-use syncline_merkle::RangeDigest;
 
 use crate::error::{Refusal, SessionError};
-use crate::hello::{ContextForm, Hello};
+use crate::forms::{ContextForm, WireDot, WireRoot};
+use crate::hello::Hello;
 
 /// The greatest frame, in bytes: room for the longest payload with the longest key.
 pub const MAX_FRAME: usize = 17 << 20;
@@ -92,44 +91,6 @@ pub(crate) enum Wish {
     Unseen,
     /// All payloads: the two sides hold different ones under the same dot.
     Whole,
-}
-
-/// A dot on the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct WireDot([u8; 16], u64);
-
-impl From<Dot> for WireDot {
-    fn from(dot: Dot) -> Self {
-        Self(*dot.replica.as_bytes(), dot.counter)
-    }
-}
-
-impl From<WireDot> for Dot {
-    fn from(WireDot(replica, counter): WireDot) -> Self {
-        Self::new(ReplicaId::from_bytes(replica), counter)
-    }
-}
-
-/// A root digest on the wire: the count as a varint, then the 32 bytes of the sum.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct WireRoot(u64, [u8; 32]);
-
-impl From<RangeDigest> for WireRoot {
-    fn from(digest: RangeDigest) -> Self {
-        let bytes = digest.to_bytes();
-        let mut sum = [0; 32];
-        sum.copy_from_slice(&bytes[8..]);
-        Self(digest.count(), sum)
-    }
-}
-
-impl From<WireRoot> for RangeDigest {
-    fn from(WireRoot(count, sum): WireRoot) -> Self {
-        let mut bytes = [0; Self::LEN];
-        bytes[..8].copy_from_slice(&count.to_le_bytes());
-        bytes[8..].copy_from_slice(&sum);
-        Self::from_bytes(&bytes)
-    }
 }
 
 impl<'a> Frame<'a> {

@@ -1,16 +1,15 @@
-//! The greeting, what is agreed on by it, and how contexts cross.
+//! The greeting, and what is agreed on by it.
 
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
-use syncline_crdt::{Canonical, Context};
 use syncline_merkle::KeyRange;
 
 use crate::config::{Config, Request, Strategy};
-use crate::error::{Refusal, RefusalCode, SessionError};
-use crate::frame::WireRoot;
+use crate::error::{Refusal, RefusalCode};
+use crate::forms::{ContextForm, ContextHash, WireRoot};
 
 /// The versions of the protocol that this software speaks: from, to.
 pub(crate) const VERSIONS: (u16, u16) = (1, 1);
@@ -70,79 +69,6 @@ impl From<Asks> for Request {
             strategy: asks.strategy,
             salt: asks.salt,
             range: asks.range.map(|(lower, upper)| KeyRange { lower, upper }),
-        }
-    }
-}
-
-/// The first 16 bytes of the BLAKE3 hash of a context's canonical bytes. Equal hashes spare sending a context that the
-/// receiver has itself.
-pub(crate) type ContextHash = [u8; 16];
-
-/// Hashes canonical bytes of a context.
-pub(crate) fn hash_context(context: &[u8]) -> ContextHash {
-    let mut hash = [0; 16];
-    hash.copy_from_slice(&blake3::hash(context).as_bytes()[..16]);
-    hash
-}
-
-/// A context on the wire.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum ContextForm {
-    /// Its canonical bytes.
-    Whole(Vec<u8>),
-    /// What has to be taken from and added to the receiver's own context as of the session's start: canonical bytes of
-    /// both. With replica ids by the hundred, most of a context is what the receiver has too.
-    Edited { without: Vec<u8>, with: Vec<u8> },
-}
-
-impl ContextForm {
-    /// The shorter form of `context` for a peer whose context is `theirs`, if that is known.
-    pub(crate) fn of(context: &Context, theirs: Option<&Context>) -> Self {
-        let whole = Self::Whole(context.to_bytes());
-        let Some(theirs) = theirs else { return whole };
-        let edited = Self::Edited {
-            without: theirs.difference(context).to_bytes(),
-            with: context.difference(theirs).to_bytes(),
-        };
-        if edited.len() < whole.len() {
-            edited
-        } else {
-            whole
-        }
-    }
-
-    /// The bytes of contexts in it.
-    pub(crate) fn len(&self) -> usize {
-        match self {
-            Self::Whole(bytes) => bytes.len(),
-            Self::Edited { without, with } => without.len() + with.len(),
-        }
-    }
-
-    /// The context it stands for, where `ours` is the receiver's; checked against the hash in the greeting, so that
-    /// what is concluded from it rests on no arithmetic of the peer's.
-    pub(crate) fn resolve(
-        &self,
-        ours: &Context,
-        hash: ContextHash,
-    ) -> Result<Context, SessionError> {
-        let read = |bytes: &[u8]| {
-            Context::from_bytes(bytes)
-                .map_err(|_| SessionError::Malformed("its context is not canonical"))
-        };
-        let context = match self {
-            Self::Whole(bytes) => read(bytes)?,
-            Self::Edited { without, with } => {
-                let mut context = ours.difference(&read(without)?);
-                context.merge(&read(with)?);
-                context
-            }
-        };
-        match hash_context(&context.to_bytes()) == hash {
-            true => Ok(context),
-            false => Err(SessionError::Malformed(
-                "its context is not the one it announced",
-            )),
         }
     }
 }

@@ -86,6 +86,7 @@ extern crate alloc;
 
 mod config;
 mod error;
+mod forms;
 pub mod frame;
 mod hello;
 #[cfg(feature = "quic")]

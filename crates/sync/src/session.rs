@@ -79,8 +79,9 @@ use syncline_merkle::{KeyRange, RangeDigest};
 
 use crate::config::{Config, Request, Strategy};
 use crate::error::SessionError;
+use crate::forms::ContextHash;
 use crate::frame::Frame;
-use crate::hello::{self, ContextHash};
+use crate::hello;
 use crate::replica::Replica;
 use crate::report::Report;
 use crate::rows::{self, Arrival, Tally};

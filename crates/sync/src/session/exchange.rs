@@ -10,7 +10,8 @@ use super::ground::{Batch, Ground};
 use super::wire::{Shipment, Wire};
 use super::{Next, Role};
 use crate::error::SessionError;
-use crate::frame::{Frame, Purpose, WireRoot};
+use crate::forms::WireRoot;
+use crate::frame::{Frame, Purpose};
 use crate::replica::{Replica, View};
 
 /// The exchange as one side sees it: its own stream of rows, and the peer's.

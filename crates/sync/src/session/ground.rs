@@ -8,7 +8,7 @@ use syncline_merkle::{KeyRange, MAX_LEVEL, RangeDigest, Source};
 
 use crate::config::Config;
 use crate::error::{ReplicaError, SessionError};
-use crate::hello::{ContextHash, hash_context};
+use crate::forms::{ContextHash, hash_context};
 use crate::replica::{Incoming, Replica, View};
 use crate::rows::{Arrival, RowWriter};
 

@@ -8,8 +8,9 @@ use super::wire::Wire;
 use super::{Next, Phase, Role, Session};
 use crate::config::{Config, Request, Strategy};
 use crate::error::{Refusal, RefusalCode, SessionError};
+use crate::forms::ContextForm;
 use crate::frame::{Frame, LENGTH_PREFIX, MAX_FRAME};
-use crate::hello::{self, Asks, ContextForm, FEATURES, Hello, MAX_NAMESPACE, VERSIONS};
+use crate::hello::{self, Asks, FEATURES, Hello, MAX_NAMESPACE, VERSIONS};
 use crate::replica::Replica;
 
 /// What a session of two replicas that agree takes at most, both ways, with names of namespaces up to 40 bytes or so.

@@ -19,6 +19,52 @@ use crate::start_error::StartError;
 use crate::storage::Storage;
 use crate::trust::{Cluster, Membership, TrustError};
 
+/// The ways to a node.
+impl Node {
+    /// Sets a node up.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// A node alone in memory: a cluster of its own that listens nowhere.
+    ///
+    /// # Errors
+    /// [`StartError`], when the system yields no randomness.
+    pub async fn in_memory() -> Result<Self, StartError> {
+        Self::builder().in_memory().start().await
+    }
+
+    /// Nodes of one cluster in memory, each listening on loopback: for tests, and for trying things out.
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use syncline::Node;
+    ///
+    /// let [ada, bob, eve] = Node::in_memory_cluster().await?;
+    /// for node in [&ada, &bob, &eve] {
+    ///     node.namespace("app")?.counter("nodes").increment().await?;
+    /// }
+    /// assert!(ada.sync_with(&bob).await?.agreed());
+    /// assert!(eve.sync_with(&ada).await?.agreed());
+    /// assert_eq!(eve.namespace("app")?.counter("nodes").value().await?, 3);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`StartError`], when the system yields no randomness or no port.
+    pub async fn in_memory_cluster<const N: usize>() -> Result<[Self; N], StartError> {
+        let cluster = Cluster::throwaway()?;
+        let mut nodes = Vec::with_capacity(N);
+        for _ in 0..N {
+            let builder = Self::builder().in_memory().cluster(&cluster);
+            nodes.push(builder.listen("127.0.0.1:0").start().await?);
+        }
+        Ok(nodes.try_into().expect("one node was pushed for each of N"))
+    }
+}
+
 /// What a node is to be. Made by [`Node::builder`]; it needs [`data_dir`](Builder::data_dir) or
 /// [`in_memory`](Builder::in_memory), all else has defaults.
 ///
@@ -62,7 +108,7 @@ enum Trust {
 }
 
 impl Builder {
-    pub(crate) fn new() -> Self {
+    fn new() -> Self {
         Self {
             lies_on: None,
             trust: None,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use syncline_crdt::RowKey;
 use syncline_store::{OpenError, StoreError};
 
-use crate::ops::Kind;
+use crate::kind::Kind;
 
 /// Why an operation on a namespace failed. A write that failed has changed nothing, unless its text says otherwise.
 #[derive(Debug, thiserror::Error)]

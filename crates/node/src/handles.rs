@@ -6,19 +6,40 @@
 mod counter;
 mod map;
 mod register;
-pub(crate) mod scan;
 mod set;
 
 pub use self::counter::Counter;
 pub use self::map::Map;
 pub use self::register::Register;
-pub use self::scan::Scan;
 pub use self::set::Set;
 
 use crate::error::Error;
 use crate::namespace::Namespace;
 use crate::transaction::Transaction;
 use crate::view::View;
+
+/// Handles of what lies in the namespace, or is to.
+impl Namespace {
+    /// The set under `key`.
+    pub fn set(&self, key: impl AsRef<[u8]>) -> Set {
+        Set::new(self.clone(), key.as_ref().to_vec())
+    }
+
+    /// The map under `key`.
+    pub fn map(&self, key: impl AsRef<[u8]>) -> Map {
+        Map::new(self.clone(), key.as_ref().to_vec())
+    }
+
+    /// The register under `key`.
+    pub fn register(&self, key: impl AsRef<[u8]>) -> Register {
+        Register::new(self.clone(), key.as_ref().to_vec())
+    }
+
+    /// The counter under `key`.
+    pub fn counter(&self, key: impl AsRef<[u8]>) -> Counter {
+        Counter::new(self.clone(), key.as_ref().to_vec())
+    }
+}
 
 /// What every handle is: a key in a namespace.
 #[derive(Clone, Debug)]

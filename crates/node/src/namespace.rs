@@ -11,11 +11,10 @@ use syncline_sync::Report;
 use crate::blocking;
 use crate::core::Core;
 use crate::error::Error;
-use crate::handles::scan::{Page, ReadPage, Scan};
-use crate::handles::{Counter, Map, Register, Set};
 use crate::ops::{Entry, Kind, key, scan};
 use crate::peer_addr::PeerAddr;
 use crate::replica::Replica;
+use crate::scan::{Page, ReadPage, Scan};
 use crate::sync::{SyncError, SyncOptions};
 use crate::transaction::Transaction;
 use crate::view::View;
@@ -86,26 +85,6 @@ impl Namespace {
             durability,
             ..self.clone()
         }
-    }
-
-    /// The set under `key`.
-    pub fn set(&self, key: impl AsRef<[u8]>) -> Set {
-        Set::new(self.clone(), key.as_ref().to_vec())
-    }
-
-    /// The map under `key`.
-    pub fn map(&self, key: impl AsRef<[u8]>) -> Map {
-        Map::new(self.clone(), key.as_ref().to_vec())
-    }
-
-    /// The register under `key`.
-    pub fn register(&self, key: impl AsRef<[u8]>) -> Register {
-        Register::new(self.clone(), key.as_ref().to_vec())
-    }
-
-    /// The counter under `key`.
-    pub fn counter(&self, key: impl AsRef<[u8]>) -> Counter {
-        Counter::new(self.clone(), key.as_ref().to_vec())
     }
 
     /// The value of `key`; a number as its decimal digits.

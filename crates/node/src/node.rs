@@ -10,7 +10,6 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::builder::Builder;
 use crate::core::{Core, lock};
 use crate::error::Error;
 use crate::name::{NameError, check_name};
@@ -21,7 +20,7 @@ use crate::schedule::keep_in_sync;
 use crate::serve::serve;
 use crate::start_error::StartError;
 use crate::sync::{SyncError, SyncOptions, SyncReport};
-use crate::trust::{Cluster, ClusterId};
+use crate::trust::ClusterId;
 
 /// How long a shutdown waits for sessions under way before it cuts them.
 const GRACE: Duration = Duration::from_secs(3);
@@ -48,49 +47,6 @@ struct Running {
 }
 
 impl Node {
-    /// Sets a node up.
-    pub fn builder() -> Builder {
-        Builder::new()
-    }
-
-    /// A node alone in memory: a cluster of its own that listens nowhere.
-    ///
-    /// # Errors
-    /// [`StartError`], when the system yields no randomness.
-    pub async fn in_memory() -> Result<Self, StartError> {
-        Self::builder().in_memory().start().await
-    }
-
-    /// Nodes of one cluster in memory, each listening on loopback: for tests, and for trying things out.
-    ///
-    /// ```
-    /// # #[tokio::main]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use syncline::Node;
-    ///
-    /// let [ada, bob, eve] = Node::in_memory_cluster().await?;
-    /// for node in [&ada, &bob, &eve] {
-    ///     node.namespace("app")?.counter("nodes").increment().await?;
-    /// }
-    /// assert!(ada.sync_with(&bob).await?.agreed());
-    /// assert!(eve.sync_with(&ada).await?.agreed());
-    /// assert_eq!(eve.namespace("app")?.counter("nodes").value().await?, 3);
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// [`StartError`], when the system yields no randomness or no port.
-    pub async fn in_memory_cluster<const N: usize>() -> Result<[Self; N], StartError> {
-        let cluster = Cluster::throwaway()?;
-        let mut nodes = Vec::with_capacity(N);
-        for _ in 0..N {
-            let builder = Self::builder().in_memory().cluster(&cluster);
-            nodes.push(builder.listen("127.0.0.1:0").start().await?);
-        }
-        Ok(nodes.try_into().expect("one node was pushed for each of N"))
-    }
-
     pub(crate) fn start(core: Core, listen: Option<SocketAddr>) -> Result<Self, StartError> {
         core.carry_stored()?;
         let core = Arc::new(core);

@@ -13,10 +13,10 @@ pub(crate) mod scan;
 mod set;
 
 pub use self::counter::Counter;
-pub use self::key::Kind;
 pub use self::map::Map;
 pub use self::register::Register;
 pub use self::set::Set;
+pub use crate::kind::Kind;
 pub use crate::rows::{Items, ReadRows, WriteRows};
 
 /// A field of a map or a key, and its value.

@@ -69,14 +69,12 @@ pub trait WriteRows: ReadRows {
     fn replica(&self) -> Result<ReplicaId, Error>;
 }
 
-mod sealed {
+pub(crate) mod sealed {
     /// Keeps the traits ours, so that they can grow.
     pub trait Rows {}
 
     impl<R: Rows + ?Sized> Rows for &R {}
     impl<R: Rows + ?Sized> Rows for &mut R {}
-    impl Rows for crate::View {}
-    impl Rows for crate::Transaction<'_> {}
     impl Rows for super::StoreRows<'_, '_> {}
 }
 

@@ -7,7 +7,7 @@ use syncline_merkle::KeyRange;
 
 use crate::error::Error;
 use crate::ops::{Counter, Kind, Map, Register, Set, key};
-use crate::rows::{Items, ReadRows, WriteRows};
+use crate::rows::{Items, ReadRows, WriteRows, sealed};
 
 /// A transaction under way, as the closure of [`Namespace::transaction`](crate::Namespace::transaction) is given it.
 ///
@@ -76,6 +76,8 @@ impl<'a> Transaction<'a> {
         key::kind(self, key.as_ref())
     }
 }
+
+impl sealed::Rows for Transaction<'_> {}
 
 impl ReadRows for Transaction<'_> {
     fn row(&self, key: &RowKey) -> Result<Row, Error> {

@@ -11,7 +11,7 @@ use syncline_store::Recount;
 use crate::engine::AnyEngine;
 use crate::error::Error;
 use crate::ops::{Counter, Entry, Kind, Map, Register, Set, key, scan};
-use crate::rows::{Items, ReadRows};
+use crate::rows::{Items, ReadRows, sealed};
 
 /// A namespace as of one commit: whatever is written later does not show.
 ///
@@ -157,6 +157,8 @@ impl View {
         Ok(self.store.recount()?)
     }
 }
+
+impl sealed::Rows for View {}
 
 impl ReadRows for View {
     fn row(&self, key: &RowKey) -> Result<Row, Error> {

@@ -1,8 +1,8 @@
-use super::scan::Page;
-use super::{Handle, Scan, owned};
+use super::{Handle, owned};
 use crate::error::Error;
 use crate::namespace::Namespace;
 use crate::ops::scan;
+use crate::scan::{Page, Scan};
 
 /// The set under one key of a namespace.
 ///

@@ -2,9 +2,9 @@
 
 use syncline_crdt::RowKey;
 
-use super::cell;
-use super::key::{self, Kind};
+use super::{cell, key};
 use crate::error::Error;
+use crate::kind::Kind;
 use crate::rows::{ReadRows, WriteRows};
 
 /// The counter under one key, in a view or a transaction. It is the raw value of the key, read as a number.

@@ -3,9 +3,9 @@
 use syncline_crdt::{Family, RowKey};
 use syncline_merkle::KeyRange;
 
-use super::key::{self, Kind};
-use super::{Entry, cell, scan};
+use super::{Entry, cell, key, scan};
 use crate::error::Error;
+use crate::kind::Kind;
 use crate::rows::{Items, ReadRows, WriteRows};
 
 /// The map under one key, in a view or a transaction.

@@ -5,9 +5,10 @@ use std::ops::{Bound, RangeBounds};
 use syncline_crdt::{Row, RowKey};
 use syncline_merkle::{KeyRange, after};
 
-use super::key::{Kind, shown_by};
+use super::key::shown_by;
 use super::{Entry, cell};
 use crate::error::Error;
+use crate::kind::Kind;
 use crate::rows::{Items, ReadRows};
 
 /// One item of a walk, and what it takes to go on behind it in another walk.

@@ -1,3 +1,5 @@
+//! Reading large collections, a page at a time.
+
 use std::collections::VecDeque;
 use std::fmt;
 

@@ -196,7 +196,7 @@ impl Process {
         }
     }
 
-    /// Root digest in hexadecimal, rows and keys.
+    /// Root digest, which is the count of rows and the sum in hexadecimal; rows and keys.
     pub(crate) fn root(&mut self) -> Result<(String, u64, u64), Failure> {
         self.order(&Order::Root)?;
         match self.answer()? {

@@ -54,6 +54,7 @@ pub(crate) enum Answer {
         landed: Vec<(u64, Stamp)>,
     },
     Root {
+        /// As `RangeDigest` displays itself.
         digest: String,
         rows: u64,
         keys: u64,

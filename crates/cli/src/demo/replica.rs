@@ -141,10 +141,8 @@ impl Replica {
             }),
             Order::Root => {
                 let root = self.namespace.read(|view| {
-                    let digest = view.root()?.to_bytes();
-                    let digest = digest.iter().map(|byte| format!("{byte:02x}")).collect();
                     Ok(Answer::Root {
-                        digest,
+                        digest: view.root()?.to_string(),
                         rows: view.row_count(),
                         keys: view.count(),
                     })

@@ -377,9 +377,9 @@ impl Narrator {
             }
         }
         let mut text = format!("{table}{examples}");
-        text.push_str(match proof.roots_equal {
-            true => "  The root digests are equal.",
-            false => "  THE ROOT DIGESTS DIFFER.",
+        text.push_str(&match (proof.roots_equal, proof.replicas.first()) {
+            (true, Some(any)) => format!("  The root digests are equal: {}.\n ", any.root),
+            _ => "  THE ROOT DIGESTS DIFFER.".to_owned(),
         });
         text.push_str(
             " The reference is an interpreter that shares nothing with the engine: it\n\

@@ -65,6 +65,9 @@ fn three_processes_come_apart_and_agree_again() {
     for replica in proof["replicas"].as_array().unwrap() {
         assert!(replica["reference"]["places"].as_u64().unwrap() > 2_000);
         assert_eq!(replica["reference"]["different"], 0);
+        let (rows, root) = (&replica["rows"], replica["root"].as_str().unwrap());
+        let sum = root.strip_prefix(&format!("{rows}:")).unwrap();
+        assert_eq!(sum.len(), 64, "{root}");
     }
     // What was kept can be looked at with the ordinary commands.
     let data = keep.join("B");
@@ -93,7 +96,7 @@ fn the_report_reads_well_without_a_terminal() {
         "none is lost",
         "bytes by kind",
         "INCRBY 7",
-        "The root digests are equal.",
+        "The root digests are equal: ",
         "All three replicas hold the same, and it is what the operations come to.",
     ] {
         assert!(said.contains(words), "{words:?} is missing from:\n{said}");

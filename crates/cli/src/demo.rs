@@ -4,11 +4,13 @@
 //! this process                                   three child processes, each a real node
 //!   script     what the replicas are told ─────▶   replica    applies, syncs, dumps
 //!   network    a wire for each direction  ◀────▶   QUIC under mutual TLS, through the wires
+//!   cast       has the replicas act, and keeps the log of it
 //!   log        what took place, and what each operation had observed
 //!   reference  the state that this must come to ─▶ compare  ◀── what readers see on each replica
 //!   report     the account of it all
 //! ```
 
+mod cast;
 mod compare;
 mod dataset;
 mod log;
@@ -22,28 +24,17 @@ mod report;
 mod scenes;
 mod script;
 
-use std::thread;
 use std::time::Instant;
 
-use syncline::trust::Cluster;
-
+use self::cast::{A, B, C, Cast, NAMES};
 use self::dataset::Dataset;
-use self::log::{Log, Operation, Transaction};
-use self::network::Network;
 use self::place::Place;
-use self::process::Process;
-use self::protocol::Session;
 use self::report::{Conflict, Narrator, Report};
 use self::scenes::Scene;
 use self::script::Script;
 use crate::args::Demo;
 use crate::failure::{Doing, Failure, Reason};
 use crate::progress::Progress;
-
-const NAMES: [&str; 3] = ["A", "B", "C"];
-const A: usize = 0;
-const B: usize = 1;
-const C: usize = 2;
 
 /// Transactions sent to the replica that is killed, and how many of them it may acknowledge first.
 const BURST: usize = 600;
@@ -82,16 +73,13 @@ struct Stage<'a> {
     dataset: &'a Dataset,
     script: Script<'a>,
     scenes: Vec<Scene>,
-    processes: Vec<Process>,
-    network: Network,
-    log: Log,
+    cast: Cast<'a>,
     report: Report,
     narrator: Narrator,
     began: Instant,
 }
 
 impl<'a> Stage<'a> {
-    /// Makes a cluster, gives each replica an identity, starts all three and lays the wires.
     fn set(
         place: &'a Place,
         dataset: &'a Dataset,
@@ -99,26 +87,12 @@ impl<'a> Stage<'a> {
         narrator: Narrator,
     ) -> Result<Self, Failure> {
         let began = Instant::now();
-        let cluster = Cluster::create(place.path().join("cluster"))
-            .doing(|| "cannot make the cluster".to_owned())?;
-        let mut processes = Vec::new();
-        for name in NAMES {
-            let admitting = || format!("cannot make the identity of {name}");
-            let issued = cluster.issue(name).doing(admitting)?;
-            let identity = place.data(name).join("identity");
-            std::fs::create_dir_all(&identity).doing(admitting)?;
-            std::fs::rename(issued, identity.join("node")).doing(admitting)?;
-            processes.push(Process::start(name, &place.data(name), &place.log(name))?);
-        }
-        let addresses: Vec<_> = processes.iter().map(|process| process.address).collect();
         Ok(Self {
             place,
             dataset,
             script: Script::new(dataset, seed),
             scenes: scenes::all(),
-            processes,
-            network: Network::new(&addresses)?,
-            log: Log::new(NAMES.len()),
+            cast: Cast::start(place)?,
             report: Report {
                 dataset: dataset.title.clone(),
                 seed,
@@ -144,12 +118,12 @@ impl<'a> Stage<'a> {
         let began = Instant::now();
         let batches = self.script.load(&self.scenes);
         let progress = Progress::bar("loading A", batches.len() as u64);
-        let (_, operations) = self.write(A, batches, 2, &progress)?;
+        let written = self.cast.write(A, batches, 2, &progress)?;
         drop(progress);
-        let (_, rows, keys) = self.processes[A].root()?;
+        let (_, rows, keys) = self.cast.processes[A].root()?;
         self.report.load = report::Load {
             records: self.dataset.records.len() as u64,
-            operations,
+            operations: written.operations,
             rows,
             keys,
             seconds: began.elapsed().as_secs_f64(),
@@ -161,24 +135,7 @@ impl<'a> Stage<'a> {
     /// B and C fetch everything from A, at the same time.
     fn bring_up(&mut self) -> Result<(), Failure> {
         let progress = Progress::spinner("B and C fetch everything from A");
-        let addresses = [self.network.address(B, A)?, self.network.address(C, A)?];
-        let fetched: Vec<Result<Session, Failure>> = thread::scope(|scope| {
-            let fetching: Vec<_> = self
-                .processes
-                .iter_mut()
-                .skip(1)
-                .zip(addresses)
-                .map(|(process, address)| scope.spawn(move || process.sync(address)))
-                .collect();
-            fetching
-                .into_iter()
-                .map(|fetch| synced(joined(fetch)?))
-                .collect()
-        });
-        for (replica, session) in [B, C].into_iter().zip(fetched) {
-            let session = session?;
-            must_agree(&session, [replica, A])?;
-            self.log.agreed(replica, A);
+        for (replica, session) in self.cast.sync_all_with(A)? {
             self.report.bring_up.push(report::Fetched {
                 replica: NAMES[replica].to_owned(),
                 from: NAMES[A].to_owned(),
@@ -191,16 +148,15 @@ impl<'a> Stage<'a> {
     }
 
     fn cut(&mut self) -> Result<(), Failure> {
-        let (_, before) = self.network.traffic();
-        self.network.cut();
-        let address = self.network.address(B, A)?;
-        let Err(error) = self.processes[B].sync(address)? else {
+        let (_, before) = self.cast.network.traffic();
+        self.cast.network.cut();
+        let Err(error) = self.cast.try_sync(B, A)? else {
             return Err(Failure::new(
                 Reason::Differs,
                 "a sync went through although the network was cut",
             ));
         };
-        let (_, after) = self.network.traffic();
+        let (_, after) = self.cast.network.traffic();
         self.report.cut = report::Cut {
             error,
             datagrams_lost: after - before,
@@ -212,7 +168,7 @@ impl<'a> Stage<'a> {
     /// All three write at the same time.
     fn edit(&mut self) -> Result<(), Failure> {
         let part = self.script.delete_part();
-        let mut batches: Vec<Vec<Vec<Operation>>> = (0..NAMES.len())
+        let mut batches: Vec<_> = (0..NAMES.len())
             .map(|replica| self.script.edits(replica, NAMES[replica], &self.scenes))
             .collect();
         let middle = batches[A].len() / 2;
@@ -224,31 +180,8 @@ impl<'a> Stage<'a> {
         };
         let total: usize = batches.iter().map(Vec::len).sum();
         let progress = Progress::bar("editing A, B and C", total as u64);
-        let transactions: Vec<Vec<Transaction>> = batches
-            .into_iter()
-            .enumerate()
-            .map(|(replica, batches)| self.number(replica, batches))
-            .collect();
-        let written: Vec<_> = thread::scope(|scope| {
-            let writing: Vec<_> = self
-                .processes
-                .iter_mut()
-                .zip(&transactions)
-                .map(|(process, transactions)| {
-                    let progress = &progress;
-                    scope.spawn(move || {
-                        process.apply(transactions.clone(), WINDOW, || progress.add(1))
-                    })
-                })
-                .collect();
-            writing.into_iter().map(joined).collect()
-        });
+        self.report.edits = self.cast.write_all(batches, WINDOW, &progress)?;
         drop(progress);
-        for (replica, (written, transactions)) in written.into_iter().zip(transactions).enumerate()
-        {
-            let edits = self.record(replica, transactions, written?)?;
-            self.report.edits.push(edits);
-        }
         self.narrator
             .edits(&self.report.edits, &self.report.deleted_part);
         Ok(())
@@ -258,90 +191,46 @@ impl<'a> Stage<'a> {
     fn kill_one(&mut self) -> Result<(), Failure> {
         let progress = Progress::spinner("killing C while it writes");
         let burst = self.script.burst(C, NAMES[C], BURST as u64);
-        let transactions = self.number(C, burst);
-        let first = self.log.next_number(C);
-        let process = self.processes.remove(C);
-        let killed = process.kill_while_applying(transactions.clone(), WINDOW, KILL_AFTER)?;
-
-        let mut process = Process::start(
-            NAMES[C],
-            &self.place.data(NAMES[C]),
-            &self.place.log(NAMES[C]),
-        )?;
-        self.network.moved(C, process.address)?;
-        let journal = process.journal()?;
-        let reopened_ms = process.opened_ms;
-        self.processes.push(process);
-
-        let landed: Vec<_> = journal
-            .into_iter()
-            .filter(|(number, _)| *number >= first)
-            .collect();
-        let lost = killed
-            .acknowledged
-            .iter()
-            .filter(|acknowledged| !landed.contains(acknowledged));
-        self.report.kill = report::Kill {
-            replica: NAMES[C].to_owned(),
-            sent: transactions.len() as u64,
-            acknowledged: killed.acknowledged.len() as u64,
-            landed: landed.len() as u64,
-            acknowledged_lost: lost.count() as u64,
-            reopened_ms,
-        };
-        // What took place is the log's business, whether it was acknowledged or not; the rest never happened.
-        let took_place = transactions.into_iter().take(landed.len()).collect();
-        self.record(C, took_place, landed)?;
+        self.report.kill = self.cast.kill_while_writing(C, burst, WINDOW, KILL_AFTER)?;
         drop(progress);
         self.narrator.kill(&self.report.kill);
 
         let afterthoughts = self.script.afterthoughts(C, NAMES[C]);
         let progress = Progress::bar("C writes on", afterthoughts.len() as u64);
-        self.write(C, afterthoughts, WINDOW, &progress)?;
+        self.cast.write(C, afterthoughts, WINDOW, &progress)?;
         Ok(())
     }
 
     fn measure_distance(&mut self) -> Result<(), Failure> {
-        let rows: Vec<u64> = self
-            .processes
-            .iter_mut()
-            .map(|process| Ok(process.root()?.1))
-            .collect::<Result<_, Failure>>()?;
+        let roots = self.cast.roots()?;
         for [one, other] in [[A, B], [A, C], [B, C]] {
             self.report.apart.push(report::Apart {
                 pair: [NAMES[one], NAMES[other]].map(str::to_owned),
-                rows: self.differing(one, other),
-                of: rows[one].max(rows[other]),
+                rows: self.cast.differing(one, other),
+                of: roots[one].1.max(roots[other].1),
             });
         }
         self.narrator.apart(&self.report.apart);
         Ok(())
     }
 
-    fn differing(&self, one: usize, other: usize) -> u64 {
-        reference::differing(&self.log, self.log.known_to(one), self.log.known_to(other))
-    }
-
     /// Heals the links and lets pairs sync until all roots are equal.
     fn heal(&mut self) -> Result<(), Failure> {
-        self.network.heal();
+        self.cast.network.heal();
         let progress = Progress::spinner("healing");
         'rounds: for _ in 0..ROUNDS {
             // After the second session B and C know everything, after the third A does.
             for [one, other] in [[A, B], [B, C], [C, A]] {
-                let rows_differing = self.differing(one, other);
+                let rows_differing = self.cast.differing(one, other);
                 progress.say(format!("{} syncs with {}", NAMES[one], NAMES[other]));
-                let address = self.network.address(one, other)?;
-                let session = synced(self.processes[one].sync(address)?)?;
-                must_agree(&session, [one, other])?;
-                self.log.agreed(one, other);
+                let session = self.cast.sync(one, other)?;
                 self.report.heal.push(report::Healed {
                     pair: [NAMES[one], NAMES[other]].map(str::to_owned),
                     rows_differing,
                     session,
                 });
-                let roots = self.roots()?;
-                if roots.iter().all(|root| *root == roots[0]) {
+                let roots = self.cast.roots()?;
+                if roots.iter().all(|(root, ..)| *root == roots[0].0) {
                     break 'rounds;
                 }
             }
@@ -351,23 +240,16 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    fn roots(&mut self) -> Result<Vec<String>, Failure> {
-        self.processes
-            .iter_mut()
-            .map(|process| Ok(process.root()?.0))
-            .collect()
-    }
-
     /// Holds what readers see on each replica against the reference.
     fn prove(&mut self) -> Result<(), Failure> {
         let progress = Progress::spinner("comparing every row with the reference");
         // The reference takes all that took place anywhere, not what this program believes to have been synced.
         let everything: Vec<u64> = (0..NAMES.len())
-            .map(|replica| self.log.next_number(replica) - 1)
+            .map(|replica| self.cast.log.next_number(replica) - 1)
             .collect();
-        let expected = reference::interpret(&self.log, &everything).state();
+        let expected = reference::interpret(&self.cast.log, &everything).state();
         let mut states = Vec::new();
-        for (replica, process) in self.processes.iter_mut().enumerate() {
+        for (replica, process) in self.cast.processes.iter_mut().enumerate() {
             let path = self
                 .place
                 .path()
@@ -389,7 +271,7 @@ impl<'a> Stage<'a> {
             .replicas
             .windows(2)
             .all(|pair| pair[0].root == pair[1].root);
-        proof.stamps_out_of_order = reference::stamps_out_of_order(&self.log);
+        proof.stamps_out_of_order = reference::stamps_out_of_order(&self.cast.log);
         for scene in &self.scenes {
             let read: Vec<String> = states.iter().map(|state| scene.reading(state)).collect();
             let must_be = scene.comes_to.map(str::to_owned);
@@ -413,94 +295,10 @@ impl<'a> Stage<'a> {
 
     /// Ends the replicas in order and passes the verdict.
     fn strike(mut self) -> Result<Report, Failure> {
-        for process in self.processes.drain(..) {
-            process.close()?;
-        }
+        self.cast.close()?;
         self.report.seconds = self.began.elapsed().as_secs_f64();
         self.report.agreed = self.report.holds();
         self.narrator.verdict(&self.report);
         Ok(self.report)
-    }
-
-    /// Numbers batches as the next transactions of a replica.
-    fn number(&self, replica: usize, batches: Vec<Vec<Operation>>) -> Vec<Transaction> {
-        let first = self.log.next_number(replica);
-        let batches = batches.into_iter().zip(first..);
-        batches
-            .map(|(operations, number)| Transaction::journaled(NAMES[replica], number, operations))
-            .collect()
-    }
-
-    /// Has one replica write and records it; returns transactions and operations.
-    fn write(
-        &mut self,
-        replica: usize,
-        batches: Vec<Vec<Operation>>,
-        window: usize,
-        progress: &Progress,
-    ) -> Result<(u64, u64), Failure> {
-        let transactions = self.number(replica, batches);
-        let stamps =
-            self.processes[replica].apply(transactions.clone(), window, || progress.add(1))?;
-        let edits = self.record(replica, transactions, stamps)?;
-        Ok((edits.transactions, edits.operations))
-    }
-
-    /// Puts into the log what a replica says has taken place, which must be exactly these transactions.
-    fn record(
-        &mut self,
-        replica: usize,
-        transactions: Vec<Transaction>,
-        stamps: Vec<(u64, log::Stamp)>,
-    ) -> Result<report::Edits, Failure> {
-        let numbers = |transaction: &Transaction| transaction.number;
-        if !transactions
-            .iter()
-            .map(numbers)
-            .eq(stamps.iter().map(|(number, _)| *number))
-        {
-            let text = format!(
-                "the transactions of {} did not take place one after the other",
-                NAMES[replica]
-            );
-            return Err(Failure::new(Reason::Differs, text));
-        }
-        let mut edits = report::Edits {
-            replica: NAMES[replica].to_owned(),
-            transactions: 0,
-            operations: 0,
-        };
-        for (transaction, (_, stamp)) in transactions.into_iter().zip(stamps) {
-            edits.transactions += 1;
-            edits.operations += transaction.operations.len() as u64;
-            self.log.record(replica, transaction, stamp);
-        }
-        Ok(edits)
-    }
-}
-
-/// What a thread returned; its panic goes on here.
-fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
-    thread
-        .join()
-        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-}
-
-/// A sync that had to go through.
-fn synced(outcome: Result<Session, String>) -> Result<Session, Failure> {
-    outcome.map_err(|error| Failure::new(Reason::Differs, format!("a sync failed: {error}")))
-}
-
-/// Nobody writes while the replicas sync, so a session must end in agreement.
-fn must_agree(session: &Session, [one, other]: [usize; 2]) -> Result<(), Failure> {
-    match session.agreed {
-        true => Ok(()),
-        false => Err(Failure::new(
-            Reason::Differs,
-            format!(
-                "the sync of {} with {} ended without agreement",
-                NAMES[one], NAMES[other]
-            ),
-        )),
     }
 }

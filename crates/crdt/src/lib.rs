@@ -46,7 +46,7 @@
 //! # Where things are
 //!
 //! - The kernel: [`Dot`], [`Context`], [`Siblings`], [`CausalMap`]; time in [`Hlc`]; bytes in [`Canonical`].
-//! - Rows of a store: [`RowKey`], [`Row`], [`Delta`], the numeric [`cell`], the [`limits`].
+//! - Rows of a store: [`RowKey`], [`Row`], [`Delta`], [`BulkRemoval`], the numeric [`cell`], the [`limits`].
 //! - [`types`]: sets, maps, registers, counters and flags, for use on their own.
 //! - `laws` (feature `laws`): the laws that all of these obey, as a test suite for types of your own.
 #![no_std]
@@ -55,6 +55,7 @@ extern crate alloc;
 #[cfg(any(test, feature = "laws"))]
 extern crate std;
 
+mod bulk_removal;
 mod canonical;
 mod causal_map;
 pub mod cell;
@@ -70,6 +71,7 @@ mod siblings;
 pub mod types;
 mod version_vector;
 
+pub use bulk_removal::BulkRemoval;
 pub use canonical::{Canonical, DecodeError, Input};
 pub use causal_map::{CausalMap, Delta};
 pub use clock::{Hlc, Stamp};

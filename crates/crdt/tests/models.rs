@@ -8,3 +8,9 @@ mod causal;
 mod counter;
 #[path = "models/random.rs"]
 mod random;
+#[path = "models/removals.rs"]
+mod removals;
+#[path = "models/replica.rs"]
+mod replica;
+#[path = "models/session.rs"]
+mod session;

@@ -1,5 +1,7 @@
 //! Reproducible chance for the models: a seed is a bug report.
 
+use std::fmt::Debug;
+
 /// SplitMix64, after G. Steele, D. Lea and C. Flood, "Fast splittable pseudorandom number generators" (2014).
 pub(crate) struct Random(u64);
 
@@ -41,5 +43,39 @@ impl Random {
         for at in (1..items.len()).rev() {
             items.swap(at, self.below(at + 1));
         }
+    }
+}
+
+/// The seeds at which a model ended wrong.
+pub(crate) struct Violations {
+    seeds: Vec<u64>,
+    runs: u64,
+}
+
+/// So many catches show that a wrong variant is caught by more than chance; a search for more would be idle.
+const ENOUGH: usize = 11;
+
+/// Runs a model from seeds 0, 1, ... until it was run so often or went wrong often enough.
+pub(crate) fn violations(runs: u64, is_violated: impl Fn(u64) -> bool) -> Violations {
+    let seeds = (0..runs).filter(|seed| is_violated(*seed));
+    let seeds = seeds.take(ENOUGH).collect();
+    Violations { seeds, runs }
+}
+
+impl Violations {
+    /// What must hold for a right variant.
+    #[track_caller]
+    pub(crate) fn are_none(&self, variant: impl Debug) {
+        assert_eq!(self.seeds, [], "seeds at which {variant:?} ends wrong");
+    }
+
+    /// What must hold for a wrong variant, or the model could not tell it from a right one.
+    #[track_caller]
+    pub(crate) fn are_many(&self, variant: impl Debug) {
+        let (found, runs) = (self.seeds.len(), self.runs);
+        assert!(
+            found >= ENOUGH,
+            "{variant:?} was caught only {found} times in {runs}"
+        );
     }
 }

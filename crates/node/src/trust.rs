@@ -13,30 +13,22 @@
 //! Certificates are looked at by anybody who connects, before they show one of their own. So they hold no name: not the
 //! cluster's, not the node's.
 
+mod certificates;
 mod error;
+mod files;
+mod secret;
 
 pub use error::TrustError;
+pub use secret::ClusterId;
 
 use std::fmt;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
-use rand::TryRngCore as _;
-use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose,
-};
-use syncline_sync::quic::{CERTIFICATE_NAME, Identity};
+use rcgen::KeyPair;
+use syncline_sync::quic::Identity;
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long an authority is good for.
-const AUTHORITY_DAYS: u32 = 3650;
-/// How long a node's certificate is good for.
-const NODE_DAYS: u32 = 365;
-/// Certificates begin in the past, for machines whose clocks are behind.
-const SKEW: Duration = Duration::from_secs(60 * 60);
+use self::files::{Access, create_directory, read, warn_if_shared, write_new};
+use self::secret::Secret;
 
 const AUTHORITY: &str = "ca.pem";
 const AUTHORITY_KEY: &str = "ca.key";
@@ -118,12 +110,7 @@ impl Cluster {
 
     fn generate() -> Result<Self, TrustError> {
         let key = KeyPair::generate().map_err(TrustError::generate)?;
-        let mut params = authority_params(&key);
-        valid_for(&mut params, AUTHORITY_DAYS);
-        let authority = params
-            .self_signed(&key)
-            .map_err(TrustError::generate)?
-            .pem();
+        let authority = certificates::authority(&key).map_err(TrustError::generate)?;
         Ok(Self {
             directory: None,
             key,
@@ -203,12 +190,7 @@ impl Cluster {
     /// A fresh certificate and its key, as PEM and as the identity that they make.
     fn certify(&self) -> Result<(String, String, Identity), TrustError> {
         let key = KeyPair::generate().map_err(TrustError::generate)?;
-        // The issuer is known by its key alone, since its parameters are always the same: nothing is parsed.
-        let issuer = Issuer::new(authority_params(&self.key), &self.key);
-        let certificate = node_params()
-            .and_then(|params| params.signed_by(&key, &issuer))
-            .map_err(TrustError::generate)?
-            .pem();
+        let certificate = certificates::node(&key, &self.key).map_err(TrustError::generate)?;
         let key = key.serialize_pem();
         let identity = Identity::from_pem(&certificate, &key, &self.authority)?;
         Ok((certificate, key, identity))
@@ -254,7 +236,7 @@ impl Membership {
 
     /// The cluster secret, from which the digest key of every store derives.
     pub fn secret(&self) -> &[u8; 32] {
-        &self.secret.0
+        self.secret.bytes()
     }
 
     /// The cluster that this is a member of.
@@ -273,119 +255,6 @@ impl fmt::Debug for Membership {
     }
 }
 
-/// Names a cluster: 16 bytes that follow from its secret.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ClusterId([u8; 16]);
-
-impl ClusterId {
-    /// The 16 bytes.
-    pub const fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
-    }
-}
-
-/// 32 lower-case hexadecimal digits.
-impl fmt::Display for ClusterId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex(&self.0))
-    }
-}
-
-impl fmt::Debug for ClusterId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ClusterId({self})")
-    }
-}
-
-#[derive(Clone)]
-struct Secret([u8; 32]);
-
-impl Secret {
-    fn generate() -> Result<Self, TrustError> {
-        let mut bytes = [0; 32];
-        rand::rngs::OsRng
-            .try_fill_bytes(&mut bytes)
-            .map_err(TrustError::generate)?;
-        Ok(Self(bytes))
-    }
-
-    fn load(path: &Path) -> Result<Self, TrustError> {
-        let text = read(path)?;
-        parse_hex(text.trim_end())
-            .map(Self)
-            .ok_or_else(|| TrustError::Damaged {
-                path: path.to_owned(),
-                reason: "it does not hold 64 hexadecimal digits".to_owned(),
-            })
-    }
-
-    fn to_text(&self) -> String {
-        hex(&self.0) + "\n"
-    }
-
-    fn cluster_id(&self) -> ClusterId {
-        let hash = blake3::derive_key("syncline v1: cluster id", &self.0);
-        let mut id = [0; 16];
-        id.copy_from_slice(&hash[..16]);
-        ClusterId(id)
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn parse_hex(text: &str) -> Option<[u8; 32]> {
-    let digits: Vec<u8> = text
-        .chars()
-        .map(|c| c.to_digit(16).map(|digit| digit as u8))
-        .collect::<Option<_>>()?;
-    let bytes: Vec<u8> = digits
-        .chunks(2)
-        .map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit))
-        .collect();
-    (digits.len() == 64)
-        .then(|| bytes.try_into().ok())
-        .flatten()
-}
-
-/// The authority's parameters but for its validity. They depend on its key alone, so that [`Cluster::issue`] can name the
-/// issuer without reading its certificate. Each authority has a name of its own, after its key: one that all shared would
-/// make a stranger's certificate look like a forged one.
-fn authority_params(key: &KeyPair) -> CertificateParams {
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let id = hex(&params.key_identifier(key));
-    params.distinguished_name = common_name(&format!("syncline authority {id}"));
-    params
-}
-
-fn node_params() -> Result<CertificateParams, rcgen::Error> {
-    let mut params = CertificateParams::new([CERTIFICATE_NAME.to_owned()])?;
-    params.distinguished_name = common_name("syncline node");
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![
-        ExtendedKeyUsagePurpose::ServerAuth,
-        ExtendedKeyUsagePurpose::ClientAuth,
-    ];
-    params.use_authority_key_identifier_extension = true;
-    valid_for(&mut params, NODE_DAYS);
-    Ok(params)
-}
-
-fn common_name(name: &str) -> DistinguishedName {
-    let mut distinguished = DistinguishedName::new();
-    distinguished.push(DnType::CommonName, name);
-    distinguished
-}
-
-fn valid_for(params: &mut CertificateParams, days: u32) {
-    let now = SystemTime::now();
-    params.not_before = (now - SKEW).into();
-    params.not_after = (now + DAY * days).into();
-}
-
 fn check_name(name: &str) -> Result<(), TrustError> {
     let legal = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if (1..=64).contains(&name.len()) && !name.starts_with('.') && name.chars().all(legal) {
@@ -394,78 +263,6 @@ fn check_name(name: &str) -> Result<(), TrustError> {
     Err(TrustError::Name {
         name: name.to_owned(),
     })
-}
-
-fn read(path: &Path) -> Result<String, TrustError> {
-    fs::read_to_string(path).map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound => TrustError::Missing {
-            path: path.to_owned(),
-        },
-        _ => TrustError::Io {
-            path: path.to_owned(),
-            source,
-        },
-    })
-}
-
-/// Who may read a file.
-#[derive(Clone, Copy, PartialEq)]
-enum Access {
-    Owner,
-    All,
-}
-
-/// Writes a file that was not there, all of it or with an error, and has it on disk.
-fn write_new(path: &Path, text: &str, access: Access) -> Result<(), TrustError> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    if access == Access::Owner {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        // From the start: a file made readable and then closed up was readable.
-        options.mode(0o600);
-    }
-    options
-        .open(path)
-        .and_then(|mut file| {
-            file.write_all(text.as_bytes())?;
-            file.sync_all()
-        })
-        .map_err(|source| match source.kind() {
-            io::ErrorKind::AlreadyExists => TrustError::Exists {
-                path: path.to_owned(),
-            },
-            _ => TrustError::Io {
-                path: path.to_owned(),
-                source,
-            },
-        })
-}
-
-fn create_directory(path: &Path) -> Result<(), TrustError> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::DirBuilderExt as _;
-        builder.mode(0o700);
-    }
-    builder.create(path).map_err(|source| TrustError::Io {
-        path: path.to_owned(),
-        source,
-    })
-}
-
-/// A copied key is easily left readable to all; whether that matters is for the owner to say.
-fn warn_if_shared(path: &Path) {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        // A file that is not there is reported by whoever reads it next.
-        if fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0) {
-            tracing::warn!(path = %path.display(), "others can read this secret; chmod it to 600");
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,13 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use syncline_sync::quic::IdentityError;
+use std::fs;
+use std::time::SystemTime;
 
+use rcgen::Issuer;
+use syncline_sync::quic::{CERTIFICATE_NAME, IdentityError};
+
+use super::certificates::{DAY, authority_params, node_params};
+use super::secret::hex;
 use super::*;
 
 fn cluster() -> (tempfile::TempDir, Cluster) {

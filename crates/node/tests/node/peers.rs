@@ -9,6 +9,12 @@ fn member(cluster: &Cluster) -> Builder {
     Node::builder().in_memory().cluster(cluster)
 }
 
+/// A member that peers can connect to.
+async fn listening(cluster: &Cluster) -> Node {
+    let node = member(cluster).listen("127.0.0.1:0").start();
+    node.await.unwrap()
+}
+
 /// Waits until the condition holds; a test that waits for long has failed.
 async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let patience = async {
@@ -27,11 +33,7 @@ async fn has(namespace: &Namespace, key: &str) -> bool {
 #[tokio::test]
 async fn static_peers_are_synced_again_and_again() {
     let cluster = Cluster::throwaway().unwrap();
-    let bob = member(&cluster)
-        .listen("127.0.0.1:0")
-        .start()
-        .await
-        .unwrap();
+    let bob = listening(&cluster).await;
     let ada = member(&cluster)
         .peer(&bob)
         .sync_every(Duration::from_millis(20));
@@ -61,11 +63,7 @@ async fn static_peers_are_synced_again_and_again() {
 #[tokio::test]
 async fn a_peer_that_is_down_at_first_is_synced_when_it_comes() {
     let cluster = Cluster::throwaway().unwrap();
-    let bob = member(&cluster)
-        .listen("127.0.0.1:0")
-        .start()
-        .await
-        .unwrap();
+    let bob = listening(&cluster).await;
     let address = bob.local_addr().unwrap();
     bob.shutdown().await.unwrap();
 
@@ -93,11 +91,7 @@ async fn a_peer_that_is_down_at_first_is_synced_when_it_comes() {
 #[tokio::test]
 async fn what_both_carry_is_synced_and_nothing_else() {
     let cluster = Cluster::throwaway().unwrap();
-    let bob = member(&cluster)
-        .listen("127.0.0.1:0")
-        .start()
-        .await
-        .unwrap();
+    let bob = listening(&cluster).await;
     let ada = member(&cluster).start().await.unwrap();
     for name in ["both", "more", "adas"] {
         let namespace = ada.namespace(name).unwrap();
@@ -122,11 +116,7 @@ async fn what_both_carry_is_synced_and_nothing_else() {
 #[tokio::test]
 async fn every_strategy_heals() {
     let cluster = Cluster::throwaway().unwrap();
-    let bob = member(&cluster)
-        .listen("127.0.0.1:0")
-        .start()
-        .await
-        .unwrap();
+    let bob = listening(&cluster).await;
     let ada = member(&cluster).start().await.unwrap();
     let [a, b] = [&ada, &bob].map(|node| node.namespace("app").unwrap());
     for strategy in [Strategy::Auto, Strategy::Walk, Strategy::Full] {
@@ -154,7 +144,7 @@ async fn strangers_and_nobody_are_errors_with_a_remedy() {
     let ada = member(&home).limits(limits).start().await.unwrap();
     ada.namespace("app").unwrap();
     let abroad = Cluster::throwaway().unwrap();
-    let eve = member(&abroad).listen("127.0.0.1:0").start().await.unwrap();
+    let eve = listening(&abroad).await;
     let error = ada.sync_with(&eve).await.unwrap_err();
     assert!(matches!(error, SyncError::Connect(_)), "{error}");
 
@@ -220,11 +210,7 @@ async fn nodes_sync_all_at_once_while_they_write() {
 #[tokio::test]
 async fn a_shutdown_cuts_what_does_not_end() {
     let cluster = Cluster::throwaway().unwrap();
-    let bob = member(&cluster)
-        .listen("127.0.0.1:0")
-        .start()
-        .await
-        .unwrap();
+    let bob = listening(&cluster).await;
     let ada = member(&cluster).start().await.unwrap();
     for node in [&ada, &bob] {
         let app = node.namespace("app").unwrap();

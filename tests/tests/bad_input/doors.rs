@@ -39,7 +39,7 @@ fn keys_and_values_over_the_limits_are_refused_and_those_at_them_travel() {
         matches!(error, StoreError::FieldTooLong { .. }) && error.to_string().contains("shorten"),
         "{error}"
     );
-    let error = put(&RowKey::cell(b"k"), vec![0; limits::MAX_VALUE + 1]).unwrap_err();
+    let error = put(&RowKey::cell(b"k"), vec![0; limits::MAX_PAYLOAD + 1]).unwrap_err();
     assert!(
         matches!(error, StoreError::ValueTooLarge { .. }) && error.to_string().contains("split"),
         "{error}"
@@ -56,8 +56,8 @@ fn keys_and_values_over_the_limits_are_refused_and_those_at_them_travel() {
         Family::FIELD,
         &long(limits::MAX_FIELD),
     );
-    put(&largest, vec![1; limits::MAX_VALUE]).unwrap();
-    for strategy in [Strategy::Auto, Strategy::Walk, Strategy::Full] {
+    put(&largest, vec![1; limits::MAX_PAYLOAD]).unwrap();
+    for strategy in Strategy::ALL {
         let there = Store::open(MemoryEngine::new(), config()).unwrap();
         let request = Request::new([1; 16]).by(strategy);
         let mut link = Link::open(there.clone(), here.clone(), "app", request, 256 << 10).unwrap();
@@ -79,7 +79,7 @@ fn a_row_larger_than_any_frame_travels() {
     let key = RowKey::cell(b"k");
     let mut deltas = Vec::new();
     for (n, store) in stores.iter().enumerate() {
-        let value = vec![n as u8; limits::MAX_VALUE];
+        let value = vec![n as u8; limits::MAX_PAYLOAD];
         deltas.push(
             store
                 .transact(Durability::Durable, |txn| txn.put(&key, value))
@@ -90,7 +90,7 @@ fn a_row_larger_than_any_frame_travels() {
     for delta in &deltas {
         stores[0].join_delta(delta, Durability::Durable).unwrap();
     }
-    for strategy in [Strategy::Auto, Strategy::Walk, Strategy::Full] {
+    for strategy in Strategy::ALL {
         let there = Store::open(MemoryEngine::new(), config()).unwrap();
         let request = Request::new([1; 16]).by(strategy);
         let mut link =

@@ -172,7 +172,7 @@ impl Talk {
             replicas,
             walks: Vec::new(),
         };
-        let strategy = [Strategy::Auto, Strategy::Walk, Strategy::Full][choices.below(3)];
+        let strategy = Strategy::ALL[choices.below(5)];
         let request = Request::new([3; 16]).by(strategy);
         let (listening, with_honest, heals) =
             (choices.chance(50), choices.chance(60), !choices.chance(90));

@@ -105,7 +105,7 @@ fn write(at: usize, store: &Durable, mut rng: Rng) {
 /// Syncs until killed.
 fn sync(a: &Durable, b: &Durable, mut rng: Rng) {
     loop {
-        let strategy = [Strategy::Auto, Strategy::Walk, Strategy::Full][rng.below(3)];
+        let strategy = Strategy::ALL[rng.below(5)];
         let request = Request::new(rng.bytes(16).try_into().unwrap()).by(strategy);
         let mut link = Link::open(a.clone(), b.clone(), NAMESPACE, request, 1 << 10).unwrap();
         link.run(&mut rng).unwrap();

@@ -28,7 +28,7 @@ fn telling_what_is_not_durable_is_caught() {
 
 /// At which moments both values are lost, if at any.
 fn loss(wrong: Option<Wrong>) -> Option<(Strategy, usize, usize)> {
-    let strategies = [Strategy::Auto, Strategy::Walk, Strategy::Full];
+    let strategies = Strategy::ALL;
     let pairs = (0..MOMENTS * MOMENTS).map(|moment| (moment / MOMENTS, moment % MOMENTS));
     let moments = strategies.into_iter().flat_map(|strategy| {
         pairs

@@ -242,21 +242,33 @@ pub(crate) struct Sync {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Strategy {
-    /// Contexts first, then digests for what they cannot tell.
+    /// Contexts first; for what they cannot tell, whatever should cost least.
     Auto,
     /// Digests of key ranges only.
     Walk,
     /// All rows.
     Full,
+    /// Contexts first, then the removal log.
+    Log,
+    /// Contexts first, then the sketch of what is live.
+    Sketch,
+}
+
+impl From<Strategy> for syncline_sync::Strategy {
+    fn from(strategy: Strategy) -> Self {
+        match strategy {
+            Strategy::Auto => Self::Auto,
+            Strategy::Walk => Self::Walk,
+            Strategy::Full => Self::Full,
+            Strategy::Log => Self::Log,
+            Strategy::Sketch => Self::Sketch,
+        }
+    }
 }
 
 impl Strategy {
     pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Walk => "walk",
-            Self::Full => "full",
-        }
+        syncline_sync::Strategy::from(self).name()
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod args;
 mod bench;
+mod by_kind;
 mod cluster;
 mod demo;
 mod export;

@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use syncline::{Node, Report, Strategy, SyncError, SyncOptions, Traffic};
+use syncline::{Node, Report, SyncError, SyncOptions};
 
-use crate::args::{self, Sync};
+use crate::args::Sync;
+use crate::by_kind::BytesByKind;
 use crate::failure::{Doing, Failure, Reason, chain};
 use crate::home;
 use crate::progress::Progress;
@@ -35,7 +36,7 @@ async fn sync(arguments: &Sync, peer: &str) -> Result<(), Failure> {
 
 /// Runs the sessions one after the other; whether all ended in agreement.
 async fn sessions(arguments: &Sync, node: &Node, peer: &str) -> Result<bool, Failure> {
-    let options = SyncOptions::default().strategy(strategy(arguments.strategy));
+    let options = SyncOptions::default().strategy(arguments.strategy.into());
     let mut agreed = true;
     for name in namespaces(arguments, node)? {
         let namespace = node
@@ -81,14 +82,6 @@ fn failed(namespace: &str, error: &SyncError) -> Failure {
     }
 }
 
-fn strategy(strategy: args::Strategy) -> Strategy {
-    match strategy {
-        args::Strategy::Auto => Strategy::Auto,
-        args::Strategy::Walk => Strategy::Walk,
-        args::Strategy::Full => Strategy::Full,
-    }
-}
-
 async fn serve(arguments: &Sync, address: &str) -> Result<(), Failure> {
     let node = home::listen(&arguments.home, address).await?;
     for name in namespaces(arguments, &node)? {
@@ -124,6 +117,7 @@ fn people(namespace: &str, peer: &str, report: &Report, elapsed: Duration) -> St
         ("bytes", Align::Right),
         ("of rows", Align::Right),
         ("digests", Align::Right),
+        ("sketch", Align::Right),
         ("context", Align::Right),
         ("hello", Align::Right),
         ("control", Align::Right),
@@ -138,6 +132,7 @@ fn people(namespace: &str, peer: &str, report: &Report, elapsed: Duration) -> St
             bytes(traffic.total()),
             bytes(traffic.rows),
             bytes(traffic.digests),
+            bytes(traffic.sketch),
             bytes(traffic.context),
             bytes(traffic.hello),
             bytes(traffic.control),
@@ -155,15 +150,6 @@ fn people(namespace: &str, peer: &str, report: &Report, elapsed: Duration) -> St
 }
 
 fn machine(namespace: &str, peer: &str, report: &Report, elapsed: Duration) -> serde_json::Value {
-    let kinds = |traffic: &Traffic| {
-        json!({
-            "hello": traffic.hello,
-            "context": traffic.context,
-            "rows": traffic.rows,
-            "digests": traffic.digests,
-            "control": traffic.control,
-        })
-    };
     json!({
         "namespace": namespace,
         "peer": peer,
@@ -175,8 +161,8 @@ fn machine(namespace: &str, peer: &str, report: &Report, elapsed: Duration) -> s
         "ranges_compared": report.ranges_compared,
         "ranges_unsettled": report.ranges_unsettled,
         "bytes_total": report.bytes_total(),
-        "bytes_sent": kinds(&report.sent),
-        "bytes_received": kinds(&report.received),
+        "bytes_sent": BytesByKind::from(&report.sent),
+        "bytes_received": BytesByKind::from(&report.received),
         "full_copy_bytes": report.full_copy_bytes,
         "elapsed_ms": elapsed.as_millis() as u64,
     })

@@ -18,16 +18,24 @@ const MAX_CLOCK_SKEW_MS: u64 = 60_000;
 /// How a session finds what differs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Strategy {
-    /// Contexts and the dot index for what was added or overwritten, then the walk if roots still differ.
+    /// Contexts and the dot index for what was added or overwritten; for what was removed, the log, the sketch or the
+    /// walk, whichever should cost least; the walk if roots still differ.
     #[default]
     Auto,
     /// The digest walk alone.
     Walk,
     /// Every row, both ways, without looking for differences.
     Full,
+    /// As `Auto`, with the removal log for removals, however far it reaches, and then the walk.
+    Log,
+    /// As `Auto`, with the sketch for removals, and then the walk.
+    Sketch,
 }
 
 impl Strategy {
+    /// Every one of them: all end in the same state.
+    pub const ALL: [Self; 5] = [Self::Auto, Self::Walk, Self::Full, Self::Log, Self::Sketch];
+
     /// The name that reports and commands use.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -35,6 +43,8 @@ impl Strategy {
             Self::Auto => "auto",
             Self::Walk => "walk",
             Self::Full => "full",
+            Self::Log => "log",
+            Self::Sketch => "sketch",
         }
     }
 }

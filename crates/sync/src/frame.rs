@@ -66,6 +66,12 @@ pub(crate) enum Frame<'a> {
     /// The sender has nothing open: its root, after it had handled so many frames of the receiver's. Roots are not
     /// counted, nor is the message that closes the walk.
     Root(WireRoot, u64),
+    /// The next symbols of the sender's sketch.
+    Symbols(#[serde(borrow)] Bytes<'a>),
+    /// Asks for so many symbols more.
+    MoreSymbols(u64),
+    /// Dots that the sketch showed to be live in the receiver, and that the sender has dropped: a context.
+    Dropped(#[serde(borrow)] Bytes<'a>),
 }
 
 /// What rows are sent for, and what may be concluded from them.
@@ -82,6 +88,8 @@ pub(crate) enum Purpose {
     Found,
     /// They were asked for.
     Wanted,
+    /// The removal log names their keys: this is what the sender holds there now, mostly nothing.
+    Removed,
 }
 
 /// In what form wanted rows are to be sent.
@@ -106,6 +114,9 @@ impl<'a> Frame<'a> {
             Self::Walk(_) => "a message of the walk",
             Self::Want(..) => "a wish for rows",
             Self::Root(..) => "its root",
+            Self::Symbols(_) => "symbols of its sketch",
+            Self::MoreSymbols(_) => "a wish for more symbols",
+            Self::Dropped(_) => "dots that it dropped",
         }
     }
 

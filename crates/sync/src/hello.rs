@@ -14,8 +14,11 @@ use crate::forms::{ContextForm, ContextHash, WireRoot};
 /// The versions of the protocol that this software speaks: from, to.
 pub(crate) const VERSIONS: (u16, u16) = (1, 1);
 
-/// Optional parts of the protocol that this software knows, a bit each. Both sides use what both know.
-pub(crate) const FEATURES: u64 = 0;
+/// Optional parts of the protocol, a bit each, as a side offers them in its greeting. Both sides use what both offer.
+pub(crate) mod features {
+    /// The side keeps a sketch of its live dots.
+    pub(crate) const SKETCH: u64 = 1;
+}
 
 /// The longest name of a namespace, in bytes.
 pub(crate) const MAX_NAMESPACE: usize = 255;

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use syncline_crdt::{Context, Dot, Row, RowKey};
+use syncline_merkle::sketch::{Prefix, SketchKey};
 use syncline_merkle::{KeyRange, Source};
 
 use crate::error::ReplicaError;
@@ -85,6 +86,74 @@ pub trait View: Source<Error = ReplicaError> {
         after: Option<Dot>,
         max_bytes: usize,
     ) -> Result<Additions, ReplicaError>;
+
+    /// What was removed by dots that are in `start` and not in `peer`, from after `after`, in dot order; no more than
+    /// take up `max_bytes`, but at least one if there is any. A hint: entries may be missing, and too many do no harm.
+    ///
+    /// Without a log there is nothing to say, and it reaches nowhere; that is the default.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being read.
+    fn removals(
+        &self,
+        _peer: &Context,
+        _start: &Context,
+        _after: Option<Dot>,
+        _max_bytes: usize,
+    ) -> Result<Removals, ReplicaError> {
+        Ok(Removals::default())
+    }
+
+    /// The sketch of all live dots. A replica that keeps none, the default, is searched by the walk.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being read.
+    fn sketch(&self) -> Result<Option<Sketch>, ReplicaError> {
+        Ok(None)
+    }
+
+    /// The live dots that `seen` does not have, in any order; `None` if there are more than `limit`. To be implemented
+    /// with [`sketch`](Self::sketch).
+    ///
+    /// # Errors
+    /// Whatever keeps them from being read.
+    fn live_outside(
+        &self,
+        _seen: &Context,
+        _limit: usize,
+    ) -> Result<Option<Vec<Dot>>, ReplicaError> {
+        Ok(None)
+    }
+
+    /// The key of the row in which a dot is live, if it is. To be implemented with [`sketch`](Self::sketch).
+    ///
+    /// # Errors
+    /// Whatever keeps it from being read.
+    fn key_of(&self, _dot: Dot) -> Result<Option<RowKey>, ReplicaError> {
+        Ok(None)
+    }
+}
+
+/// A sketch of live dots as of one commit: each is the element of its replica id's tag and its counter.
+#[derive(Clone, Debug)]
+pub struct Sketch {
+    /// What its elements are made with, derived from the cluster's secret.
+    pub key: SketchKey,
+    /// Its first symbols.
+    pub symbols: Prefix,
+}
+
+/// Some of what was removed.
+#[derive(Clone, Debug, Default)]
+pub struct Removals {
+    /// Keys of rows out of which something was removed.
+    pub keys: Vec<RowKey>,
+    /// All removals that were asked for, up to and including this dot, are in `keys` now or were so before.
+    pub frontier: Option<Dot>,
+    /// Whether there are no more.
+    pub complete: bool,
+    /// Whether the log goes back far enough to know of all the removals that were asked for.
+    pub reaches: bool,
 }
 
 /// Some rows of a range.

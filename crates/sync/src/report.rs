@@ -18,6 +18,8 @@ pub struct Traffic {
     pub rows: u64,
     /// Messages of the walk.
     pub digests: u64,
+    /// Symbols of sketches, and what was found by them.
+    pub sketch: u64,
     /// All else: requests for rows, ends, final roots.
     pub control: u64,
 }
@@ -26,7 +28,7 @@ impl Traffic {
     /// All of them.
     #[must_use]
     pub const fn total(&self) -> u64 {
-        self.hello + self.context + self.rows + self.digests + self.control
+        self.hello + self.context + self.rows + self.digests + self.sketch + self.control
     }
 }
 
@@ -36,6 +38,7 @@ impl AddAssign for Traffic {
         self.context += other.context;
         self.rows += other.rows;
         self.digests += other.digests;
+        self.sketch += other.sketch;
         self.control += other.control;
     }
 }
@@ -66,7 +69,7 @@ pub struct Report {
     pub ranges_compared: u64,
     /// Ranges that the walk could not settle; the session then does not end in agreement.
     pub ranges_unsettled: u64,
-    /// Symbols of a sketch received. Always 0 in this version of the protocol.
+    /// Symbols of the peer's sketch that were received.
     pub symbols: u64,
     /// Whether the final roots of both sides were equal, all 32 bytes of sum and the count. Nothing less is agreement.
     /// Under writes on either side it may be false though the session lost nothing.

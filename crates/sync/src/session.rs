@@ -1,14 +1,16 @@
 //! The session: a state machine that takes frames of the peer and gives frames for it.
 //!
 //! ```text
-//! Greeting ──▶ Meeting ──▶ Exchanging ──▶ Walking ──▶ Finished
-//!     │           └──────────────┬───────────▲ │          ▲
-//!     └─ equal roots ────────────┴─────────────┴──────────┘
+//! Greeting ──▶ Meeting ──▶ Exchanging ──▶ Sketching ──▶ Walking ──▶ Finished
+//!     │           │            │ └────────────│───────────▲ │          ▲
+//!     │           └────────────│──────────────│───────────┘ │          │
+//!     └─ equal roots ──────────┴──────────────┴─────────────┴──────────┘
 //! ```
 //!
 //! - *Greeting*: the two *starts* cross, each a root digest and a context of one commit.
 //! - *Meeting*: a context that did not fit into its greeting is awaited.
 //! - *Exchanging*: rows that need no search, both ways at once; see [`exchange`].
+//! - *Sketching*: removals are found by what two sketches of live dots do not have in common; see [`sketching`].
 //! - *Walking*: the rest is searched for; see [`walking`].
 //!
 //! # Why it is safe
@@ -67,6 +69,8 @@
 mod exchange;
 mod ground;
 mod opening;
+mod removals;
+mod sketching;
 mod walking;
 mod wire;
 
@@ -81,12 +85,13 @@ use crate::config::{Config, Request, Strategy};
 use crate::error::SessionError;
 use crate::forms::ContextHash;
 use crate::frame::Frame;
-use crate::hello;
+use crate::hello::{self, features};
 use crate::replica::Replica;
 use crate::report::Report;
 use crate::rows::{self, Arrival, Tally};
 use exchange::Exchange;
 use ground::Ground;
+use sketching::Sketching;
 use walking::Walking;
 use wire::Wire;
 
@@ -111,6 +116,8 @@ pub struct Session<R> {
     awaited: Option<ContextHash>,
     /// Whether the peer knows our context.
     told_context: bool,
+    /// What both sides offer, once both have greeted.
+    features: u64,
 }
 
 /// Which side of the session this is.
@@ -128,7 +135,9 @@ enum Phase {
     /// The roots differ; a context is still to come.
     Meeting,
     /// Rows that need no search cross.
-    Exchanging(Exchange),
+    Exchanging(Box<Exchange>),
+    /// Removals are decoded.
+    Sketching(Box<Sketching>),
     /// The rest is searched for.
     Walking(Box<Walking>),
     /// All is said, and maybe still to be sent.
@@ -144,6 +153,8 @@ enum Next {
     More,
     /// Nothing to do until the peer says something.
     Idle,
+    /// Find what still differs, by a sketch or a walk; the peer's root is this, as far as we know.
+    Search(RangeDigest),
     /// Begin the walk; the peer's root is this, as far as we know.
     Walk(RangeDigest),
     /// Nothing is open on either side, and both know these roots.
@@ -168,6 +179,7 @@ impl<R: Replica> Session<R> {
             their_root: RangeDigest::ZERO,
             awaited: None,
             told_context: false,
+            features: 0,
         })
     }
 
@@ -246,10 +258,8 @@ impl<R: Replica> Session<R> {
             (Frame::End(root), Phase::Exchanging(exchange)) => {
                 exchange.ended(root, &mut self.ground, &mut self.wire)?
             }
-            (Frame::Walk(message), Phase::Exchanging(exchange)) if exchange.may_walk() => {
-                let mut walking = Walking::new(self.request.salt, self.ground.range.clone());
-                walking.message(message.0, &self.ground, &mut self.wire)?;
-                self.phase = Phase::Walking(Box::new(walking));
+            (Frame::Walk(message), Phase::Exchanging(exchange)) if exchange.may_search() => {
+                self.walk(message.0)?;
                 Next::Idle
             }
             (Frame::Walk(message), Phase::Walking(walking)) => {
@@ -268,6 +278,27 @@ impl<R: Replica> Session<R> {
                 }
                 exchange.root(root.into(), &mut self.ground, &mut self.wire)?
             }
+            (Frame::Symbols(symbols), Phase::Exchanging(exchange)) if exchange.may_search() => {
+                self.listen(symbols.0)?
+            }
+            (Frame::Symbols(symbols), Phase::Sketching(sketching)) => {
+                let (ground, wire) = (&mut self.ground, &mut self.wire);
+                sketching.symbols(symbols.0, self.their_root, ground, wire)?
+            }
+            (Frame::MoreSymbols(count), Phase::Sketching(sketching)) => {
+                sketching.more(count, self.their_root, &mut self.wire)?
+            }
+            (Frame::Dropped(dots), Phase::Sketching(sketching)) => {
+                sketching.dropped(dots.0, &mut self.ground)?;
+                Next::Idle
+            }
+            (Frame::Root(root, _), Phase::Sketching(sketching)) => {
+                sketching.root(root.into(), &self.ground, &mut self.wire)?
+            }
+            (Frame::Walk(message), Phase::Sketching(_)) => {
+                self.walk(message.0)?;
+                Next::Idle
+            }
             (Frame::Root(root, frames), Phase::Walking(walking)) => {
                 walking.root(root.into(), frames);
                 Next::Idle
@@ -275,6 +306,35 @@ impl<R: Replica> Session<R> {
             _ => return Err(self.unexpected(name)),
         };
         self.take(next)
+    }
+
+    /// The peer begins the walk.
+    fn walk(&mut self, message: &[u8]) -> Result<(), SessionError> {
+        let mut walking = Walking::new(self.request.salt, self.ground.range.clone());
+        walking.message(message, &self.ground, &mut self.wire)?;
+        self.phase = Phase::Walking(Box::new(walking));
+        Ok(())
+    }
+
+    /// The peer begins to tell its sketch.
+    fn listen(&mut self, symbols: &[u8]) -> Result<Next, SessionError> {
+        if !self.has_sketch() {
+            return Err(self.unexpected("symbols of its sketch"));
+        }
+        match Sketching::listen(&self.ground)? {
+            Some(mut sketching) => {
+                let (ground, wire) = (&mut self.ground, &mut self.wire);
+                let next = sketching.symbols(symbols, self.their_root, ground, wire)?;
+                self.phase = Phase::Sketching(Box::new(sketching));
+                Ok(next)
+            }
+            None => Ok(Next::Walk(self.their_root)),
+        }
+    }
+
+    /// Whether the live dots of both sides can be compared by sketches.
+    fn has_sketch(&self) -> bool {
+        self.features & features::SKETCH != 0
     }
 
     /// One payload of a large row.
@@ -313,6 +373,7 @@ impl<R: Replica> Session<R> {
                     exchange.produce(&mut self.ground, &mut self.wire)?
                 }
                 Phase::Walking(walking) => walking.produce(&mut self.ground, &mut self.wire)?,
+                Phase::Sketching(_) => Next::Idle,
                 Phase::Greeting | Phase::Meeting | Phase::Finished | Phase::Failed => {
                     return Ok(None);
                 }
@@ -328,6 +389,7 @@ impl<R: Replica> Session<R> {
     fn take(&mut self, next: Next) -> Result<(), SessionError> {
         match next {
             Next::More | Next::Idle => Ok(()),
+            Next::Search(theirs) => self.search(theirs),
             Next::Walk(theirs) => {
                 let mut walking = Walking::new(self.request.salt, self.ground.range.clone());
                 walking.start(self.expected(theirs)?, &self.ground, &self.wire)?;
@@ -335,6 +397,24 @@ impl<R: Replica> Session<R> {
                 Ok(())
             }
             Next::Finish { agreed, root } => self.finish(agreed, root),
+        }
+    }
+
+    /// Begins the search that should cost least.
+    fn search(&mut self, theirs: RangeDigest) -> Result<(), SessionError> {
+        let sketching = match self.request.strategy {
+            strategy @ (Strategy::Auto | Strategy::Sketch) if self.has_sketch() => {
+                let insist = strategy == Strategy::Sketch;
+                Sketching::tell(theirs, insist, &self.ground, &mut self.wire)?
+            }
+            _ => None,
+        };
+        match sketching {
+            Some(sketching) => {
+                self.phase = Phase::Sketching(Box::new(sketching));
+                Ok(())
+            }
+            None => self.take(Next::Walk(theirs)),
         }
     }
 
@@ -372,6 +452,7 @@ impl<R: Replica> Session<R> {
             Phase::Greeting => "its greeting was due",
             Phase::Meeting => "its context was due",
             Phase::Exchanging(_) => "rows were being exchanged",
+            Phase::Sketching(_) => "a sketch was being decoded",
             Phase::Walking(_) => "ranges were being walked",
             Phase::Finished | Phase::Failed => "the session was over",
         };

@@ -45,12 +45,7 @@ impl<M: Medium> Cluster<M> {
 
     pub(super) fn request(&mut self) -> Request {
         let salt = self.rng.bytes(16).try_into().unwrap();
-        let strategy = [
-            Strategy::Auto,
-            Strategy::Auto,
-            Strategy::Walk,
-            Strategy::Full,
-        ][self.rng.below(4)];
+        let strategy = Strategy::ALL[self.rng.below(Strategy::ALL.len())];
         Request::new(salt).by(strategy)
     }
 

@@ -139,7 +139,7 @@ fn a_row_that_is_damaged_here_stays_there() {
     assert!(sync(&a, &b, Strategy::Auto, 0).unwrap());
     put(&a, &key(200), b"news");
     here.damage(Table::Rows, key(3).as_bytes(), |value| value[33] ^= 1);
-    for strategy in [Strategy::Auto, Strategy::Walk, Strategy::Full] {
+    for strategy in Strategy::ALL {
         let request = Request::new([1; 16]).by(strategy);
         let mut link = Link::open(a.clone(), b.clone(), "app", request, 1).unwrap();
         // It is found at some point of the session by somebody else.

@@ -57,7 +57,7 @@ fn keys_and_values_over_the_limits_are_refused_and_those_at_them_travel() {
         &long(limits::MAX_FIELD),
     );
     put(&largest, vec![1; limits::MAX_PAYLOAD]).unwrap();
-    for strategy in [Strategy::Auto, Strategy::Walk, Strategy::Full] {
+    for strategy in Strategy::ALL {
         let there = Store::open(MemoryEngine::new(), config()).unwrap();
         let request = Request::new([1; 16]).by(strategy);
         let mut link = Link::open(there.clone(), here.clone(), "app", request, 256 << 10).unwrap();
@@ -90,7 +90,7 @@ fn a_row_larger_than_any_frame_travels() {
     for delta in &deltas {
         stores[0].join_delta(delta, Durability::Durable).unwrap();
     }
-    for strategy in [Strategy::Auto, Strategy::Walk, Strategy::Full] {
+    for strategy in Strategy::ALL {
         let there = Store::open(MemoryEngine::new(), config()).unwrap();
         let request = Request::new([1; 16]).by(strategy);
         let mut link =

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use syncline_crdt::{Context, Dot, Row, RowKey};
 use syncline_merkle::{Cut, Item, KeyRange, RangeDigest, Source};
-use syncline_sync::{Additions, Incoming, Replica, ReplicaError, Rows, View};
+use syncline_sync::{Additions, Incoming, Removals, Replica, ReplicaError, Rows, Sketch, View};
 
 /// A replica that is counted.
 #[derive(Clone)]
@@ -81,6 +81,28 @@ impl<V: View> View for CountedView<V> {
         let additions = self.view.lacking(peer, start, after, max_bytes)?;
         self.count(additions.rows.len());
         Ok(additions)
+    }
+
+    fn removals(
+        &self,
+        peer: &Context,
+        start: &Context,
+        after: Option<Dot>,
+        max_bytes: usize,
+    ) -> Result<Removals, ReplicaError> {
+        self.view.removals(peer, start, after, max_bytes)
+    }
+
+    fn sketch(&self) -> Result<Option<Sketch>, ReplicaError> {
+        self.view.sketch()
+    }
+
+    fn live_outside(&self, seen: &Context, limit: usize) -> Result<Option<Vec<Dot>>, ReplicaError> {
+        self.view.live_outside(seen, limit)
+    }
+
+    fn key_of(&self, dot: Dot) -> Result<Option<RowKey>, ReplicaError> {
+        self.view.key_of(dot)
     }
 }
 

@@ -12,14 +12,15 @@ use serde::Serialize;
 use syncline::trust::Cluster;
 use syncline_store::{RedbOptions, Store};
 use syncline_sync::quic::{Connection, Endpoint, Forwarder, Limits, NodeId};
-use syncline_sync::{Config, Report, Request, Strategy};
+use syncline_sync::{Config, Report, Request};
 use tokio::runtime::Handle;
 
 use super::interrupt::Counted;
 use super::timed::{Commits, Spent, TimedEngine};
 use super::workload::{self, NAMESPACE, Rows, SECRET};
 use super::{copy, cpu, print, rounded, scratch};
-use crate::args::{self, BenchSync, Kind};
+use crate::args::{BenchSync, Kind};
+use crate::by_kind::BytesByKind;
 use crate::failure::{Doing, Failure, Reason, chain};
 use crate::progress::Progress;
 use crate::seeded::Seeded;
@@ -47,10 +48,11 @@ struct Figures {
     /// What is left after user keys and values; below zero where the prefixes that keys share outweigh it. None where
     /// nothing differs.
     overhead_bytes_per_difference: Option<f64>,
-    bytes_by_kind: ByKind,
+    bytes_by_kind: BytesByKind,
     rows_sent: u64,
     rows_needed: u64,
     ranges_compared: u64,
+    symbols: u64,
     /// Processor time of both sides, without commits.
     cpu_ms: f64,
     /// Time in commits of both sides.
@@ -61,15 +63,6 @@ struct Figures {
     rows_per_second: Option<u64>,
     interrupted: Option<Interrupted>,
     agreed: bool,
-}
-
-#[derive(Debug, Serialize)]
-struct ByKind {
-    hello: u64,
-    context: u64,
-    rows: u64,
-    digests: u64,
-    control: u64,
 }
 
 /// What became of a bootstrap that was broken off.
@@ -239,7 +232,6 @@ fn figures(
     let milliseconds = |duration: Duration| rounded(duration.as_secs_f64() * 1e3, 3);
     let bytes_rows = report.user_bytes_sent + report.user_bytes_received;
     let overhead = report.bytes_total() as f64 - bytes_rows as f64;
-    let (sent, received) = (&report.sent, &report.received);
     Figures {
         rows: arguments.rows,
         differences,
@@ -254,16 +246,11 @@ fn figures(
         bytes_rows,
         overhead_bytes_per_difference: (differences > 0)
             .then(|| rounded(overhead / differences as f64, 2)),
-        bytes_by_kind: ByKind {
-            hello: sent.hello + received.hello,
-            context: sent.context + received.context,
-            rows: sent.rows + received.rows,
-            digests: sent.digests + received.digests,
-            control: sent.control + received.control,
-        },
+        bytes_by_kind: BytesByKind::of(report),
         rows_sent: report.rows_sent + report.rows_received,
         rows_needed: workload::rows_needed(arguments.kind, rows, differences),
         ranges_compared: report.ranges_compared,
+        symbols: report.symbols,
         cpu_ms: milliseconds(cpu.saturating_sub(spent.cpu)),
         commit_ms: milliseconds(spent.wall),
         commit_cpu_ms: milliseconds(spent.cpu),
@@ -315,12 +302,7 @@ async fn session(
 ) -> Result<Report, String> {
     let mut salt = [0; 16];
     Seeded::stream(arguments.seed, 5).fill(&mut salt);
-    let strategy = match arguments.strategy {
-        args::Strategy::Auto => Strategy::Auto,
-        args::Strategy::Walk => Strategy::Walk,
-        args::Strategy::Full => Strategy::Full,
-    };
-    let request = Request::new(salt).by(strategy);
+    let request = Request::new(salt).by(arguments.strategy.into());
     let synced = connection.sync(ours.store.clone(), config(), request).await;
     synced.map_err(|error| chain(&error))
 }

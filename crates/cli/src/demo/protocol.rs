@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::log::{Place, Stamp, Transaction};
+use crate::by_kind::BytesByKind;
 
 /// What a replica is asked to do.
 #[derive(Debug, Serialize, Deserialize)]
@@ -80,22 +81,6 @@ pub(crate) struct Session {
     pub(crate) full_copy_bytes: u64,
     pub(crate) elapsed_ms: u64,
     pub(crate) agreed: bool,
-}
-
-/// Bytes on the stream, both ways.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct BytesByKind {
-    pub(crate) hello: u64,
-    pub(crate) context: u64,
-    pub(crate) rows: u64,
-    pub(crate) digests: u64,
-    pub(crate) control: u64,
-}
-
-impl BytesByKind {
-    pub(crate) fn total(&self) -> u64 {
-        self.hello + self.context + self.rows + self.digests + self.control
-    }
 }
 
 /// A place and what is read there: one line of a dump.

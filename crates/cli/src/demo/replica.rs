@@ -18,8 +18,9 @@ use syncline_sync::quic::Limits;
 use tokio::sync::mpsc;
 
 use super::log::{self, Operation, Place, Stamp, journal_field, journal_key};
-use super::protocol::{Answer, BytesByKind, Order, Session, Shown};
+use super::protocol::{Answer, Order, Session, Shown};
 use crate::args::DemoReplica;
+use crate::by_kind::BytesByKind;
 use crate::failure::{Doing, Failure, chain};
 
 /// The namespace of the demo.
@@ -272,20 +273,13 @@ fn perform(writing: &mut Transaction<'_>, operation: &Operation) -> Result<(), E
 }
 
 fn session(report: &syncline_sync::Report) -> Session {
-    let (sent, received) = (&report.sent, &report.received);
     Session {
         round_trips: report.round_trips(),
         rows_sent: report.rows_sent,
         rows_received: report.rows_received,
         user_bytes: report.user_bytes_sent + report.user_bytes_received,
         ranges_compared: report.ranges_compared,
-        bytes: BytesByKind {
-            hello: sent.hello + received.hello,
-            context: sent.context + received.context,
-            rows: sent.rows + received.rows,
-            digests: sent.digests + received.digests,
-            control: sent.control + received.control,
-        },
+        bytes: BytesByKind::of(report),
         full_copy_bytes: report.full_copy_bytes,
         elapsed_ms: report.elapsed_ms,
         agreed: report.agreed,

@@ -287,6 +287,7 @@ impl Narrator {
             ("context", Align::Right),
             ("rows", Align::Right),
             ("digests", Align::Right),
+            ("sketch", Align::Right),
             ("control", Align::Right),
         ]);
         for Healed {
@@ -312,6 +313,7 @@ impl Narrator {
                 count(session.bytes.context),
                 count(session.bytes.rows),
                 count(session.bytes.digests),
+                count(session.bytes.sketch),
                 count(session.bytes.control),
             ]);
         }

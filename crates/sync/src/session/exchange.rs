@@ -7,6 +7,7 @@ use syncline_crdt::{Dot, Nothing, Row, RowKey};
 use syncline_merkle::{KeyRange, RangeDigest, after};
 
 use super::ground::{Batch, Ground};
+use super::removals::{self, LogUse};
 use super::wire::{Shipment, Wire};
 use super::{Next, Role};
 use crate::error::SessionError;
@@ -24,6 +25,9 @@ pub(super) struct Exchange {
     /// The flight of our stream. All of it depends on the peer's context alone, whatever arrives meanwhile.
     flight: u32,
     copying: bool,
+    log: LogUse,
+    /// Dots of ours that the peer had not seen, less those that were sent because they are live.
+    dead: u128,
     ours: Outgoing,
     ours_implied: bool,
     sent_rows: bool,
@@ -43,6 +47,8 @@ pub(super) struct Exchange {
 enum Outgoing {
     /// Rows with dots that the peer has not seen, after this dot.
     Additions(Option<Dot>),
+    /// What the log says was removed, after this dot.
+    Removals(Option<Dot>),
     /// All rows from this key on.
     Copy(Vec<u8>),
     Ended,
@@ -64,6 +70,7 @@ impl Exchange {
         ground: &Ground<R>,
         wire: &Wire,
         start_root: RangeDigest,
+        log: LogUse,
     ) -> Result<Self, SessionError> {
         let (ours, theirs) = (&ground.start.context, ground.theirs()?);
         let ours_implied = theirs.covers(ours);
@@ -72,6 +79,8 @@ impl Exchange {
             role,
             flight: wire.next_flight(),
             copying: false,
+            log,
+            dead: ours.difference(theirs).len(),
             ours: match ours_implied {
                 true => Outgoing::Ended,
                 false => Outgoing::Additions(None),
@@ -102,6 +111,8 @@ impl Exchange {
             role,
             flight: wire.next_flight(),
             copying: true,
+            log: LogUse::Never,
+            dead: 0,
             ours: Outgoing::Copy(lower.clone()),
             ours_implied: false,
             sent_rows: false,
@@ -114,10 +125,10 @@ impl Exchange {
         }
     }
 
-    /// What follows from the contexts alone: with equal contexts and different roots only the walk helps.
+    /// What follows from the contexts alone: with equal contexts and different roots there is only a search to make.
     pub(super) fn begin(&self) -> Next {
         match (self.role, self.ours_implied && self.theirs_implied) {
-            (Role::Responder, true) => Next::Walk(self.start_root),
+            (Role::Responder, true) => Next::Search(self.start_root),
             _ => Next::Idle,
         }
     }
@@ -131,6 +142,7 @@ impl Exchange {
         match core::mem::replace(&mut self.ours, Outgoing::Ended) {
             Outgoing::Ended => Ok(Next::Idle),
             Outgoing::Additions(after) => self.send_additions(after, ground, wire),
+            Outgoing::Removals(after) => self.send_removals(after, ground, wire),
             Outgoing::Copy(from) => self.send_copy(from, ground, wire),
         }
     }
@@ -150,16 +162,49 @@ impl Exchange {
         additions.rows.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         let purpose = Purpose::Addition(additions.frontier.map(Into::into));
         let mut shipment = Shipment::new(wire, self.flight);
+        let start = &ground.start.context;
         for (key, row) in additions.rows {
             self.sent_rows = true;
+            let unseen = row
+                .dots()
+                .filter(|dot| start.contains(dot) && !theirs.contains(dot));
+            self.dead = self.dead.saturating_sub(unseen.count() as u128);
             shipment.push(&key, row, theirs);
         }
         shipment.flush(purpose);
-        if additions.complete {
-            return self.end(ground, wire);
-        }
-        self.ours = Outgoing::Additions(additions.frontier);
+        self.ours = match additions.complete {
+            false => Outgoing::Additions(additions.frontier),
+            // What else it has not seen were removals, or was replaced since.
+            true if self.dead > 0 => Outgoing::Removals(None),
+            true => return self.end(ground, wire),
+        };
         Ok(Next::More)
+    }
+
+    fn send_removals<R: Replica>(
+        &mut self,
+        after: Option<Dot>,
+        ground: &mut Ground<R>,
+        wire: &mut Wire,
+    ) -> Result<Next, SessionError> {
+        let Some(logged) = removals::logged(self.log, after, ground)? else {
+            return self.end(ground, wire);
+        };
+        // The additions are sent, so the peer has all that lived here at the start.
+        let known = (ground.theirs()?, &ground.start.context);
+        let mut shipment = Shipment::new(wire, self.flight);
+        for (key, row) in logged.rows {
+            self.sent_rows = true;
+            shipment.push(&key, row, &known);
+        }
+        shipment.flush(Purpose::Removed);
+        match logged.rest {
+            Some(rest) => {
+                self.ours = Outgoing::Removals(Some(rest));
+                Ok(Next::More)
+            }
+            None => self.end(ground, wire),
+        }
     }
 
     fn send_copy<R: Replica>(
@@ -211,7 +256,7 @@ impl Exchange {
             // Neither side had additions, and the roots are known to differ since the greetings.
             Role::Responder if self.theirs_implied && !self.sent_rows => {
                 wire.send(self.flight, &Frame::End(None));
-                Ok(Next::Walk(self.start_root))
+                Ok(Next::Search(self.start_root))
             }
             Role::Responder => {
                 let root = ground.root()?;
@@ -243,7 +288,7 @@ impl Exchange {
         let root = ground.root()?;
         let agreed = self.their_root == Some(root);
         if !self.sent_rows && !agreed && !self.copying {
-            return Ok(Next::Walk(self.their_root.unwrap_or(self.start_root)));
+            return Ok(Next::Search(self.their_root.unwrap_or(self.start_root)));
         }
         self.state_root(root, wire);
         match self.sent_rows {
@@ -279,6 +324,7 @@ impl Exchange {
                     None => None,
                 };
             }
+            (Incoming::Additions, Purpose::Removed) => {}
             (Incoming::Copy(lower), Purpose::Copy(upper)) => {
                 let from = lower.take().ok_or(UNEXPECTED_ROWS)?;
                 batch.covers = Some(covered(&batch.rows, from, upper.as_deref(), &ground.range)?);
@@ -337,14 +383,14 @@ impl Exchange {
         let root = ground.root()?;
         let agreed = root == theirs;
         if !agreed && !self.copying {
-            return Ok(Next::Walk(theirs));
+            return Ok(Next::Search(theirs));
         }
         self.state_root(root, wire);
         Ok(Next::Finish { agreed, root })
     }
 
-    /// Whether a walk that the peer begins may follow.
-    pub(super) fn may_walk(&self) -> bool {
+    /// Whether a search that the peer begins may follow.
+    pub(super) fn may_search(&self) -> bool {
         !self.copying
             && matches!(
                 (&self.ours, &self.theirs),

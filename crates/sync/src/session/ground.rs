@@ -1,14 +1,16 @@
 //! The replica as a session sees and changes it.
 
+use alloc::collections::BTreeSet;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use syncline_crdt::{Canonical, Context, Nothing, Row, RowKey};
+use syncline_crdt::{Canonical, Context, Dot, Nothing, Row, RowKey};
 use syncline_merkle::{KeyRange, MAX_LEVEL, RangeDigest, Source};
 
 use crate::config::Config;
 use crate::error::{ReplicaError, SessionError};
 use crate::forms::{ContextHash, hash_context};
+use crate::hello::features;
 use crate::replica::{Incoming, Replica, View};
 use crate::rows::{Arrival, RowWriter};
 
@@ -19,6 +21,8 @@ pub(super) struct Start {
     pub(super) context_hash: ContextHash,
     /// Of the session's range.
     pub(super) root: RangeDigest,
+    /// What can be offered to the peer: [`features`].
+    pub(super) features: u64,
     withdrawals: u64,
 }
 
@@ -55,6 +59,10 @@ impl<R: Replica> Ground<R> {
             context_hash: hash_context(&context.to_bytes()),
             context,
             root: view.digest(&range)?,
+            features: match view.sketch()? {
+                Some(_) => features::SKETCH,
+                None => 0,
+            },
             withdrawals: view.withdrawals(),
         };
         drop(view);
@@ -91,6 +99,52 @@ impl<R: Replica> Ground<R> {
             ours.difference(theirs).len() + theirs.difference(ours).len()
         });
         u64::try_from(unshared).unwrap_or(u64::MAX)
+    }
+
+    /// What both sides had seen at their starts.
+    pub(super) fn common(&self) -> Result<Context, SessionError> {
+        let ours = &self.start.context;
+        Ok(ours.difference(&ours.difference(self.theirs()?)))
+    }
+
+    /// How many dots of the common part may be live on one side only, where the peer's root is `theirs` and so many of
+    /// our live dots are outside of it: one for each dot that one side had not seen and that is not live any more. A
+    /// removal of many rows has one dot, so the difference in rows counts as well.
+    pub(super) fn removals_feared(
+        &self,
+        theirs: RangeDigest,
+        outside: usize,
+    ) -> Result<usize, SessionError> {
+        let dead = self.unshared_dots().saturating_sub(outside as u64);
+        let rows = self.root()?.count().abs_diff(theirs.count());
+        Ok(usize::try_from(dead.max(rows)).unwrap_or(usize::MAX))
+    }
+
+    /// Drops dots that are dead in the peer, those that still live here.
+    pub(super) fn drop_dots(&mut self, dots: &[Dot]) -> Result<(), SessionError> {
+        let mut keys = BTreeSet::new();
+        self.read(|view| {
+            for dot in dots {
+                keys.extend(view.key_of(*dot)?);
+            }
+            Ok(())
+        })?;
+        // About what a crash would lose of it.
+        self.unsynced += keys
+            .iter()
+            .map(|key| key.as_bytes().len() as u64)
+            .sum::<u64>();
+        // A context of these dots alone drops them and nothing else, whatever is written to the rows meanwhile.
+        let context: Context = dots.iter().copied().collect();
+        self.replica.join(Incoming {
+            rows: keys.into_iter().map(|key| (key, Row::default())).collect(),
+            covers: None,
+            context: &context,
+            learned: None,
+            since: self.start.withdrawals,
+            durable: false,
+        })?;
+        Ok(())
     }
 
     pub(super) fn set_theirs(&mut self, context: Context) {

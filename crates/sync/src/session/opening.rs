@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 
 use super::exchange::Exchange;
+use super::removals::LogUse;
 use super::walking::Walking;
 use super::wire::Wire;
 use super::{Next, Phase, Role, Session};
@@ -10,7 +11,7 @@ use crate::config::{Config, Request, Strategy};
 use crate::error::{Refusal, RefusalCode, SessionError};
 use crate::forms::ContextForm;
 use crate::frame::{Frame, LENGTH_PREFIX, MAX_FRAME};
-use crate::hello::{self, Asks, FEATURES, Hello, MAX_NAMESPACE, VERSIONS};
+use crate::hello::{self, Asks, Hello, MAX_NAMESPACE, VERSIONS};
 use crate::replica::Replica;
 
 /// What a session of two replicas that agree takes at most, both ways, with names of namespaces up to 40 bytes or so.
@@ -151,7 +152,7 @@ impl<R: Replica> Session<R> {
         let start = &self.ground.start;
         let mut hello = Hello {
             versions: VERSIONS,
-            features: FEATURES,
+            features: self.ground.start.features,
             cluster: config.cluster,
             node: config.node,
             clock_ms: config.clock_ms,
@@ -195,6 +196,7 @@ impl<R: Replica> Session<R> {
             self.greet(None, Some(hello), QUIET_BYTES.saturating_sub(bytes));
         }
         self.their_root = hello.root.into();
+        self.features = hello.features & self.ground.start.features;
         if self.their_root == self.ground.start.root {
             return self.finish(true, self.their_root);
         }
@@ -224,8 +226,8 @@ impl<R: Replica> Session<R> {
         }
         let searching = match self.request.strategy {
             Strategy::Walk => true,
-            // The dot index knows no ranges.
-            Strategy::Auto => !self.ground.is_whole(),
+            // The dot index knows no ranges, nor do the log and the sketch.
+            Strategy::Auto | Strategy::Log | Strategy::Sketch => !self.ground.is_whole(),
             Strategy::Full => false,
         };
         match (searching, self.role) {
@@ -242,10 +244,13 @@ impl<R: Replica> Session<R> {
                 let (ground, wire) = (&self.ground, &self.wire);
                 let exchange = match self.request.strategy {
                     Strategy::Full => Exchange::of_copies(role, ground, wire, self.their_root),
-                    _ => Exchange::of_additions(role, ground, wire, self.their_root)?,
+                    strategy => {
+                        let log = LogUse::of(strategy, self.has_sketch());
+                        Exchange::of_additions(role, ground, wire, self.their_root, log)?
+                    }
                 };
                 let next = exchange.begin();
-                self.phase = Phase::Exchanging(exchange);
+                self.phase = Phase::Exchanging(Box::new(exchange));
                 self.take(next)
             }
             _ => Ok(()),

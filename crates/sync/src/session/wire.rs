@@ -53,6 +53,7 @@ enum Class {
     Context,
     Rows,
     Digests,
+    Sketch,
     Control,
 }
 
@@ -63,6 +64,7 @@ impl Class {
             Frame::Context(_) => Self::Context,
             Frame::Rows(..) | Frame::Fragment(..) => Self::Rows,
             Frame::Walk(_) => Self::Digests,
+            Frame::Symbols(_) | Frame::MoreSymbols(_) | Frame::Dropped(_) => Self::Sketch,
             Frame::Want(..) | Frame::End(_) | Frame::Root(..) | Frame::Refuse(_) => Self::Control,
         }
     }
@@ -73,6 +75,7 @@ impl Class {
             Self::Context => &mut traffic.context,
             Self::Rows => &mut traffic.rows,
             Self::Digests => &mut traffic.digests,
+            Self::Sketch => &mut traffic.sketch,
             Self::Control => &mut traffic.control,
         };
         *counter += (bytes + LENGTH_PREFIX) as u64;

@@ -99,7 +99,7 @@ fn batches() -> impl Strategy<Value = usize> {
 }
 
 fn strategies() -> impl Strategy<Value = By> {
-    prop_oneof![Just(By::Auto), Just(By::Walk), Just(By::Full)]
+    proptest::sample::select(By::ALL.to_vec())
 }
 
 proptest! {

@@ -87,7 +87,7 @@ fn overhead_per_difference(report: &Report, differences: usize) -> f64 {
 #[test]
 fn nothing_differs() {
     let (a, b) = twins();
-    for strategy in [Strategy::Auto, Strategy::Walk, Strategy::Full] {
+    for strategy in Strategy::ALL {
         let report = checked(sync(&a, &b, request(strategy, 1)));
         assert_eq!(report.round_trips(), 1.0);
         assert!(

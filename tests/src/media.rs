@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use syncline_store::{
-    Batch, Engine, EngineError, EngineSize, MemoryDisk, MemoryEngine, RedbEngine, RedbOptions,
-    Snapshot, Table,
+    Batch, Durability, Engine, EngineError, EngineSize, LogOptions, LoggedEngine, MemoryDisk,
+    MemoryEngine, RedbOptions, Snapshot, Table,
 };
 
 /// A medium of one store.
@@ -37,7 +38,8 @@ impl Medium for Memory {
     }
 }
 
-/// A file in a directory. A crash goes on with a copy of the file as it is at that instant, which is what a killed process leaves.
+/// A file, and its log, in a directory. A crash goes on with copies of them as they are at that instant, which is what a killed
+/// process leaves.
 #[derive(Debug)]
 pub struct File {
     directory: PathBuf,
@@ -53,25 +55,37 @@ impl File {
         }
     }
 
-    fn path(&self) -> PathBuf {
-        self.directory.join(format!("{}.store", self.crashes))
+    fn name(&self) -> String {
+        format!("{}.store", self.crashes)
     }
 }
 
 impl Medium for File {
-    type Engine = RedbEngine;
+    type Engine = LoggedEngine;
 
-    fn open(&mut self) -> Tapped<RedbEngine> {
+    fn open(&mut self) -> Tapped<LoggedEngine> {
         let options = RedbOptions {
             cache_bytes: 4 << 20,
         };
-        Tapped::new(RedbEngine::open_or_create(self.path(), options).unwrap())
+        // What a crash loses must not depend on how fast the test runs.
+        let log = LogOptions {
+            sync_interval: Duration::from_secs(3_600),
+            ..LogOptions::default()
+        };
+        let path = self.directory.join(self.name());
+        Tapped::new(LoggedEngine::open_or_create(path, options, log).unwrap())
     }
 
     fn crash(&mut self) {
-        let before = self.path();
+        let before = self.name();
         self.crashes += 1;
-        fs::copy(before, self.path()).unwrap();
+        for file in fs::read_dir(&self.directory).unwrap() {
+            let name = file.unwrap().file_name().into_string().unwrap();
+            if let Some(rest) = name.strip_prefix(&before) {
+                let copy = self.directory.join(self.name() + rest);
+                fs::copy(self.directory.join(&name), copy).unwrap();
+            }
+        }
     }
 }
 
@@ -99,7 +113,7 @@ impl<E: Engine> Tapped<E> {
         change(&mut value);
         let mut batch = Batch::new();
         batch.put(table, key, &value);
-        self.0.commit(batch, false).unwrap();
+        self.0.commit(batch, Durability::Memory).unwrap();
         true
     }
 }
@@ -111,8 +125,16 @@ impl<E: Engine> Engine for Tapped<E> {
         self.0.snapshot()
     }
 
-    fn commit(&self, batch: Batch, sync: bool) -> Result<(), EngineError> {
-        self.0.commit(batch, sync)
+    fn commit(&self, batch: Batch, durability: Durability) -> Result<(), EngineError> {
+        self.0.commit(batch, durability)
+    }
+
+    fn flush(&self) -> Result<(), EngineError> {
+        self.0.flush()
+    }
+
+    fn is_durable(&self) -> bool {
+        self.0.is_durable()
     }
 
     fn size(&self) -> Result<EngineSize, EngineError> {

@@ -1,13 +1,13 @@
-//! The two places that a store's rows can lie: a file, or memory.
+//! The two places that a store's rows can lie: a file with a log before it, or memory.
 
 use syncline_store::{
-    Batch, Bounds, Direction, Engine, EngineError, EngineSize, Entry, MemoryEngine, RedbEngine,
-    Snapshot, Table, Visitor,
+    Batch, Bounds, Direction, Durability, Engine, EngineError, EngineSize, Entry, LoggedEngine,
+    MemoryEngine, Snapshot, Table, Visitor,
 };
 
 /// One type for both engines, so that a namespace is one type whatever it lies on.
 pub(crate) enum AnyEngine {
-    File(RedbEngine),
+    File(LoggedEngine),
     Memory(MemoryEngine),
     #[cfg(test)]
     Failing(syncline_store::FailingEngine<MemoryEngine>),
@@ -25,12 +25,30 @@ impl Engine for AnyEngine {
         })
     }
 
-    fn commit(&self, batch: Batch, sync: bool) -> Result<(), EngineError> {
+    fn commit(&self, batch: Batch, durability: Durability) -> Result<(), EngineError> {
         match self {
-            Self::File(engine) => engine.commit(batch, sync),
-            Self::Memory(engine) => engine.commit(batch, sync),
+            Self::File(engine) => engine.commit(batch, durability),
+            Self::Memory(engine) => engine.commit(batch, durability),
             #[cfg(test)]
-            Self::Failing(engine) => engine.commit(batch, sync),
+            Self::Failing(engine) => engine.commit(batch, durability),
+        }
+    }
+
+    fn flush(&self) -> Result<(), EngineError> {
+        match self {
+            Self::File(engine) => engine.flush(),
+            Self::Memory(engine) => engine.flush(),
+            #[cfg(test)]
+            Self::Failing(engine) => engine.flush(),
+        }
+    }
+
+    fn is_durable(&self) -> bool {
+        match self {
+            Self::File(engine) => engine.is_durable(),
+            Self::Memory(engine) => engine.is_durable(),
+            #[cfg(test)]
+            Self::Failing(engine) => engine.is_durable(),
         }
     }
 
@@ -47,7 +65,7 @@ impl Engine for AnyEngine {
 /// A snapshot of either engine.
 pub(crate) enum AnySnapshot {
     /// Boxed, since it is by far the larger one.
-    File(Box<<RedbEngine as Engine>::Snapshot>),
+    File(Box<<LoggedEngine as Engine>::Snapshot>),
     Memory(<MemoryEngine as Engine>::Snapshot),
 }
 

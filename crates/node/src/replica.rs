@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use syncline_crdt::RowKey;
-use syncline_store::{Config, Environment, MemoryDisk, OpenError, RedbEngine, RedbOptions, Store};
+use syncline_store::{
+    Config, Environment, LogOptions, LoggedEngine, MemoryDisk, OpenError, RedbOptions, Store,
+};
 use syncline_sync::{Incoming, ReplicaError};
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
@@ -96,11 +98,7 @@ impl syncline_sync::Replica for InUse {
     }
 
     fn flush(&self) -> Result<(), ReplicaError> {
-        // Mostly there is nothing to do, and then no turn to wait for.
-        if self.store.is_durable() {
-            return Ok(());
-        }
-        let _turn = self.turn.take();
+        // No turn is taken: the writer goes on meanwhile, and what it waits for is synced, too.
         let flushed = syncline_sync::Replica::flush(&self.store);
         if flushed.is_err() {
             self.writer.look_after(&self.store);
@@ -269,7 +267,11 @@ impl Place {
                 let options = RedbOptions {
                     cache_bytes: *cache_bytes,
                 };
-                AnyEngine::File(RedbEngine::open_or_create(path, options)?)
+                AnyEngine::File(LoggedEngine::open_or_create(
+                    path,
+                    options,
+                    LogOptions::default(),
+                )?)
             }
             Self::Memory(disk) => AnyEngine::Memory(disk.mount()?),
             #[cfg(test)]

@@ -111,7 +111,7 @@ fn measure(arguments: &Arguments, directory: &Path) -> Value {
         for (key, value) in &data {
             batch.put(Table::Rows, key, value);
         }
-        engine.commit(batch, is_durable(commit)).unwrap();
+        engine.commit(batch, durability(commit)).unwrap();
         bare += begun.elapsed();
         bare_cpu += cpu_time() - cpu;
     }
@@ -182,7 +182,7 @@ fn measure(arguments: &Arguments, directory: &Path) -> Value {
             options,
             &recorded,
             tables,
-            is_durable,
+            durability,
         ));
     }
     drop(recorded);
@@ -292,7 +292,7 @@ fn replay(
     options: RedbOptions,
     recorded: &[Recorded],
     tables: &[Table],
-    is_durable: impl Fn(usize) -> bool,
+    durability: impl Fn(usize) -> Durability,
 ) -> Duration {
     let engine = RedbEngine::create(path, options).unwrap();
     let mut time = Duration::ZERO;
@@ -305,7 +305,7 @@ fn replay(
             }
         }
         let begun = Instant::now();
-        engine.commit(batch, is_durable(number)).unwrap();
+        engine.commit(batch, durability(number)).unwrap();
         time += begun.elapsed();
     }
     time
@@ -413,7 +413,7 @@ impl Engine for TimedEngine {
         self.inner.snapshot()
     }
 
-    fn commit(&self, mut batch: Batch, sync: bool) -> Result<(), EngineError> {
+    fn commit(&self, mut batch: Batch, durability: Durability) -> Result<(), EngineError> {
         let mut bytes = [0; Table::ALL.len()];
         let mut recorded = Vec::new();
         let begun = Instant::now();
@@ -429,7 +429,7 @@ impl Engine for TimedEngine {
             }
         }
         let begun = Instant::now();
-        let outcome = self.inner.commit(batch, sync);
+        let outcome = self.inner.commit(batch, durability);
         let mut state = self.timer.state.lock().unwrap();
         state.0 += sorting + begun.elapsed();
         state
@@ -439,6 +439,14 @@ impl Engine for TimedEngine {
             .for_each(|(sum, bytes)| *sum += bytes);
         state.2.push(recorded);
         outcome
+    }
+
+    fn flush(&self) -> Result<(), EngineError> {
+        self.inner.flush()
+    }
+
+    fn is_durable(&self) -> bool {
+        self.inner.is_durable()
     }
 
     fn size(&self) -> Result<EngineSize, EngineError> {

@@ -1,19 +1,21 @@
 //! The seam to the embedded engine: ordered tables of bytes, consistent snapshots, atomic batches.
 //!
-//! Everything durable crosses these two traits, so a file ([`RedbEngine`]), memory
-//! ([`MemoryEngine`]) and failing hardware ([`FailingEngine`]) are interchangeable below the store,
-//! and one test suite holds for all of them.
+//! Everything durable crosses these two traits, so a file ([`RedbEngine`]), a log before it
+//! ([`LoggedEngine`]), memory ([`MemoryEngine`]) and failing hardware ([`FailingEngine`]) are
+//! interchangeable below the store, and one test suite holds for all of them.
 
 use std::fmt;
 use std::ops::{Bound, ControlFlow};
 
 mod batch;
 mod failing;
+mod logged;
 mod memory;
 mod redb;
 
 pub use batch::Batch;
 pub use failing::{FailingEngine, Fault, Faults};
+pub use logged::{LogOptions, LoggedEngine, LoggedSnapshot};
 pub use memory::{MemoryDisk, MemoryEngine};
 pub use redb::{RedbEngine, RedbOptions};
 
@@ -80,27 +82,54 @@ pub type Visitor<'v> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'v;
 /// One entry of a table: its key and its value.
 pub type Entry = (Vec<u8>, Vec<u8>);
 
+/// How much a write must survive before it is acknowledged. Each survives what the one before it
+/// does; an engine may do more than it was asked to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Durability {
+    /// May be lost with the process.
+    Memory,
+    /// Survives the end of the process, by `SIGKILL` too: the operating system has it. What the
+    /// last 100 ms have brought (see [`LogOptions::sync_interval`]) is at risk when the machine
+    /// loses power.
+    #[default]
+    Buffered,
+    /// Synced to the device: survives power loss.
+    Durable,
+}
+
 /// An embedded ordered key-value engine, as much of one as a store needs.
 ///
 /// One store owns one engine and is its only writer. A commit is atomic: after a crash, all of its
-/// batch is there or none. Commits become durable in their order: when one with `sync` has
-/// returned, all before it are durable too.
+/// batch is there or none. Commits survive in their order: where one is there after a crash, all
+/// before it are.
 pub trait Engine: Send + Sync + 'static {
     /// A consistent view of the tables as of one commit.
     type Snapshot: Snapshot;
 
-    /// The tables as of the last commit. Cheap, and never waits for a commit under way.
+    /// The tables as of the last commit. Cheap, and never waits for a disk.
     ///
     /// # Errors
     /// Whatever keeps the engine from being read.
     fn snapshot(&self) -> Result<Self::Snapshot, EngineError>;
 
-    /// Applies a batch atomically; with `sync`, returns only when it will survive power loss.
+    /// Applies a batch atomically, and returns when it will survive what `durability` says, with
+    /// all before it.
     ///
     /// # Errors
     /// After an error the batch may or may not have been applied, but never a part of it. The store
     /// then treats the engine as failed until it is opened anew.
-    fn commit(&self, batch: Batch, sync: bool) -> Result<(), EngineError>;
+    fn commit(&self, batch: Batch, durability: Durability) -> Result<(), EngineError>;
+
+    /// Makes durable every commit that has returned, or that a snapshot can have shown. Those who
+    /// call it at once can share the work.
+    ///
+    /// # Errors
+    /// Whatever keeps the engine from syncing. It may have or not; the store then treats it as
+    /// failed.
+    fn flush(&self) -> Result<(), EngineError>;
+
+    /// Whether every commit that a snapshot can have shown is durable. Never waits for a disk.
+    fn is_durable(&self) -> bool;
 
     /// How much room the engine takes.
     ///

@@ -47,6 +47,37 @@ pub enum OpenError {
         /// What does not fit.
         detail: String,
     },
+    /// Commits of the store are in a log beside it, which has to be opened with it.
+    #[error(
+        "{path} holds commits that the store beside it has not taken up yet; open both with the engine that has a log",
+        path = path.display()
+    )]
+    HasLog {
+        /// The log's first file.
+        path: PathBuf,
+    },
+    /// The log beside a store is not its own, as when one of them was put back from a backup.
+    #[error(
+        "the log {path} does not belong to the store beside it ({detail}); put back the store that it belongs to, or move the log away to go on without it",
+        path = path.display()
+    )]
+    ForeignLog {
+        /// The file of the log.
+        path: PathBuf,
+        /// What does not fit.
+        detail: String,
+    },
+    /// The log beside a store was altered or truncated since it was written.
+    #[error(
+        "the log {path} is damaged ({detail}); restore the store and its log from a backup, or move the log away, which loses what was written last, and sync from another replica",
+        path = path.display()
+    )]
+    DamagedLog {
+        /// The file of the log.
+        path: PathBuf,
+        /// What does not fit.
+        detail: String,
+    },
     /// The file could not be read or written.
     #[error(
         "{path} cannot be read and written ({cause}); check its permissions and the device",

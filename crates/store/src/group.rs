@@ -5,7 +5,7 @@ use std::sync::{Arc, MutexGuard};
 use syncline_crdt::{Delta, RowKey};
 
 use crate::commit::{Prepared, prepare};
-use crate::engine::{Batch, Engine};
+use crate::engine::Engine;
 use crate::staging::Staging;
 use crate::store::Writer;
 use crate::{Durability, Incoming, Joined, StoreError, Transaction, View, Withdrawn};
@@ -89,6 +89,9 @@ impl<'s, E: Engine> Group<'s, E> {
     /// written, save that a durable commit syncs what was not. Damaged rows that it comes across
     /// are withdrawn with it.
     ///
+    /// Others may write while a durable commit waits for its sync, and see what it has written.
+    /// Those who then wait, too, share the next.
+    ///
     /// # Errors
     /// Whatever the engine fails with. The store then refuses writes until it is opened again;
     /// whether the group is in it will be seen then. [`StoreError::Torn`] if a join of the group
@@ -106,18 +109,18 @@ impl<'s, E: Engine> Group<'s, E> {
             }
         };
         let shared = Arc::clone(&staging.base.shared);
-        let (last, before) = (staging.last, staging.base.head.clone());
+        let last = staging.last;
         // The snapshot goes before the commit, so that pages which it alone still needs can be used
         // again at once.
         drop(staging);
-        match prepared {
-            Some((batch, head)) => shared.commit(&mut writer, *batch, head, durability)?,
-            None if durability == Durability::Durable && !shared.is_durable() => {
-                shared.commit(&mut writer, Batch::new(), before, durability)?;
-            }
-            None => {}
+        if let Some((batch, head)) = prepared {
+            shared.commit(*batch, head, durability.min(Durability::Buffered))?;
         }
         writer.last = last;
-        Ok(())
+        drop(writer);
+        match durability {
+            Durability::Durable => shared.flush(),
+            Durability::Buffered | Durability::Memory => Ok(()),
+        }
     }
 }

@@ -47,15 +47,16 @@ mod withdraw;
 
 pub use additions::Additions;
 pub use engine::{
-    Batch, Bounds, Direction, Engine, EngineError, EngineSize, Entry, FailingEngine, Fault, Faults,
-    MemoryDisk, MemoryEngine, RedbEngine, RedbOptions, Snapshot, Table, Visitor,
+    Batch, Bounds, Direction, Durability, Engine, EngineError, EngineSize, Entry, FailingEngine,
+    Fault, Faults, LogOptions, LoggedEngine, LoggedSnapshot, MemoryDisk, MemoryEngine, RedbEngine,
+    RedbOptions, Snapshot, Table, Visitor,
 };
 pub use environment::{Environment, SystemEnvironment};
 pub use error::{OpenError, StoreError};
 pub use group::Group;
 pub use join::{Incoming, Joined};
 pub use recount::{MAX_MISMATCHES, Mismatch, Recount};
-pub use store::{Config, Durability, Store};
+pub use store::{Config, Store};
 pub use transaction::Transaction;
 pub use view::View;
 pub use withdraw::Withdrawn;

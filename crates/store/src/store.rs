@@ -1,13 +1,12 @@
 //! The store itself: opening, views, and the one writer.
 
 use std::ops::Bound;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use syncline_crdt::{Context, Delta, Dot, RowKey, Stamp};
 use syncline_merkle::DigestKey;
 
-use crate::engine::{Batch, Engine, EngineSize, Snapshot, Table};
+use crate::engine::{Batch, Durability, Engine, EngineError, EngineSize, Snapshot, Table};
 use crate::format::{self, FORMAT, State, meta};
 use crate::{
     Environment, Group, Incoming, Joined, OpenError, StoreError, SystemEnvironment, Transaction,
@@ -43,17 +42,6 @@ impl std::fmt::Debug for Config {
             .field("namespace", &self.namespace)
             .finish_non_exhaustive()
     }
-}
-
-/// How much a write must survive before it is acknowledged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Durability {
-    /// May be lost with the process. Becomes durable with the next durable commit, or when the
-    /// store is closed.
-    Memory,
-    /// Synced to the device: survives power loss.
-    #[default]
-    Durable,
 }
 
 /// One replica of one namespace.
@@ -100,9 +88,8 @@ pub(crate) struct Shared<E: Engine> {
     pub(crate) digest_key: DigestKey,
     pub(crate) namespace: String,
     pub(crate) environment: Arc<dyn Environment>,
-    /// Whether there are commits that readers may see and that are not yet synced. Set before the
-    /// first of them can be seen.
-    unsynced: AtomicBool,
+    /// The first commit or sync that failed; none is tried after it.
+    failed: OnceLock<String>,
     writer: Mutex<Writer>,
     published: Mutex<Published>,
 }
@@ -112,8 +99,6 @@ pub(crate) struct Writer {
     /// The last dot made since the store was opened; its counter is zero before the first. The
     /// replica id is minted at the first write, and never one that an earlier opening used.
     pub(crate) last: Option<Dot>,
-    /// The first commit that failed; none is tried after it.
-    pub(crate) failed: Option<String>,
 }
 
 /// The part of a commit that is held in memory. It is set only when the engine has taken the
@@ -173,11 +158,8 @@ impl<E: Engine> Store<E> {
                 digest_key,
                 namespace: config.namespace,
                 environment: config.environment,
-                unsynced: AtomicBool::new(false),
-                writer: Mutex::new(Writer {
-                    last: None,
-                    failed: None,
-                }),
+                failed: OnceLock::new(),
+                writer: Mutex::new(Writer { last: None }),
                 published: Mutex::new(Published {
                     current: head,
                     coming: None,
@@ -276,15 +258,12 @@ impl<E: Engine> Store<E> {
         Ok(withdrawn)
     }
 
-    /// Makes every commit so far durable.
+    /// Makes durable every commit that a view may have shown. Waits for no writer.
     ///
     /// # Errors
     /// [`StoreError::Failed`], or whatever keeps the engine from syncing.
     pub fn flush(&self) -> Result<(), StoreError> {
-        if self.is_durable() {
-            return Ok(());
-        }
-        self.group()?.commit(Durability::Durable)
+        self.shared.flush()
     }
 
     /// Whether every commit that can be seen is durable. Never waits.
@@ -323,48 +302,55 @@ impl<E: Engine> Shared<E> {
     fn lock_writer(&self) -> Result<MutexGuard<'_, Writer>, StoreError> {
         // What the lock guards changes only after a commit, in steps that cannot panic.
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        match &writer.failed {
+        self.check()?;
+        Ok(writer)
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        match self.failed.get() {
             Some(cause) => Err(StoreError::Failed {
                 cause: cause.clone(),
             }),
-            None => Ok(writer),
+            None => Ok(()),
         }
     }
 
-    /// Gives a batch to the engine and moves the head with it.
+    /// Remembers the first failure, for all that is tried after it.
+    fn fail(&self, error: EngineError) -> StoreError {
+        tracing::error!(namespace = self.namespace, %error, "a commit failed; the store refuses further writes");
+        self.failed.get_or_init(|| error.to_string());
+        error.into()
+    }
+
+    /// Gives a batch to the engine and moves the head with it. Whoever calls it holds the right to
+    /// write.
     pub(crate) fn commit(
         &self,
-        writer: &mut Writer,
         mut batch: Batch,
         head: Head,
         durability: Durability,
     ) -> Result<(), StoreError> {
-        let sync = durability == Durability::Durable;
         batch.put(Table::Meta, meta::STATE, &head.state.to_bytes());
         self.lock_published().coming = Some(head);
-        if !sync {
-            self.unsynced.store(true, Ordering::Release);
-        }
-        if let Err(error) = self.engine.commit(batch, sync) {
-            // The engine may have applied it or not. `coming` stays, so that views know either
-            // outcome.
-            tracing::error!(namespace = self.namespace, %error, "a commit failed; the store refuses further writes");
-            self.unsynced.store(true, Ordering::Release);
-            writer.failed = Some(error.to_string());
-            return Err(error.into());
-        }
+        // After an error the engine may have applied it or not. `coming` stays, so that views know
+        // either outcome.
+        let committed = self.engine.commit(batch, durability);
+        committed.map_err(|error| self.fail(error))?;
         let mut published = self.lock_published();
         if let Some(head) = published.coming.take() {
             published.current = head;
         }
-        if sync {
-            self.unsynced.store(false, Ordering::Release);
-        }
         Ok(())
     }
 
-    pub(crate) fn is_durable(&self) -> bool {
-        !self.unsynced.load(Ordering::Acquire)
+    /// Makes durable what was committed, by whoever it was.
+    pub(crate) fn flush(&self) -> Result<(), StoreError> {
+        self.check()?;
+        self.engine.flush().map_err(|error| self.fail(error))
+    }
+
+    fn is_durable(&self) -> bool {
+        self.failed.get().is_none() && self.engine.is_durable()
     }
 
     fn lock_published(&self) -> MutexGuard<'_, Published> {
@@ -462,7 +448,7 @@ fn initialise(
     batch.put(Table::Meta, meta::NAMESPACE, namespace.as_bytes());
     batch.put(Table::Meta, meta::SECRET, &digest_key.fingerprint());
     batch.put(Table::Meta, meta::STATE, &State::default().to_bytes());
-    Ok(engine.commit(batch, true)?)
+    Ok(engine.commit(batch, Durability::Durable)?)
 }
 
 impl Head {

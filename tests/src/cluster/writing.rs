@@ -119,7 +119,7 @@ impl<M: Medium> Cluster<M> {
         }
         let number = self.reference.record(operation);
         match durability {
-            Durability::Memory => member.unsynced.push(number),
+            Durability::Memory | Durability::Buffered => member.unsynced.push(number),
             Durability::Durable => member.unsynced.clear(),
         }
         self.net.push(delta);

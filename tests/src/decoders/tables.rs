@@ -77,7 +77,7 @@ fn alter(engine: &impl Engine, choices: &mut Bytes<'_>) {
             batch.put(table, &key, choices.take(value));
         }
     }
-    engine.commit(batch, true).unwrap();
+    engine.commit(batch, Durability::Durable).unwrap();
 }
 
 /// Everything that can be done with a store; errors are fine, panics are not.

@@ -213,7 +213,7 @@ fn stores_of_another_format_namespace_or_secret_are_refused() {
     let newer = engine();
     let mut batch = Batch::new();
     batch.put(Table::Meta, b"format", &2u32.to_be_bytes());
-    newer.commit(batch, true).unwrap();
+    newer.commit(batch, Durability::Durable).unwrap();
     drop(newer);
     assert!(matches!(
         refusal(config()),
@@ -224,7 +224,7 @@ fn stores_of_another_format_namespace_or_secret_are_refused() {
     let engine_again = engine();
     let mut batch = Batch::new();
     batch.put(Table::Meta, b"format", &1u32.to_be_bytes());
-    engine_again.commit(batch, true).unwrap();
+    engine_again.commit(batch, Durability::Durable).unwrap();
     drop(engine_again);
     assert!(whole(&open(&path).unwrap()).unwrap());
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use syncline_store::{Batch, Engine, EngineError, EngineSize, RedbEngine};
+use syncline_store::{Batch, Durability, Engine, EngineError, EngineSize, RedbEngine};
 
 use super::cpu;
 
@@ -73,10 +73,10 @@ impl Engine for TimedEngine {
         self.engine.snapshot()
     }
 
-    fn commit(&self, batch: Batch, sync: bool) -> Result<(), EngineError> {
+    fn commit(&self, batch: Batch, durability: Durability) -> Result<(), EngineError> {
         // redb commits on the calling thread, so that thread's processor time is the commit's.
         let (wall, cpu) = (Instant::now(), cpu::of_thread());
-        let committed = self.engine.commit(batch, sync);
+        let committed = self.engine.commit(batch, durability);
         let nanoseconds =
             |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         let commits = &self.commits;
@@ -89,6 +89,14 @@ impl Engine for TimedEngine {
             Ordering::Relaxed,
         );
         committed
+    }
+
+    fn flush(&self) -> Result<(), EngineError> {
+        self.engine.flush()
+    }
+
+    fn is_durable(&self) -> bool {
+        self.engine.is_durable()
     }
 
     fn size(&self) -> Result<EngineSize, EngineError> {

@@ -245,7 +245,7 @@ impl Ladder {
         })
     }
 
-    fn commit(&self, batch: &mut Batch, sync: bool) -> Result<(), EngineError> {
+    fn commit(&self, batch: &mut Batch, durability: Durability) -> Result<(), EngineError> {
         let whole = Instant::now();
         let mut rungs = self.rungs.lock().unwrap_or_else(PoisonError::into_inner);
         for rung in rungs.iter_mut() {
@@ -259,7 +259,7 @@ impl Ladder {
                 }
             }
             let began = Instant::now();
-            rung.engine.commit(part, sync)?;
+            rung.engine.commit(part, durability)?;
             rung.spent += began.elapsed();
         }
         *self.spent.lock().unwrap_or_else(PoisonError::into_inner) += whole.elapsed();
@@ -280,9 +280,17 @@ impl Engine for LadderEngine {
         self.engine.snapshot()
     }
 
-    fn commit(&self, mut batch: Batch, sync: bool) -> Result<(), EngineError> {
-        self.ladder.commit(&mut batch, sync)?;
-        self.engine.commit(batch, sync)
+    fn commit(&self, mut batch: Batch, durability: Durability) -> Result<(), EngineError> {
+        self.ladder.commit(&mut batch, durability)?;
+        self.engine.commit(batch, durability)
+    }
+
+    fn flush(&self) -> Result<(), EngineError> {
+        self.engine.flush()
+    }
+
+    fn is_durable(&self) -> bool {
+        self.engine.is_durable()
     }
 
     fn size(&self) -> Result<EngineSize, EngineError> {

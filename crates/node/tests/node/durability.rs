@@ -154,7 +154,7 @@ async fn a_damaged_row_is_withdrawn_and_fetched_again() {
 
 /// Flips a bit of a row's value on disk.
 fn damage(directory: &std::path::Path, key: &str) {
-    use syncline_store::{Batch, Engine, RedbEngine, RedbOptions, Snapshot, Table};
+    use syncline_store::{Batch, Durability, Engine, RedbEngine, RedbOptions, Snapshot, Table};
 
     let path = directory.join("namespaces").join("app.redb");
     let engine = RedbEngine::open(path, RedbOptions::default()).unwrap();
@@ -164,7 +164,7 @@ fn damage(directory: &std::path::Path, key: &str) {
     *value.last_mut().unwrap() ^= 1;
     let mut batch = Batch::new();
     batch.put(Table::Rows, row.as_bytes(), &value);
-    engine.commit(batch, true).unwrap();
+    engine.commit(batch, Durability::Durable).unwrap();
 }
 
 #[tokio::test]

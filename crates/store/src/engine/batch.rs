@@ -11,14 +11,14 @@ use super::Table;
 /// B-tree.
 ///
 /// ```
-/// use syncline_store::{Batch, Engine, MemoryEngine, Snapshot, Table};
+/// use syncline_store::{Batch, Durability, Engine, MemoryEngine, Snapshot, Table};
 ///
 /// let engine = MemoryEngine::new();
 /// let mut batch = Batch::new();
 /// batch.put(Table::Rows, b"ada", b"1");
 /// batch.put(Table::Rows, b"ada", b"2");
 /// batch.remove(Table::Rows, b"bob");
-/// engine.commit(batch, true)?;
+/// engine.commit(batch, Durability::Durable)?;
 /// assert_eq!(engine.snapshot()?.get(Table::Rows, b"ada")?, Some(b"2".to_vec()));
 /// # Ok::<(), syncline_store::EngineError>(())
 /// ```
@@ -87,7 +87,10 @@ impl Batch {
     }
 
     /// One table's edits, one per key, by ascending key; `None` stands for removal.
-    pub fn sorted(&mut self, table: Table) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+    pub fn sorted(
+        &mut self,
+        table: Table,
+    ) -> impl ExactSizeIterator<Item = (&[u8], Option<&[u8]>)> {
         let Edits { bytes, edits } = &mut self.tables[table as usize];
         // Stable, so that the last edit of a key stays the last; and near linear on the runs that
         // writers produce.

@@ -4,7 +4,7 @@
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Batch, Engine, EngineError, EngineSize};
+use super::{Batch, Durability, Engine, EngineError, EngineSize};
 
 /// What goes wrong with a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,12 +63,15 @@ impl Faults {
 /// Any engine, with faults injected at its commits.
 ///
 /// ```
-/// use syncline_store::{Batch, Engine, EngineError, FailingEngine, Fault, MemoryEngine};
+/// use syncline_store::{
+///     Batch, Durability, Engine, EngineError, FailingEngine, Fault, MemoryEngine,
+/// };
 ///
 /// let (engine, faults) = FailingEngine::new(MemoryEngine::new());
 /// faults.after(1, Fault::DiskFull);
-/// assert!(engine.commit(Batch::new(), true).is_ok());
-/// assert!(matches!(engine.commit(Batch::new(), true), Err(EngineError::DiskFull(_))));
+/// assert!(engine.commit(Batch::new(), Durability::Durable).is_ok());
+/// let failed = engine.commit(Batch::new(), Durability::Durable);
+/// assert!(matches!(failed, Err(EngineError::DiskFull(_))));
 /// ```
 #[derive(Debug)]
 pub struct FailingEngine<E> {
@@ -95,19 +98,27 @@ impl<E: Engine> Engine for FailingEngine<E> {
         self.inner.snapshot()
     }
 
-    fn commit(&self, batch: Batch, sync: bool) -> Result<(), EngineError> {
+    fn commit(&self, batch: Batch, durability: Durability) -> Result<(), EngineError> {
         match self.faults.strike() {
-            None => self.inner.commit(batch, sync),
+            None => self.inner.commit(batch, durability),
             Some(Fault::DiskFull) => Err(EngineError::DiskFull(io::ErrorKind::StorageFull.into())),
             Some(Fault::Io) => Err(EngineError::Io(io::Error::other("injected"))),
             Some(Fault::AppliedButReported) => {
-                self.inner.commit(batch, sync)?;
+                self.inner.commit(batch, durability)?;
                 Err(EngineError::Io(io::Error::other(
                     "injected, though applied",
                 )))
             }
-            Some(Fault::NotSynced) => self.inner.commit(batch, false),
+            Some(Fault::NotSynced) => self.inner.commit(batch, Durability::Memory),
         }
+    }
+
+    fn flush(&self) -> Result<(), EngineError> {
+        self.inner.flush()
+    }
+
+    fn is_durable(&self) -> bool {
+        self.inner.is_durable()
     }
 
     fn size(&self) -> Result<EngineSize, EngineError> {

@@ -1,14 +1,20 @@
-//! The engine in memory, with the durability of a disk: it can lose what was not synced.
+//! The engine in memory, with the durability of a disk: it can lose what was not synced, and what
+//! the operating system was not given.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use imbl::OrdMap;
 
 use super::{
-    Batch, Bounds, Direction, Engine, EngineError, EngineSize, Entry, Snapshot, Table, Visitor,
-    bounds_are_empty,
+    Batch, Bounds, Direction, Durability, Engine, EngineError, EngineSize, Entry, LogOptions,
+    LoggedEngine, Snapshot, Table, Visitor, bounds_are_empty,
 };
 use crate::OpenError;
+
+mod files;
+
+use files::Files;
+pub(super) use files::MemoryFiles;
 
 /// Shared bytes: the persistent maps copy their nodes on write, and must not copy keys and values
 /// with them.
@@ -18,13 +24,17 @@ type Tables = [OrdMap<Bytes, Bytes>; Table::ALL.len()];
 /// What a [`MemoryEngine`] writes to, and what is left of it when the process that used it is gone.
 ///
 /// ```
-/// use syncline_store::{Batch, Engine, MemoryDisk, Snapshot, Table};
+/// use syncline_store::{Batch, Durability, Engine, MemoryDisk, Snapshot, Table};
 ///
 /// let disk = MemoryDisk::new();
 /// let engine = disk.mount()?;
 /// let mut batch = Batch::new();
 /// batch.put(Table::Rows, b"ada", b"1");
-/// engine.commit(batch, false)?;
+/// engine.commit(batch, Durability::Buffered)?;
+///
+/// disk.kill();
+/// let reopened = disk.mount()?;
+/// assert!(reopened.snapshot()?.get(Table::Rows, b"ada")?.is_some(), "the operating system had it");
 ///
 /// disk.crash();
 /// let reopened = disk.mount()?;
@@ -36,12 +46,18 @@ pub struct MemoryDisk {
     state: Arc<Mutex<Disk>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Disk {
     /// What readers and the writer see.
     current: Tables,
-    /// What a crash leaves.
+    /// What the end of the process leaves.
+    written: Tables,
+    /// What the end of the machine leaves.
     synced: Tables,
+    /// Whether `current` may be ahead of `synced`.
+    unsynced: bool,
+    /// The log before the tables, if there is one.
+    files: Files,
     mounted: bool,
     /// Counts crashes; an engine mounted before one is cut off, as a killed process is.
     generation: u64,
@@ -56,8 +72,38 @@ impl MemoryDisk {
     /// The one engine that may use this disk at a time.
     ///
     /// # Errors
-    /// [`OpenError::AlreadyOpen`] while another is alive.
+    /// [`OpenError::AlreadyOpen`] while another is alive; [`OpenError::HasLog`] if one with a log
+    /// has left it.
     pub fn mount(&self) -> Result<MemoryEngine, OpenError> {
+        let engine = self.mount_without_log()?;
+        if self.lock().files.is_empty() {
+            return Ok(engine);
+        }
+        Err(OpenError::HasLog {
+            path: "memory".into(),
+        })
+    }
+
+    /// As [`mount`](Self::mount), with a log before the tables, on the same disk.
+    ///
+    /// # Errors
+    /// As [`LoggedEngine::open`].
+    pub fn mount_logged(
+        &self,
+        options: LogOptions,
+    ) -> Result<LoggedEngine<MemoryEngine>, OpenError> {
+        let (engine, files) = self.mount_parts()?;
+        LoggedEngine::over(engine, Arc::new(files), options)
+    }
+
+    /// The tables, and the files of a log before them.
+    pub(super) fn mount_parts(&self) -> Result<(MemoryEngine, MemoryFiles), OpenError> {
+        let engine = self.mount_without_log()?;
+        let files = MemoryFiles::new(self.clone(), engine.generation);
+        Ok((engine, files))
+    }
+
+    fn mount_without_log(&self) -> Result<MemoryEngine, OpenError> {
         let mut disk = self.lock();
         if disk.mounted {
             return Err(OpenError::AlreadyOpen {
@@ -73,18 +119,65 @@ impl MemoryDisk {
         })
     }
 
-    /// Loses everything committed since the last synced commit, and cuts off the engine that wrote
-    /// it.
-    pub fn crash(&self) {
+    /// Ends the process, as `SIGKILL` does: loses what the operating system was not given, and cuts
+    /// off the engine.
+    pub fn kill(&self) {
         let mut disk = self.lock();
+        disk.current = disk.written.clone();
+        disk.cut_off();
+    }
+
+    /// Ends the machine, as a power loss does: loses everything since the last sync, and cuts off the
+    /// engine.
+    pub fn crash(&self) {
+        self.crash_keeping(|_| Vec::new());
+    }
+
+    /// As [`crash`](Self::crash), where of what was appended to a file of the log since its last
+    /// sync, `survives` says what is found in its place.
+    pub(super) fn crash_keeping(&self, survives: impl FnMut(&[u8]) -> Vec<u8>) {
+        let mut disk = self.lock();
+        disk.written = disk.synced.clone();
         disk.current = disk.synced.clone();
-        disk.generation += 1;
-        disk.mounted = false;
+        disk.files.crash(survives);
+        disk.unsynced = false;
+        disk.cut_off();
+    }
+
+    /// Another disk with what this one holds, for one process.
+    #[cfg(test)]
+    pub(super) fn copy(&self) -> Self {
+        let copy = Disk {
+            mounted: false,
+            ..self.lock().clone()
+        };
+        Self {
+            state: Arc::new(Mutex::new(copy)),
+        }
+    }
+
+    /// Changes a file of the log behind everybody's back.
+    #[cfg(test)]
+    pub(super) fn damage(&self, number: u64, change: impl FnOnce(&mut Vec<u8>)) {
+        self.lock().files.damage(number, change);
     }
 
     fn lock(&self) -> MutexGuard<'_, Disk> {
         // No code that could panic half way runs under this lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Disk {
+    fn cut_off(&mut self) {
+        self.generation += 1;
+        self.mounted = false;
+    }
+
+    fn sync(&mut self) {
+        self.written = self.current.clone();
+        self.synced = self.current.clone();
+        self.unsynced = false;
     }
 }
 
@@ -130,7 +223,7 @@ impl Drop for MemoryEngine {
         let mut disk = self.disk.lock();
         if disk.generation == self.generation {
             // Closing in order writes everything out, as closing a file does.
-            disk.synced = disk.current.clone();
+            disk.sync();
             disk.mounted = false;
         }
     }
@@ -144,7 +237,7 @@ impl Engine for MemoryEngine {
         Ok(MemorySnapshot { tables })
     }
 
-    fn commit(&self, mut batch: Batch, sync: bool) -> Result<(), EngineError> {
+    fn commit(&self, mut batch: Batch, durability: Durability) -> Result<(), EngineError> {
         let mut disk = self.lock()?;
         for table in Table::ALL {
             let entries = &mut disk.current[table as usize];
@@ -159,10 +252,22 @@ impl Engine for MemoryEngine {
                 }
             }
         }
-        if sync {
-            disk.synced = disk.current.clone();
+        disk.unsynced = true;
+        match durability {
+            Durability::Memory => {}
+            Durability::Buffered => disk.written = disk.current.clone(),
+            Durability::Durable => disk.sync(),
         }
         Ok(())
+    }
+
+    fn flush(&self) -> Result<(), EngineError> {
+        self.lock()?.sync();
+        Ok(())
+    }
+
+    fn is_durable(&self) -> bool {
+        self.lock().is_ok_and(|disk| !disk.unsynced)
     }
 
     fn size(&self) -> Result<EngineSize, EngineError> {

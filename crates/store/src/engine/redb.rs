@@ -3,21 +3,25 @@
 use std::cell::Cell;
 use std::fs;
 use std::io;
-use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use redb::{
-    CommitError, Database, DatabaseError, Durability, ReadOnlyTable, ReadableDatabase,
-    StorageError, TableDefinition, TableError, TableHandle, TransactionError,
+    CommitError, Database, DatabaseError, ReadOnlyTable, ReadableDatabase, StorageError,
+    TableDefinition, TableError, TableHandle, TransactionError,
 };
 
+use super::logged::{Beside, LogFiles, sync_directory_of};
 use super::{
-    Batch, Bounds, Direction, Engine, EngineError, EngineSize, Entry, Snapshot, Table, Visitor,
-    bounds_are_empty,
+    Batch, Bounds, Direction, Durability, Engine, EngineError, EngineSize, Entry, Snapshot, Table,
+    Visitor, bounds_are_empty,
 };
 use crate::OpenError;
+
+mod apply;
+
+use apply::apply;
 
 /// Settings of the file engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,15 +45,20 @@ impl Default for RedbOptions {
 /// crash takes milliseconds whatever the size of the file. Only one engine at a time can have a
 /// file open, in any process.
 ///
+/// What is not synced does not survive the process, so a [`Durability::Buffered`] commit is synced
+/// like a durable one. [`LoggedEngine`](super::LoggedEngine) does better.
+///
 /// ```
-/// use syncline_store::{Batch, Engine, OpenError, RedbEngine, RedbOptions, Snapshot, Table};
+/// use syncline_store::{
+///     Batch, Durability, Engine, OpenError, RedbEngine, RedbOptions, Snapshot, Table,
+/// };
 ///
 /// let directory = tempfile::tempdir()?;
 /// let path = directory.path().join("app.store");
 /// let engine = RedbEngine::create(&path, RedbOptions::default())?;
 /// let mut batch = Batch::new();
 /// batch.put(Table::Rows, b"ada", b"1");
-/// engine.commit(batch, true)?;
+/// engine.commit(batch, Durability::Durable)?;
 ///
 /// let second = RedbEngine::open(&path, RedbOptions::default());
 /// assert!(matches!(second, Err(OpenError::AlreadyOpen { .. })));
@@ -63,6 +72,10 @@ pub struct RedbEngine {
     database: Database,
     /// For the size on disk; empty for a backend that is no file.
     path: PathBuf,
+    /// Commits that were not synced by themselves.
+    unsynced: AtomicU64,
+    /// How many of them a later commit has synced.
+    covered: AtomicU64,
 }
 
 impl RedbEngine {
@@ -95,31 +108,48 @@ impl RedbEngine {
             _ => unreadable(path, error),
         })?;
         removed
-            .and_then(|()| sync_directory(path))
+            .and_then(|()| sync_directory_of(path))
             .map_err(|error| unreadable(path, error))?;
-        Ok(Self {
-            database,
-            path: path.into(),
-        })
+        Ok(Self::new(database, path.into()))
     }
 
     /// Opens an existing file. After a crash it is recovered to the last commit that was synced.
     ///
     /// # Errors
     /// [`OpenError::Missing`], [`OpenError::AlreadyOpen`], [`OpenError::NotAStore`],
-    /// [`OpenError::Damaged`], or whatever keeps the file from being read.
+    /// [`OpenError::Damaged`], or whatever keeps the file from being read. [`OpenError::HasLog`] if
+    /// commits are in a log beside it, which would be lost, or worse, applied later to what they do
+    /// not follow from.
     pub fn open(path: impl AsRef<Path>, options: RedbOptions) -> Result<Self, OpenError> {
         let path = path.as_ref();
+        let engine = Self::open_without_log(path, options)?;
+        let files = Beside::new(path);
+        match files.numbers().map_err(|e| unreadable(path, e))?.first() {
+            Some(number) => Err(OpenError::HasLog {
+                path: files.path(*number),
+            }),
+            None => Ok(engine),
+        }
+    }
+
+    /// As [`open`](Self::open), for one who sees to the log.
+    pub(super) fn open_without_log(path: &Path, options: RedbOptions) -> Result<Self, OpenError> {
         if !path.try_exists().map_err(|e| unreadable(path, e))? {
             return Err(OpenError::Missing { path: path.into() });
         }
         let database = guarded(path, || builder(options).open(path))?;
-        let engine = Self {
-            database,
-            path: path.into(),
-        };
+        let engine = Self::new(database, path.into());
         engine.refuse_foreign_tables()?;
         Ok(engine)
+    }
+
+    fn new(database: Database, path: PathBuf) -> Self {
+        Self {
+            database,
+            path,
+            unsynced: AtomicU64::new(0),
+            covered: AtomicU64::new(0),
+        }
     }
 
     /// Opens the file if it exists, makes it otherwise.
@@ -169,8 +199,19 @@ impl Engine for RedbEngine {
         distrusting(|| self.read())
     }
 
-    fn commit(&self, batch: Batch, sync: bool) -> Result<(), EngineError> {
-        distrusting(|| self.write(batch, sync))
+    fn commit(&self, batch: Batch, durability: Durability) -> Result<(), EngineError> {
+        distrusting(|| self.write(batch, durability != Durability::Memory))
+    }
+
+    fn flush(&self) -> Result<(), EngineError> {
+        if self.is_durable() {
+            return Ok(());
+        }
+        distrusting(|| self.write(Batch::new(), true))
+    }
+
+    fn is_durable(&self) -> bool {
+        self.covered.load(Ordering::Acquire) >= self.unsynced.load(Ordering::Acquire)
     }
 
     fn size(&self) -> Result<EngineSize, EngineError> {
@@ -201,9 +242,13 @@ impl RedbEngine {
     fn write(&self, mut batch: Batch, sync: bool) -> Result<(), EngineError> {
         let mut write = self.database.begin_write().map_err(transaction_error)?;
         write.set_quick_repair(true);
+        // Nobody else commits until this transaction ends.
+        let covered = self.unsynced.load(Ordering::Acquire);
         if !sync {
+            // Before anybody can see it.
+            self.unsynced.fetch_add(1, Ordering::AcqRel);
             write
-                .set_durability(Durability::None)
+                .set_durability(redb::Durability::None)
                 .map_err(|error| EngineError::Stopped(error.to_string()))?;
         }
         for table in Table::ALL {
@@ -216,7 +261,11 @@ impl RedbEngine {
         write.commit().map_err(|error| match error {
             CommitError::Storage(error) => storage_error(error),
             other => EngineError::Stopped(other.to_string()),
-        })
+        })?;
+        if sync {
+            self.covered.fetch_max(covered, Ordering::AcqRel);
+        }
+        Ok(())
     }
 }
 
@@ -224,61 +273,6 @@ type Bytes = &'static [u8];
 
 const fn definition(table: Table) -> TableDefinition<'static, Bytes, Bytes> {
     TableDefinition::new(table.name())
-}
-
-/// Writes sorted edits. A run of new keys that all fall between the same two neighbours goes
-/// through a cursor, which fills pages in order, some three times faster than inserts that each
-/// descend from the root: the dot index, which is appended to, and a bootstrap in key order are all
-/// runs. Scattered keys find no runs, and soon stop looking.
-fn apply<'e>(
-    table: &mut redb::Table<'_, Bytes, Bytes>,
-    edits: impl Iterator<Item = (&'e [u8], Option<&'e [u8]>)>,
-) -> Result<(), StorageError> {
-    /// After how many fruitless searches in a row, doubling, the next one is made.
-    const MAX_PATIENCE: u32 = 64;
-    let mut edits = edits.peekable();
-    let (mut wait, mut patience) = (0, 1);
-    while let Some((key, value)) = edits.next() {
-        let Some(value) = value else {
-            table.remove(key)?;
-            continue;
-        };
-        if wait > 0 {
-            wait -= 1;
-            table.insert(key, value)?;
-            continue;
-        }
-        let mut cursor = table.lower_bound_mut(Bound::Included(key))?;
-        let next = cursor.peek_next()?.map(|(next, _)| next.value().to_vec());
-        let in_gap = |key: &[u8]| next.as_deref().is_none_or(|next| key < next);
-        let follows = |edit: &(&[u8], Option<&[u8]>)| edit.1.is_some() && in_gap(edit.0);
-        if !in_gap(key) || !edits.peek().is_some_and(follows) {
-            drop(cursor);
-            table.insert(key, value)?;
-            (wait, patience) = (patience, (patience * 2).min(MAX_PATIENCE));
-            continue;
-        }
-        patience = 1;
-        cursor_insert(&mut cursor, key, value)?;
-        while let Some((key, value)) = edits.next_if(follows) {
-            cursor_insert(&mut cursor, key, value.expect("only puts follow"))?;
-        }
-        cursor.close()?;
-    }
-    Ok(())
-}
-
-fn cursor_insert(
-    cursor: &mut redb::CursorMut<'_, Bytes, Bytes>,
-    key: &[u8],
-    value: &[u8],
-) -> Result<(), StorageError> {
-    cursor
-        .insert_before(key, value)
-        .map_err(|error| match error {
-            redb::CursorError::Storage(error) => error,
-            other => StorageError::Corrupted(other.to_string()),
-        })
 }
 
 /// A file's tables as of one commit. Its pages are kept until it is dropped, so a long-lived
@@ -443,19 +437,7 @@ fn fresh_name(path: &Path) -> PathBuf {
     name.into()
 }
 
-/// Makes a new name in a directory survive power loss, where directories can be synced at all.
-fn sync_directory(path: &Path) -> io::Result<()> {
-    if cfg!(unix) {
-        let parent = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        fs::File::open(parent)?.sync_all()?;
-    }
-    Ok(())
-}
-
-fn io_error(error: io::Error) -> EngineError {
+pub(super) fn io_error(error: io::Error) -> EngineError {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
             EngineError::DiskFull(error)

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::*;
 
 /// Makes a test of each function for each engine.
-macro_rules! over_both_engines {
+macro_rules! over_all_engines {
     ($($test:ident)*) => {
         mod memory_engine {
             $(#[test] fn $test() { super::$test(&crate::MemoryEngine::new()); })*
@@ -21,10 +21,25 @@ macro_rules! over_both_engines {
                 super::$test(&crate::RedbEngine::create(path, crate::RedbOptions::default()).unwrap());
             })*
         }
+        mod logged_engine {
+            $(#[test] fn $test() {
+                let directory = tempfile::tempdir().unwrap();
+                let path = directory.path().join("store");
+                let (options, log) = Default::default();
+                super::$test(&crate::LoggedEngine::create(path, options, log).unwrap());
+            })*
+        }
+        /// With so little room that groups are applied all the time.
+        mod applying_engine {
+            $(#[test] fn $test() {
+                let log = crate::LogOptions { max_unapplied_bytes: 300, ..Default::default() };
+                super::$test(&crate::MemoryDisk::new().mount_logged(log).unwrap());
+            })*
+        }
     };
 }
 
-over_both_engines! {
+over_all_engines! {
     an_empty_engine_holds_nothing
     bounds_are_kept_to
     visits_go_either_way_and_stop_when_told
@@ -42,7 +57,7 @@ fn commit<E: Engine>(engine: &E, edits: &[(&[u8], Option<&[u8]>)]) {
             None => batch.remove(Table::Rows, key),
         }
     }
-    engine.commit(batch, true).unwrap();
+    engine.commit(batch, Durability::Durable).unwrap();
 }
 
 fn keys_within<E: Engine>(engine: &E, bounds: Bounds<'_>) -> Vec<Vec<u8>> {
@@ -63,7 +78,7 @@ fn an_empty_engine_holds_nothing<E: Engine>(engine: &E) {
             .unwrap();
     }
     commit(engine, &[(b"a", None)]);
-    engine.commit(Batch::new(), true).unwrap();
+    engine.commit(Batch::new(), Durability::Durable).unwrap();
 }
 
 fn bounds_are_kept_to<E: Engine>(engine: &E) {
@@ -160,7 +175,7 @@ fn tables_do_not_mix<E: Engine>(engine: &E) {
     for table in Table::ALL {
         batch.put(table, b"key", table.name().as_bytes());
     }
-    engine.commit(batch, false).unwrap();
+    engine.commit(batch, Durability::Memory).unwrap();
     let snapshot = engine.snapshot().unwrap();
     for table in Table::ALL {
         let value = snapshot.get(table, b"key").unwrap();
@@ -187,7 +202,7 @@ fn runs_and_scattered_edits_come_to_the_same<E: Engine>(engine: &E) {
                 }
             }
         }
-        engine.commit(batch, true).unwrap();
+        engine.commit(batch, Durability::Durable).unwrap();
         let snapshot = engine.snapshot().unwrap();
         let entries = snapshot.range(Table::Rows, (Bound::Unbounded, Bound::Unbounded));
         assert!(entries.map(Result::unwrap).eq(model.clone()));
@@ -239,7 +254,12 @@ fn behaves_like_a_map<E: Engine>(engine: &E) {
                     }
                 }
             }
-            engine.commit(batch, edits.len() % 2 == 0).unwrap();
+            let durability = [
+                Durability::Memory,
+                Durability::Buffered,
+                Durability::Durable,
+            ][edits.len() % 3];
+            engine.commit(batch, durability).unwrap();
             let (lower, upper) = ([lower / 2], [upper / 2]);
             let bound = |kind: u8, key| match kind % 3 {
                 0 => Bound::Unbounded,
@@ -260,6 +280,33 @@ fn behaves_like_a_map<E: Engine>(engine: &E) {
 }
 
 #[test]
+fn a_memory_disk_keeps_what_a_kill_leaves() {
+    let disk = MemoryDisk::new();
+    let engine = disk.mount().unwrap();
+    let durabilities = [
+        Durability::Durable,
+        Durability::Buffered,
+        Durability::Memory,
+    ];
+    for (key, durability) in [b"a", b"b", b"c"].into_iter().zip(durabilities) {
+        let mut batch = Batch::new();
+        batch.put(Table::Rows, key, b"");
+        engine.commit(batch, durability).unwrap();
+        assert_eq!(engine.is_durable(), durability == Durability::Durable);
+    }
+    let all = (Bound::Unbounded, Bound::Unbounded);
+    disk.kill();
+    assert!(engine.flush().is_err() && !engine.is_durable());
+    let engine = disk.mount().unwrap();
+    assert_eq!(keys_within(&engine, all), [b"a", b"b"]);
+    assert!(!engine.is_durable(), "nothing has synced it since");
+    disk.crash();
+    let engine = disk.mount().unwrap();
+    assert_eq!(keys_within(&engine, all), [b"a"]);
+    assert!(engine.is_durable());
+}
+
+#[test]
 fn a_memory_disk_crashes_to_its_last_synced_commit() {
     let disk = MemoryDisk::new();
     let engine = disk.mount().unwrap();
@@ -270,14 +317,14 @@ fn a_memory_disk_crashes_to_its_last_synced_commit() {
     commit(&engine, &[(b"a", Some(b"synced"))]);
     let mut batch = Batch::new();
     batch.put(Table::Rows, b"b", b"not synced");
-    engine.commit(batch, false).unwrap();
+    engine.commit(batch, Durability::Memory).unwrap();
     disk.crash();
     assert!(
         matches!(engine.snapshot(), Err(EngineError::Stopped(_))),
         "its process is gone"
     );
     assert!(matches!(
-        engine.commit(Batch::new(), true),
+        engine.commit(Batch::new(), Durability::Durable),
         Err(EngineError::Stopped(_))
     ));
     drop(engine);
@@ -289,7 +336,7 @@ fn a_memory_disk_crashes_to_its_last_synced_commit() {
     );
     let mut batch = Batch::new();
     batch.put(Table::Rows, b"c", b"closed in order");
-    engine.commit(batch, false).unwrap();
+    engine.commit(batch, Durability::Memory).unwrap();
     drop(engine);
     disk.crash();
     let engine = disk.mount().unwrap();
@@ -306,7 +353,7 @@ fn faults_strike_once_and_when_planned() {
     let put = |key: &[u8]| {
         let mut batch = Batch::new();
         batch.put(Table::Rows, key, b"");
-        engine.commit(batch, true)
+        engine.commit(batch, Durability::Durable)
     };
     faults.after(1, Fault::DiskFull);
     put(b"1").unwrap();

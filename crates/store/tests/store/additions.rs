@@ -5,7 +5,7 @@ use syncline_store::{Additions, Durability, Engine, Incoming, Store, StoreError,
 
 use crate::harness::*;
 
-crate::over_both_engines! {
+crate::over_all_engines! {
     lists_in_dot_order_what_the_peer_has_not_seen
     goes_on_from_its_frontier
     a_budget_is_kept_to_but_never_starves

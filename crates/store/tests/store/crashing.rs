@@ -7,7 +7,7 @@ use syncline_store::{Durability, FailingEngine, Fault, Store, StoreError};
 
 use crate::harness::*;
 
-crate::over_both_engines! {
+crate::over_all_engines! {
     a_crash_loses_what_was_not_synced_and_nothing_else
     flushing_makes_all_before_it_durable
     ids_of_lost_writes_are_not_used_again
@@ -31,7 +31,11 @@ fn a_crash_loses_what_was_not_synced_and_nothing_else<H: Harness>() {
             .into_iter()
             .map(|(key, _)| key)
             .collect();
-        assert_eq!(found, durable, "round {round}");
+        assert!(durable.is_subset(&found), "round {round}");
+        if H::IS_STRICT {
+            assert_eq!(found, durable, "round {round}");
+        }
+        durable = found;
         for n in 0..20 {
             let key = format!("{round}-{n}");
             if n < 10 {

@@ -8,7 +8,7 @@ use syncline_store::{Durability, Engine, Incoming, Snapshot, Table};
 
 use crate::harness::*;
 
-crate::over_both_engines! {
+crate::over_all_engines! {
     every_table_has_the_frozen_bytes
 }
 

@@ -5,17 +5,21 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use syncline_crdt::{Context, Dot, ReplicaId, Row, RowKey, Siblings, Stamp};
 use syncline_merkle::KeyRange;
 use syncline_store::{
-    Batch, Config, Durability, Engine, Environment, Incoming, MemoryDisk, MemoryEngine, RedbEngine,
-    RedbOptions, Store, StoreError, Table, View,
+    Batch, Config, Durability, Engine, Environment, Incoming, LogOptions, LoggedEngine, MemoryDisk,
+    MemoryEngine, RedbEngine, RedbOptions, Store, StoreError, Table, View,
 };
 
 /// A place for one store, which outlives the processes that open it.
 pub(crate) trait Harness {
     type Engine: Engine;
+
+    /// Whether a crash loses all that it may.
+    const IS_STRICT: bool = true;
 
     fn new() -> Self;
 
@@ -34,7 +38,7 @@ pub(crate) trait Harness {
         let engine = self.mount();
         let mut batch = Batch::new();
         edit(&mut batch);
-        engine.commit(batch, true).unwrap();
+        engine.commit(batch, Durability::Durable).unwrap();
     }
 }
 
@@ -56,35 +60,97 @@ impl Harness for Memory {
     }
 }
 
-pub(crate) struct Redb {
-    directory: tempfile::TempDir,
-    /// A crash goes on with a copy of the file: what the operating system has is what a killed
-    /// process leaves.
-    path: RefCell<PathBuf>,
+/// Files in a directory. A crash goes on with copies of them in another: what the operating system
+/// has is what a killed process leaves.
+struct Files(RefCell<tempfile::TempDir>);
+
+impl Files {
+    fn new() -> Self {
+        Self(RefCell::new(tempfile::tempdir().unwrap()))
+    }
+
+    fn store(&self) -> PathBuf {
+        self.0.borrow().path().join("store")
+    }
+
+    fn crash(&self) {
+        let left = tempfile::tempdir().unwrap();
+        for file in fs::read_dir(self.0.borrow().path()).unwrap() {
+            let file = file.unwrap();
+            fs::copy(file.path(), left.path().join(file.file_name())).unwrap();
+        }
+        *self.0.borrow_mut() = left;
+    }
 }
+
+const OPTIONS: RedbOptions = RedbOptions {
+    cache_bytes: 8 << 20,
+};
+
+pub(crate) struct Redb(Files);
 
 impl Harness for Redb {
     type Engine = RedbEngine;
 
     fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let path = RefCell::new(directory.path().join("store"));
-        Self { directory, path }
+        Self(Files::new())
     }
 
     fn mount(&self) -> RedbEngine {
-        let options = RedbOptions {
-            cache_bytes: 8 << 20,
-        };
-        RedbEngine::open_or_create(&*self.path.borrow(), options).unwrap()
+        RedbEngine::open_or_create(self.0.store(), OPTIONS).unwrap()
     }
 
     fn crash(&self) {
-        static CRASHES: AtomicU64 = AtomicU64::new(0);
-        let crash = CRASHES.fetch_add(1, Ordering::Relaxed);
-        let left = self.directory.path().join(format!("crash-{crash}"));
-        fs::copy(&*self.path.borrow(), &left).unwrap();
-        *self.path.borrow_mut() = left;
+        self.0.crash();
+    }
+}
+
+/// A log that is synced only when it must be, so that a crash loses all that it may.
+const LOG: LogOptions = LogOptions {
+    sync_interval: Duration::from_secs(3_600),
+    max_unapplied_bytes: 1 << 20,
+};
+
+pub(crate) struct Logged(Files);
+
+impl Harness for Logged {
+    type Engine = LoggedEngine;
+
+    fn new() -> Self {
+        Self(Files::new())
+    }
+
+    fn mount(&self) -> LoggedEngine {
+        LoggedEngine::open_or_create(self.0.store(), OPTIONS, LOG).unwrap()
+    }
+
+    fn crash(&self) {
+        self.0.crash();
+    }
+}
+
+/// With so little room that groups are applied while the test goes on.
+pub(crate) struct LoggedInMemory(MemoryDisk);
+
+impl Harness for LoggedInMemory {
+    type Engine = LoggedEngine<MemoryEngine>;
+
+    const IS_STRICT: bool = false;
+
+    fn new() -> Self {
+        Self(MemoryDisk::new())
+    }
+
+    fn mount(&self) -> LoggedEngine<MemoryEngine> {
+        let options = LogOptions {
+            max_unapplied_bytes: 10_000,
+            ..LOG
+        };
+        self.0.mount_logged(options).unwrap()
+    }
+
+    fn crash(&self) {
+        self.0.crash();
     }
 }
 

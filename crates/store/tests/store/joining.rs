@@ -6,7 +6,7 @@ use syncline_store::{Durability, Incoming, Joined, Store, StoreError};
 
 use crate::harness::*;
 
-crate::over_both_engines! {
+crate::over_all_engines! {
     fresh_rows_are_added
     rows_add_only_their_own_dots
     what_was_learned_counts_after_the_joins

@@ -5,7 +5,7 @@ use syncline_store::{Durability, Engine, MAX_TRANSACTION_ROWS, Store, StoreError
 
 use crate::harness::*;
 
-crate::over_both_engines! {
+crate::over_all_engines! {
     keys_fields_and_values_up_to_their_limits
 }
 

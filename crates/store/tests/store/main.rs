@@ -1,4 +1,4 @@
-//! The store's behaviour, told once and run over both engines.
+//! The store's behaviour, told once and run over all engines.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod additions;
@@ -16,13 +16,19 @@ mod writing;
 
 /// Makes a test of each function, which is generic over a harness, for each engine.
 #[macro_export]
-macro_rules! over_both_engines {
+macro_rules! over_all_engines {
     ($($test:ident)*) => {
         mod memory {
             $(#[test] fn $test() { super::$test::<$crate::harness::Memory>(); })*
         }
         mod redb {
             $(#[test] fn $test() { super::$test::<$crate::harness::Redb>(); })*
+        }
+        mod logged {
+            $(#[test] fn $test() { super::$test::<$crate::harness::Logged>(); })*
+        }
+        mod logged_in_memory {
+            $(#[test] fn $test() { super::$test::<$crate::harness::LoggedInMemory>(); })*
         }
     };
 }

@@ -9,7 +9,7 @@ use syncline_store::{Durability, Incoming, Store, StoreError};
 
 use crate::harness::*;
 
-crate::over_both_engines! {
+crate::over_all_engines! {
     a_store_is_a_causal_map
 }
 

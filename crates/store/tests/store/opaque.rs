@@ -5,7 +5,7 @@ use syncline_store::{Durability, Incoming};
 
 use crate::harness::*;
 
-crate::over_both_engines! {
+crate::over_all_engines! {
     unknown_families_and_payloads_are_joined_and_forwarded
 }
 

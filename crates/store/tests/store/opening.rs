@@ -4,7 +4,7 @@ use syncline_store::{Config, OpenError, Store, Table, format};
 
 use crate::harness::*;
 
-crate::over_both_engines! {
+crate::over_all_engines! {
     a_new_store_is_empty_and_sound
     everything_is_there_after_closing
     another_namespace_is_refused

@@ -9,7 +9,7 @@ use syncline_store::{Durability, Store, StoreError};
 
 use crate::harness::*;
 
-crate::over_both_engines! {
+crate::over_all_engines! {
     a_view_stands_still
     ranges_and_prefixes_read_in_order
     ranges_are_digested_and_counted

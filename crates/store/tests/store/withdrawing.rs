@@ -6,7 +6,7 @@ use syncline_store::{Durability, Incoming, Mismatch, Store, StoreError, Table, W
 
 use crate::harness::*;
 
-crate::over_both_engines! {
+crate::over_all_engines! {
     a_damaged_row_is_an_error_in_its_place
     whatever_byte_is_wrong_is_noticed_and_repaired
     several_damaged_rows_of_one_leaf_add_up

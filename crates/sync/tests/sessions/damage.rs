@@ -2,7 +2,7 @@
 //! while sessions run ends them, since they have promised its dots.
 
 use syncline_crdt::{Row, RowKey};
-use syncline_store::{Batch, Direction, Engine, MemoryDisk, Snapshot, Table};
+use syncline_store::{Batch, Direction, Durability, Engine, MemoryDisk, Snapshot, Table};
 use syncline_sync::{RefusalCode, ReplicaError, SessionError, Strategy};
 
 use crate::pump::{
@@ -45,7 +45,7 @@ fn damaged(keys: &[RowKey]) -> (Memory, Memory, State) {
         *value.last_mut().unwrap() ^= 1;
         batch.put(Table::Rows, key, &value);
     }
-    engine.commit(batch, true).unwrap();
+    engine.commit(batch, Durability::Durable).unwrap();
     let mut count = 0;
     let all = (std::ops::Bound::Unbounded, std::ops::Bound::Unbounded);
     let seen = &mut |_: &[u8], _: &[u8]| {

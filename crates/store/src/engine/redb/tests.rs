@@ -14,12 +14,16 @@ use super::*;
 
 const ALL: Bounds<'static> = (Bound::Unbounded, Bound::Unbounded);
 
-fn write(engine: &RedbEngine, keys: std::ops::Range<u32>, sync: bool) -> Result<(), EngineError> {
+fn write(
+    engine: &RedbEngine,
+    keys: std::ops::Range<u32>,
+    durability: Durability,
+) -> Result<(), EngineError> {
     let mut batch = Batch::new();
     for n in keys {
         batch.put(Table::Rows, &n.to_be_bytes(), &[7; 100]);
     }
-    engine.commit(batch, sync)
+    engine.commit(batch, durability)
 }
 
 fn count(engine: &RedbEngine) -> usize {
@@ -104,7 +108,7 @@ fn other_files_are_refused_and_left_alone() {
 fn truncated_files_are_refused() {
     with_store(|path| {
         let engine = create(path).unwrap();
-        write(&engine, 0..2_000, true).unwrap();
+        write(&engine, 0..2_000, Durability::Durable).unwrap();
         drop(engine);
         let sound = fs::read(path).unwrap();
         for kept in [
@@ -134,7 +138,7 @@ fn truncated_files_are_refused() {
 fn altered_pages_end_in_errors() {
     with_store(|path| {
         let engine = create(path).unwrap();
-        write(&engine, 0..2_000, true).unwrap();
+        write(&engine, 0..2_000, Durability::Durable).unwrap();
         drop(engine);
         let sound = fs::read(path).unwrap();
         let mut errors = 0;
@@ -149,7 +153,7 @@ fn altered_pages_end_in_errors() {
                     let snapshot = engine.snapshot().map_err(|error| error.to_string())?;
                     let rows: Result<Vec<_>, _> = snapshot.range(Table::Rows, ALL).collect();
                     rows.map_err(|error| error.to_string())?;
-                    write(&engine, 0..2_000, true).map_err(|error| error.to_string())
+                    write(&engine, 0..2_000, Durability::Durable).map_err(|error| error.to_string())
                 });
             if let Err(error) = used {
                 assert!(
@@ -171,25 +175,33 @@ fn altered_pages_end_in_errors() {
 fn a_killed_process_leaves_its_last_synced_commit() {
     with_store(|path| {
         let engine = create(path).unwrap();
-        write(&engine, 0..1_000, true).unwrap();
-        write(&engine, 1_000..1_500, false).unwrap();
+        write(&engine, 0..1_000, Durability::Durable).unwrap();
+        write(&engine, 1_000..1_500, Durability::Memory).unwrap();
         // What the operating system has is what a killed process leaves.
         let left = path.with_extension("left");
         fs::copy(path, &left).unwrap();
         assert_eq!(count(&open(&left).unwrap()), 1_000);
 
-        write(&engine, 1_500..1_600, true).unwrap();
+        // A killed process would lose it otherwise.
+        write(&engine, 1_500..1_600, Durability::Buffered).unwrap();
+        assert!(engine.is_durable());
         fs::copy(path, &left).unwrap();
         assert_eq!(
             count(&open(&left).unwrap()),
             1_600,
             "a synced commit syncs those before it"
         );
-        write(&engine, 1_600..1_700, false).unwrap();
+        write(&engine, 1_600..1_700, Durability::Memory).unwrap();
+        assert!(!engine.is_durable());
+        engine.flush().unwrap();
+        assert!(engine.is_durable());
+        fs::copy(path, &left).unwrap();
+        assert_eq!(count(&open(&left).unwrap()), 1_700, "flushed");
+        write(&engine, 1_700..1_800, Durability::Memory).unwrap();
         drop(engine);
         assert_eq!(
             count(&open(path).unwrap()),
-            1_700,
+            1_800,
             "closing in order keeps all"
         );
     });
@@ -237,25 +249,24 @@ fn a_full_disk_is_an_error_of_its_own_and_loses_nothing() {
     for room in [0, 4_096, 40_000, 100_000, 400_000] {
         let inner = Arc::new(InMemoryBackend::new());
         let left = Arc::new(AtomicU64::new(u64::MAX));
-        let mount = || RedbEngine {
-            database: Database::builder()
-                .create_with_backend(SmallDisk {
-                    inner: Arc::clone(&inner),
-                    left: Arc::clone(&left),
-                })
-                .unwrap(),
-            path: PathBuf::new(),
+        let mount = || {
+            let disk = SmallDisk {
+                inner: Arc::clone(&inner),
+                left: Arc::clone(&left),
+            };
+            let database = Database::builder().create_with_backend(disk).unwrap();
+            RedbEngine::new(database, PathBuf::new())
         };
         let engine = mount();
-        write(&engine, 0..1_000, true).unwrap();
+        write(&engine, 0..1_000, Durability::Durable).unwrap();
         left.store(room, Ordering::Relaxed);
-        let error = write(&engine, 1_000..9_000, true).unwrap_err();
+        let error = write(&engine, 1_000..9_000, Durability::Durable).unwrap_err();
         assert!(
             matches!(error, EngineError::DiskFull(_)),
             "{room}: {error:?}"
         );
         assert!(error.to_string().contains("free some room"), "{error}");
-        let error = write(&engine, 0..1, true).unwrap_err();
+        let error = write(&engine, 0..1, Durability::Durable).unwrap_err();
         assert!(
             error.to_string().contains("open the store again"),
             "{room}: {error}"
@@ -265,7 +276,7 @@ fn a_full_disk_is_an_error_of_its_own_and_loses_nothing() {
         left.store(u64::MAX, Ordering::Relaxed);
         let engine = mount();
         assert_eq!(count(&engine), 1_000, "{room}");
-        write(&engine, 1_000..9_000, true).unwrap();
+        write(&engine, 1_000..9_000, Durability::Durable).unwrap();
         assert_eq!(count(&engine), 9_000, "{room}");
     }
 }

@@ -1,0 +1,226 @@
+//! Commits that are in the log and not yet in the tables below: ordered tables in memory.
+
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use imbl::OrdMap;
+use imbl::ordmap::RangedIter;
+use syncline_crdt::DecodeError;
+
+use super::record::{Edit, Payload};
+use crate::engine::{Batch, Bounds, Direction, Table};
+
+/// What an entry takes in memory beside its bytes, about.
+const ENTRY: usize = 64;
+
+/// The last edit of every key, over any number of commits.
+///
+/// Keys and values lie in the records that they came with, which are shared, so an entry costs no
+/// allocation of its own. A clone is O(1).
+#[derive(Debug, Clone, Default)]
+pub(super) struct Layer {
+    tables: [OrdMap<Key, Value>; Table::ALL.len()],
+    /// What its records take in the log, without their headers.
+    pub(super) bytes: usize,
+    entries: usize,
+}
+
+/// A key, within the record that set it last.
+#[derive(Debug, Clone)]
+struct Key {
+    record: Arc<[u8]>,
+    start: usize,
+    len: u32,
+}
+
+/// The length of the value, which follows the key; `None` hides the key. An insertion replaces key
+/// and value together, so the two are always of one record.
+type Value = Option<u32>;
+
+impl Key {
+    fn bytes(&self) -> &[u8] {
+        &self.record[self.start..][..self.len as usize]
+    }
+
+    fn value(&self, value: Value) -> Option<&[u8]> {
+        let start = self.start + self.len as usize;
+        value.map(|len| &self.record[start..][..len as usize])
+    }
+}
+
+impl Borrow<[u8]> for Key {
+    fn borrow(&self) -> &[u8] {
+        self.bytes()
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes() == other.bytes()
+    }
+}
+
+impl Eq for Key {}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Key {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.bytes().cmp(other.bytes())
+    }
+}
+
+impl Layer {
+    /// Takes a record's edits, which are later than all that are here.
+    ///
+    /// # Errors
+    /// When another version wrote the record. Part of it may have been taken.
+    pub(super) fn absorb(&mut self, payload: &Payload) -> Result<(), DecodeError> {
+        payload.edits(|edit| {
+            let Edit {
+                table,
+                start,
+                key_len,
+                value_len,
+            } = edit;
+            let key = Key {
+                record: Arc::clone(&payload.bytes),
+                start,
+                len: key_len,
+            };
+            self.tables[table as usize].insert(key, value_len);
+            self.entries += 1;
+        })?;
+        self.bytes += payload.range.len();
+        Ok(())
+    }
+
+    /// Bytes of memory, about, counted as if no key had come twice.
+    pub(super) fn weight(&self) -> usize {
+        self.bytes + self.entries * ENTRY
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.tables.iter().all(OrdMap::is_empty)
+    }
+
+    /// The edit of a key: a value, or `None` for a removal; no edit leaves what is below.
+    pub(super) fn get(&self, table: Table, key: &[u8]) -> Option<Option<&[u8]>> {
+        let (key, value) = self.tables[table as usize].get_key_value(key)?;
+        Some(key.value(*value))
+    }
+
+    /// All edits as one batch, sorted.
+    pub(super) fn to_batch(&self) -> Batch {
+        let mut batch = Batch::new();
+        for table in Table::ALL {
+            for (key, value) in &self.tables[table as usize] {
+                match key.value(*value) {
+                    Some(value) => batch.put(table, key.bytes(), value),
+                    None => batch.remove(table, key.bytes()),
+                }
+            }
+        }
+        batch
+    }
+
+    fn entries(&self, table: Table, bounds: Bounds<'_>, direction: Direction) -> Entries<'_> {
+        let mut entries = Entries {
+            rest: self.tables[table as usize].range::<_, [u8]>(bounds),
+            direction,
+            next: None,
+        };
+        entries.advance();
+        entries
+    }
+}
+
+/// The edits of a layer within bounds, one after the other.
+struct Entries<'l> {
+    rest: RangedIter<'l, Key, Value, imbl::shared_ptr::DefaultSharedPtr>,
+    direction: Direction,
+    next: Option<(&'l Key, Value)>,
+}
+
+impl Entries<'_> {
+    fn advance(&mut self) {
+        let next = match self.direction {
+            Direction::Forward => self.rest.next(),
+            Direction::Backward => self.rest.next_back(),
+        };
+        self.next = next.map(|(key, value)| (key, *value));
+    }
+}
+
+/// The edits of a newer layer over those of an older one, within bounds, in order.
+pub(super) struct Stack<'l> {
+    newer: Entries<'l>,
+    older: Option<Entries<'l>>,
+    direction: Direction,
+}
+
+/// A key and its edit.
+pub(super) type Edited<'l> = (&'l [u8], Option<&'l [u8]>);
+
+impl<'l> Stack<'l> {
+    /// The bounds must not be of an empty range.
+    pub(super) fn new(
+        newer: &'l Layer,
+        older: Option<&'l Layer>,
+        table: Table,
+        bounds: Bounds<'_>,
+        direction: Direction,
+    ) -> Self {
+        Self {
+            newer: newer.entries(table, bounds, direction),
+            older: older.map(|older| older.entries(table, bounds, direction)),
+            direction,
+        }
+    }
+
+    /// The next key.
+    pub(super) fn peek(&self) -> Option<&'l [u8]> {
+        let newer = self.newer.next.map(|(key, _)| key.bytes());
+        let older = self.older.as_ref().and_then(|older| older.next);
+        let older = older.map(|(key, _)| key.bytes());
+        match (newer, older) {
+            (Some(newer), Some(older)) if order(self.direction, older, newer).is_lt() => {
+                Some(older)
+            }
+            (newer, older) => newer.or(older),
+        }
+    }
+
+    /// Takes the next key and its last edit.
+    pub(super) fn take(&mut self) -> Option<Edited<'l>> {
+        let key = self.peek()?;
+        let mut edited = None;
+        if let Some(older) = &mut self.older
+            && let Some((found, value)) = older.next
+            && found.bytes() == key
+        {
+            edited = Some((key, found.value(value)));
+            older.advance();
+        }
+        if let Some((found, value)) = self.newer.next
+            && found.bytes() == key
+        {
+            edited = Some((key, found.value(value)));
+            self.newer.advance();
+        }
+        edited
+    }
+}
+
+/// Which of two keys comes first.
+pub(super) fn order(direction: Direction, a: &[u8], b: &[u8]) -> Ordering {
+    match direction {
+        Direction::Forward => a.cmp(b),
+        Direction::Backward => b.cmp(a),
+    }
+}

@@ -160,6 +160,12 @@ impl Context {
         Self { intervals: left }
     }
 
+    /// What is in both. O(n log m + m log n) for n intervals here and m there.
+    #[must_use]
+    pub fn intersection(&self, other: &Self) -> Self {
+        self.difference(&self.difference(other))
+    }
+
     /// The part up to and including a dot in dot order: all of the replicas before it, and of its own the counters
     /// up to its own.
     #[must_use]

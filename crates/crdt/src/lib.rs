@@ -47,6 +47,7 @@
 //!
 //! - The kernel: [`Dot`], [`Context`], [`Siblings`], [`CausalMap`]; time in [`Hlc`]; bytes in [`Canonical`].
 //! - Rows of a store: [`RowKey`], [`Row`], [`Delta`], [`BulkRemoval`], the numeric [`cell`], the [`limits`].
+//! - What every replica has seen for good: [`Stability`].
 //! - [`types`]: sets, maps, registers, counters and flags, for use on their own.
 //! - `laws` (feature `laws`): the laws that all of these obey, as a test suite for types of your own.
 #![no_std]
@@ -68,6 +69,7 @@ pub mod limits;
 mod row_key;
 mod seen;
 mod siblings;
+mod stability;
 pub mod types;
 mod version_vector;
 
@@ -80,5 +82,6 @@ pub use dot::{Dot, ReplicaId};
 pub use row_key::{Family, RowKey, RowKeyError};
 pub use seen::{Everything, Nothing, Seen};
 pub use siblings::{Row, Sibling, Siblings};
+pub use stability::{Advert, Stability};
 pub use types::{EnableWinsFlag, LwwMap, LwwRegister, MvRegister, OrSet, PnCounter};
 pub use version_vector::VersionVector;

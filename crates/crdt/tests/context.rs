@@ -143,6 +143,8 @@ proptest! {
         prop_assert_eq!(dots_of(&difference), &model - &other_model);
         // The difference is canonical too, not just the right dots.
         prop_assert_eq!(&difference, &dots_of(&difference).into_iter().collect::<Context>());
+        let both = context.intersection(&other);
+        prop_assert_eq!(&both, &(&model & &other_model).into_iter().collect::<Context>());
         let up_to = context.up_to(dot);
         prop_assert_eq!(dots_of(&up_to), model.range(..=dot).copied().collect::<BTreeSet<_>>());
 

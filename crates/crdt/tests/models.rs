@@ -2,6 +2,8 @@
 //! travel, and the numeric cell. Each also runs in variants that leave a rule out, which must be caught.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
+#[path = "models/carriers.rs"]
+mod carriers;
 #[path = "models/causal.rs"]
 mod causal;
 #[path = "models/counter.rs"]
@@ -14,3 +16,5 @@ mod removals;
 mod replica;
 #[path = "models/session.rs"]
 mod session;
+#[path = "models/stability.rs"]
+mod stability;

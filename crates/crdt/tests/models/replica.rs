@@ -127,6 +127,10 @@ pub(crate) struct Replica<P> {
     counter: u64,
     pub(crate) state: State<P>,
     pub(crate) durable: State<P>,
+    /// What its clock shows, for models that have clocks.
+    pub(crate) now_ms: u64,
+    /// What it showed when the disk was synced.
+    pub(crate) durable_ms: u64,
 }
 
 impl<P: Clone + Ord> Replica<P> {
@@ -137,6 +141,8 @@ impl<P: Clone + Ord> Replica<P> {
             counter: 0,
             state: State::new(),
             durable: State::new(),
+            now_ms: 0,
+            durable_ms: 0,
         }
     }
 
@@ -162,6 +168,7 @@ impl<P: Clone + Ord> Replica<P> {
     /// Syncs the disk: all commits up to now survive a crash.
     pub(crate) fn persist(&mut self) {
         self.durable = self.state.clone();
+        self.durable_ms = self.now_ms;
     }
 
     /// Loses the commits that were not synced, and opens the store again, which mints another id.

@@ -17,6 +17,9 @@ pub(crate) struct Rules {
     pub(crate) search: Search,
     /// Whether commits are made durable before anything is said.
     pub(crate) durable_first: bool,
+    /// Whether nothing is called dead before what replaced it has come, as far as that is in the same row. It matters
+    /// where a replica can be gone for good: what replaced a value that others have would go with it, and the value too.
+    pub(crate) replacement_first: bool,
     /// Whether the root digest and the context of a greeting are of one commit.
     pub(crate) root_with_context: bool,
 }
@@ -26,6 +29,7 @@ impl Rules {
         merge: Merge::AfterAdditions,
         search: Search::Always,
         durable_first: true,
+        replacement_first: true,
         root_with_context: true,
     };
 }
@@ -61,8 +65,8 @@ pub(crate) struct Side<P> {
     pub(crate) at: usize,
     /// Our root as it was before the greeting, which only the wrong variant says.
     early_root: Live,
-    /// Our context as it was said.
-    pub(crate) start: Option<Context>,
+    /// Our context as it was said, and when.
+    pub(crate) start: Option<(Context, u64)>,
     /// The peer's.
     theirs: Option<Context>,
     inbox: VecDeque<Frame<P>>,
@@ -128,12 +132,23 @@ impl<P: Clone + Ord> Session<P> {
         random: &mut Random,
         rules: &Rules,
     ) -> bool {
-        let which = random.below(2);
+        let (which, hears) = (random.below(2), random.percent(50));
+        self.turn(which, hears, replicas, keys, random, rules)
+    }
+
+    /// This side hears a frame, if it should and there is one, or says one.
+    pub(crate) fn turn(
+        &mut self,
+        which: usize,
+        hears: bool,
+        replicas: &mut [Replica<P>],
+        keys: &[Key],
+        random: &mut Random,
+        rules: &Rules,
+    ) -> bool {
         let side = &mut self.sides[which];
         let replica = &mut replicas[side.at];
-        if random.percent(50)
-            && let Some(frame) = side.inbox.pop_front()
-        {
+        if hears && let Some(frame) = side.inbox.pop_front() {
             return side.hear(frame, replica, rules);
         }
         if rules.durable_first {
@@ -176,14 +191,14 @@ impl<P: Clone + Ord> Side<P> {
         is_sketch: bool,
     ) -> Option<Frame<P>> {
         let state = &replica.state;
-        let Some(start) = &self.start else {
+        let Some((start, _)) = &self.start else {
             let root = if rules.root_with_context {
                 state.live()
             } else {
                 self.early_root.clone()
             };
             let context = state.context.clone();
-            self.start = Some(context.clone());
+            self.start = Some((context.clone(), replica.now_ms));
             return Some(Frame::Hello { context, root });
         };
         let theirs = self.theirs.as_ref()?;
@@ -222,8 +237,11 @@ impl<P: Clone + Ord> Side<P> {
             Frame::Row(key, row) => state.join_row(key, &row, theirs),
             Frame::Heads(heads) => {
                 for (key, dots) in heads {
-                    state.join_head(key, &dots, theirs);
-                    if dots.iter().any(|dot| !state.context.contains(dot)) {
+                    let is_new = dots.iter().any(|dot| !state.context.contains(dot));
+                    if !is_new || !rules.replacement_first {
+                        state.join_head(key, &dots, theirs);
+                    }
+                    if is_new {
                         self.answers.push_back(Say::Want(key));
                     }
                 }
@@ -261,7 +279,8 @@ fn plan<P: Clone + Ord>(
         .collect();
     let mut say: VecDeque<Say> = live
         .iter()
-        .filter(|(dot, _)| start.contains(dot) && !theirs.contains(dot))
+        .filter(|(dot, _)| rules.replacement_first || start.contains(dot))
+        .filter(|(dot, _)| !theirs.contains(dot))
         .map(|(_, key)| Say::Row(*key))
         .collect();
     say.push_back(Say::EndOfAdditions);

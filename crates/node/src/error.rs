@@ -7,6 +7,7 @@ use syncline_crdt::RowKey;
 use syncline_store::{OpenError, StoreError};
 
 use crate::kind::Kind;
+use crate::typed::TypeError;
 
 /// Why an operation on a namespace failed. A write that failed has changed nothing, unless its text says otherwise.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +34,14 @@ pub enum Error {
     NotANumber {
         /// The key.
         key: Vec<u8>,
+    },
+    /// The value is not of the type asked for, or cannot be encoded; see [`typed`](crate::typed).
+    #[error("the value at {} {source}", show(key))]
+    Mistyped {
+        /// The key.
+        key: Vec<u8>,
+        /// What does not fit.
+        source: TypeError,
     },
     /// The result would not fit 64 bits.
     #[error(

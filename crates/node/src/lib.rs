@@ -72,6 +72,7 @@ mod storage;
 mod sync;
 mod transaction;
 pub mod trust;
+pub mod typed;
 mod view;
 mod writer;
 

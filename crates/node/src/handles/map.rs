@@ -28,6 +28,10 @@ impl Map {
         Self(Handle { namespace, key })
     }
 
+    pub(crate) fn key(&self) -> &[u8] {
+        &self.0.key
+    }
+
     /// Gives `field` a value; whether it had none.
     ///
     /// # Errors

@@ -23,6 +23,10 @@ impl Register {
         Self(Handle { namespace, key })
     }
 
+    pub(crate) fn key(&self) -> &[u8] {
+        &self.0.key
+    }
+
     /// Writes a value in place of everything observed under the key, of whatever kind.
     ///
     /// # Errors

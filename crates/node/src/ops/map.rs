@@ -26,6 +26,10 @@ impl<S: ReadRows> Map<S> {
         }
     }
 
+    pub(crate) fn key(&self) -> &[u8] {
+        &self.key
+    }
+
     /// The value of `field`; a number as its decimal digits. O(log n).
     ///
     /// # Errors

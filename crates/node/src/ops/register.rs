@@ -22,6 +22,10 @@ impl<S: ReadRows> Register<S> {
         }
     }
 
+    pub(crate) fn key(&self) -> &[u8] {
+        &self.key
+    }
+
     /// The value of the last writer; a number as its decimal digits.
     ///
     /// # Errors

@@ -8,3 +8,4 @@ mod pair;
 mod peers;
 mod semantics;
 mod transactions;
+mod typed;

@@ -47,7 +47,7 @@
 //!
 //! - The kernel: [`Dot`], [`Context`], [`Siblings`], [`CausalMap`]; time in [`Hlc`]; bytes in [`Canonical`].
 //! - Rows of a store: [`RowKey`], [`Row`], [`Delta`], [`BulkRemoval`], the numeric [`cell`], the [`limits`].
-//! - What every replica has seen for good: [`Stability`].
+//! - What every replica has seen for good: [`Stability`]; what may go then: [`expiry`].
 //! - [`types`]: sets, maps, registers, counters and flags, for use on their own.
 //! - `laws` (feature `laws`): the laws that all of these obey, as a test suite for types of your own.
 #![no_std]
@@ -63,6 +63,7 @@ pub mod cell;
 mod clock;
 mod context;
 mod dot;
+pub mod expiry;
 #[cfg(feature = "laws")]
 pub mod laws;
 pub mod limits;

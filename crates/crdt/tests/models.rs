@@ -8,6 +8,8 @@ mod carriers;
 mod causal;
 #[path = "models/counter.rs"]
 mod counter;
+#[path = "models/expiry.rs"]
+mod expiry;
 #[path = "models/random.rs"]
 mod random;
 #[path = "models/removals.rs"]

@@ -82,6 +82,10 @@ fn one_that_left_holds_everything_up_until_it_is_forgotten() {
     assert!(!stability.hear('b', &before), "b may still listen to c");
     assert!(!stability.is_stable(&dot(1, 1)));
     hear(&mut stability, 'a', &[dot(1, 1)], 3);
+    assert!(
+        !stability.is_stable(&dot(1, 1)),
+        "what b said before counts no more"
+    );
     hear(&mut stability, 'b', &[dot(1, 1)], 3);
     assert!(stability.is_stable(&dot(1, 1)));
 
@@ -100,4 +104,22 @@ fn a_new_carrier_is_waited_for_and_takes_nothing_back() {
     assert!(stability.is_stable(&dot(1, 1)) && !stability.is_stable(&dot(1, 2)));
     hear(&mut stability, 'b', &[dot(1, 1), dot(1, 2)], 2);
     assert!(stability.is_stable(&dot(1, 2)));
+}
+
+#[test]
+fn what_a_forgotten_carrier_told_one_of_the_others_last_is_waited_for() {
+    let (ours, theirs, last) = (dot(1, 1), dot(3, 1), dot(3, 2));
+    let mut stability = Stability::new(['a', 'b', 'c']);
+    hear(&mut stability, 'a', &[ours], 1);
+    hear(&mut stability, 'b', &[ours], 1);
+    hear(&mut stability, 'c', &[ours, theirs], 1);
+    stability.forget('c');
+    hear(&mut stability, 'a', &[ours, theirs], 2);
+    hear(&mut stability, 'b', &[ours, theirs, last], 2);
+    assert!(
+        !stability.is_stable(&ours),
+        "the last may have been made in ignorance of it"
+    );
+    hear(&mut stability, 'a', &[ours, theirs, last], 3);
+    assert!(stability.is_stable(&ours));
 }

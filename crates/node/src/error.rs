@@ -7,6 +7,7 @@ use syncline_crdt::RowKey;
 use syncline_store::{OpenError, StoreError};
 
 use crate::kind::Kind;
+use crate::registers::Sibling;
 use crate::typed::TypeError;
 
 /// Why an operation on a namespace failed. A write that failed has changed nothing, unless its text says otherwise.
@@ -42,6 +43,19 @@ pub enum Error {
         key: Vec<u8>,
         /// What does not fit.
         source: TypeError,
+    },
+    /// More than one value was written without knowledge of each other, and the namespace's registers are read as
+    /// [`Registers::AllSiblings`](crate::Registers::AllSiblings).
+    #[error(
+        "the value at {} was written in {} ways without knowledge of each other; choose one of the siblings and write it",
+        show(key),
+        siblings.len()
+    )]
+    Conflict {
+        /// The key.
+        key: Vec<u8>,
+        /// What was written, the last writer's first.
+        siblings: Vec<Sibling>,
     },
     /// The result would not fit 64 bits.
     #[error(

@@ -61,6 +61,7 @@ mod node;
 pub mod ops;
 mod peer_addr;
 mod peers;
+mod registers;
 mod replica;
 mod rows;
 mod scan;
@@ -85,6 +86,7 @@ pub use namespace::Namespace;
 pub use node::Node;
 pub use peer_addr::PeerAddr;
 pub use peers::PeerStatus;
+pub use registers::{Conflict, Registers, Resolver, Sibling};
 pub use scan::Scan;
 pub use start_error::StartError;
 pub use sync::{SyncError, SyncOptions, SyncReport};
@@ -92,6 +94,7 @@ pub use transaction::Transaction;
 pub use view::View;
 pub use writer::WriteStats;
 
+pub use syncline_crdt::{Dot, ReplicaId, Stamp};
 pub use syncline_merkle::RangeDigest;
 pub use syncline_store::{
     Durability, Environment, Mismatch, OpenError, Recount, StoreError, SystemEnvironment,

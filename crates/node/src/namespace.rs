@@ -13,6 +13,7 @@ use crate::core::Core;
 use crate::error::Error;
 use crate::ops::{Entry, Kind, key, scan};
 use crate::peer_addr::PeerAddr;
+use crate::registers::{Conflict, Registers};
 use crate::replica::Replica;
 use crate::scan::{Page, ReadPage, Scan};
 use crate::sync::{SyncError, SyncOptions};
@@ -50,14 +51,21 @@ pub struct Namespace {
     core: Arc<Core>,
     replica: Replica,
     durability: Durability,
+    registers: Registers,
 }
 
 impl Namespace {
-    pub(crate) fn new(core: Arc<Core>, replica: Replica, durability: Durability) -> Self {
+    pub(crate) fn new(
+        core: Arc<Core>,
+        replica: Replica,
+        durability: Durability,
+        registers: Registers,
+    ) -> Self {
         Self {
             core,
             replica,
             durability,
+            registers,
         }
     }
 
@@ -91,7 +99,7 @@ impl Namespace {
     ///
     /// # Errors
     /// [`Error::WrongKind`] when the key shows a map or a set, [`Error::NewerEncoding`] when a newer version wrote the
-    /// value; see also [`Namespace`].
+    /// value, [`Error::Conflict`] under [`Registers::AllSiblings`]; see also [`Namespace`].
     pub async fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, Error> {
         let key = key.as_ref().to_vec();
         self.read(move |view| view.get(key)).await
@@ -176,6 +184,41 @@ impl Namespace {
         self.values(range).await
     }
 
+    /// The places under keys that begin with `prefix` in which more than one value was written without knowledge of each
+    /// other, in bytewise order of keys and fields. The next write that observed them settles it. O(n) in the rows.
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let [ada, bob] = syncline::Node::in_memory_cluster().await?;
+    /// let (ours, theirs) = (ada.namespace("app")?, bob.namespace("app")?);
+    /// ours.put("motto", "merge").await?;
+    /// theirs.put("motto", "do not fork").await?;
+    /// ours.sync_with(&bob).await?;
+    ///
+    /// let mut conflicts = ours.conflicts("").await?;
+    /// while let Some(conflict) = conflicts.next().await? {
+    ///     println!("{}:", conflict.key.escape_ascii());
+    ///     for sibling in &conflict.siblings {
+    ///         println!("  {} by {} at {}", sibling.payload.escape_ascii(), sibling.dot, sibling.stamp);
+    ///     }
+    ///     ours.put(&conflict.key, &conflict.siblings[0].payload).await?;
+    /// }
+    /// assert!(ours.conflicts("").await?.next().await?.is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// See [`Namespace`].
+    pub async fn conflicts(&self, prefix: impl AsRef<[u8]>) -> Result<Scan<Conflict>, Error> {
+        let range = scan::with_prefix(prefix.as_ref());
+        self.start_scan(range, |view, range| {
+            Page::fill(scan::conflicts(view, &range)?, range)
+        })
+        .await
+    }
+
     async fn values(&self, range: KeyRange) -> Result<Scan<Entry>, Error> {
         self.start_scan(range, |view, range| {
             Page::fill(scan::values(view, &range)?, range)
@@ -226,6 +269,11 @@ impl Namespace {
     {
         let open = self.replica.open().await?;
         let queue = open.writer.queue();
+        let registers = self.registers.clone();
+        let body = move |transaction: &mut Transaction<'_>| {
+            transaction.read_registers_as(registers);
+            body(transaction)
+        };
         queue.transact(self.durability, body, open).await
     }
 
@@ -242,7 +290,8 @@ impl Namespace {
         T: Send + 'static,
     {
         let open = self.replica.open().await?;
-        let read = blocking(move || body(&View::new(open.store.view()?))).await;
+        let registers = self.registers.clone();
+        let read = blocking(move || body(&View::new(open.store.view()?, registers))).await;
         match read {
             Ok(value) => Ok(value),
             Err(error) => Err(self.replica.heal(error).await),
@@ -325,6 +374,7 @@ impl fmt::Debug for Namespace {
         f.debug_struct("Namespace")
             .field("name", &self.name())
             .field("durability", &self.durability)
+            .field("registers", &self.registers)
             .finish_non_exhaustive()
     }
 }

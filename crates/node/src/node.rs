@@ -16,6 +16,7 @@ use crate::name::{NameError, check_name};
 use crate::namespace::Namespace;
 use crate::peer_addr::PeerAddr;
 use crate::peers::PeerStatus;
+use crate::registers::Registers;
 use crate::schedule::keep_in_sync;
 use crate::serve::serve;
 use crate::start_error::StartError;
@@ -85,10 +86,20 @@ impl Node {
     /// # Errors
     /// [`NameError`] unless the name is 1 to 64 of `a-z`, `0-9`, `-`, `_` and `.`, beginning with a letter or digit.
     pub fn namespace(&self, name: &str) -> Result<Namespace, NameError> {
+        self.namespace_with(name, Registers::default())
+    }
+
+    /// As [`Node::namespace`], where conflicts between registers are read in another way than by the last writer. The choice
+    /// is that of the handle, its clones and whatever is made of them.
+    ///
+    /// # Errors
+    /// As [`Node::namespace`].
+    pub fn namespace_with(&self, name: &str, registers: Registers) -> Result<Namespace, NameError> {
         check_name(name)?;
         let replica = self.core.carry(name);
         let durability = self.core.settings.durability;
-        Ok(Namespace::new(self.core.clone(), replica, durability))
+        let core = self.core.clone();
+        Ok(Namespace::new(core, replica, durability, registers))
     }
 
     /// The names of the namespaces that the node carries: those with a file, and those that were asked for.

@@ -9,6 +9,7 @@ use syncline_store::StoreError;
 
 use crate::engine::AnyEngine;
 use crate::error::Error;
+use crate::registers::Registers;
 
 /// Items in order, each read when it is asked for; each can fail for itself.
 pub type Items<'a, T> = Box<dyn Iterator<Item = Result<T, Error>> + 'a>;
@@ -35,6 +36,9 @@ pub trait ReadRows: sealed::Rows {
     /// # Errors
     /// [`Error::Store`] when the disk fails.
     fn count_rows(&self, range: &KeyRange) -> Result<u64, Error>;
+
+    /// How registers are read.
+    fn registers(&self) -> &Registers;
 }
 
 /// Something that rows can be written to: a [`Transaction`](crate::Transaction).
@@ -91,6 +95,10 @@ macro_rules! read_through {
 
             fn count_rows(&self, range: &KeyRange) -> Result<u64, Error> {
                 (**self).count_rows(range)
+            }
+
+            fn registers(&self) -> &Registers {
+                (**self).registers()
             }
         }
     )*};
@@ -154,6 +162,10 @@ impl ReadRows for StoreRows<'_, '_> {
     fn count_rows(&self, range: &KeyRange) -> Result<u64, Error> {
         self.rows(range)?
             .try_fold(0, |count, row| row.map(|_| count + 1))
+    }
+
+    fn registers(&self) -> &Registers {
+        &Registers::LastWriter
     }
 }
 

@@ -103,9 +103,9 @@ impl<T> fmt::Debug for Scan<T> {
     }
 }
 
-/// Items in a page at most.
+/// Items at which a page is full; the siblings of one place are not torn.
 const PAGE_ITEMS: usize = 512;
-/// Bytes at which a page is full, whatever it counts; the last item may go beyond.
+/// Bytes at which a page is full, whatever it counts; the last place may go beyond.
 const PAGE_BYTES: usize = 1 << 20;
 
 /// The first items of a range, and what is left of it.
@@ -125,11 +125,9 @@ impl<T> Page<T> {
             let found = found?;
             bytes += found.bytes;
             items.push_back(found.item);
-            if items.len() == PAGE_ITEMS || bytes >= PAGE_BYTES {
-                let rest = Some(KeyRange {
-                    lower: found.resume,
-                    ..range
-                });
+            let full = items.len() >= PAGE_ITEMS || bytes >= PAGE_BYTES;
+            if let (true, Some(lower)) = (full, found.resume) {
+                let rest = Some(KeyRange { lower, ..range });
                 return Ok(Self { items, rest });
             }
         }

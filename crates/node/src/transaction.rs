@@ -7,6 +7,7 @@ use syncline_merkle::KeyRange;
 
 use crate::error::Error;
 use crate::ops::{Counter, Kind, Map, Register, Set, key};
+use crate::registers::Registers;
 use crate::rows::{Items, ReadRows, WriteRows, sealed};
 
 /// A transaction under way, as the closure of [`Namespace::transaction`](crate::Namespace::transaction) is given it.
@@ -15,11 +16,20 @@ use crate::rows::{Items, ReadRows, WriteRows, sealed};
 /// alone: no other write comes between its operations. When the closure returns an error, nothing of it is written.
 pub struct Transaction<'a> {
     rows: &'a mut dyn WriteRows,
+    registers: Registers,
 }
 
 impl<'a> Transaction<'a> {
     pub(crate) fn new(rows: &'a mut dyn WriteRows) -> Self {
-        Self { rows }
+        Self {
+            rows,
+            registers: Registers::default(),
+        }
+    }
+
+    /// Reads registers in another way than the usual one.
+    pub(crate) fn read_registers_as(&mut self, registers: Registers) {
+        self.registers = registers;
     }
 
     /// The set under `key`.
@@ -46,7 +56,7 @@ impl<'a> Transaction<'a> {
     ///
     /// # Errors
     /// [`Error::WrongKind`] when the key shows a map or a set, [`Error::NewerEncoding`] when a newer version wrote the
-    /// value, [`Error::Store`] when reading fails.
+    /// value, [`Error::Conflict`] under [`Registers::AllSiblings`], [`Error::Store`] when reading fails.
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, Error> {
         key::get(self, key.as_ref())
     }
@@ -90,6 +100,10 @@ impl ReadRows for Transaction<'_> {
 
     fn count_rows(&self, range: &KeyRange) -> Result<u64, Error> {
         self.rows.count_rows(range)
+    }
+
+    fn registers(&self) -> &Registers {
+        &self.registers
     }
 }
 

@@ -11,6 +11,7 @@ use syncline_store::Recount;
 use crate::engine::AnyEngine;
 use crate::error::Error;
 use crate::ops::{Counter, Entry, Kind, Map, Register, Set, key, scan};
+use crate::registers::{Conflict, Registers};
 use crate::rows::{Items, ReadRows, sealed};
 
 /// A namespace as of one commit: whatever is written later does not show.
@@ -41,12 +42,14 @@ use crate::rows::{Items, ReadRows, sealed};
 #[derive(Clone)]
 pub struct View {
     store: Arc<syncline_store::View<AnyEngine>>,
+    registers: Registers,
 }
 
 impl View {
-    pub(crate) fn new(store: syncline_store::View<AnyEngine>) -> Self {
+    pub(crate) fn new(store: syncline_store::View<AnyEngine>, registers: Registers) -> Self {
         Self {
             store: Arc::new(store),
+            registers,
         }
     }
 
@@ -74,7 +77,7 @@ impl View {
     ///
     /// # Errors
     /// [`Error::WrongKind`] when the key shows a map or a set, [`Error::NewerEncoding`] when a newer version wrote the
-    /// value, [`Error::Store`] when reading fails.
+    /// value, [`Error::Conflict`] under [`Registers::AllSiblings`], [`Error::Store`] when reading fails.
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, Error> {
         key::get(self, key.as_ref())
     }
@@ -122,6 +125,16 @@ impl View {
         bounds: impl RangeBounds<K>,
     ) -> Result<Items<'_, Entry>, Error> {
         self.values(&scan::within(bounds))
+    }
+
+    /// The places under keys that begin with `prefix` in which more than one value was written without knowledge of each
+    /// other, in bytewise order of keys and fields. The next write that observed them settles it. O(n) in the rows.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when reading fails; each item fails for itself.
+    pub fn conflicts(&self, prefix: impl AsRef<[u8]>) -> Result<Items<'_, Conflict>, Error> {
+        let range = scan::with_prefix(prefix.as_ref());
+        Ok(scan::items(scan::conflicts(self, &range)?))
     }
 
     fn values(&self, range: &KeyRange) -> Result<Items<'_, Entry>, Error> {
@@ -172,6 +185,10 @@ impl ReadRows for View {
 
     fn count_rows(&self, range: &KeyRange) -> Result<u64, Error> {
         Ok(self.store.digest(range)?.count())
+    }
+
+    fn registers(&self) -> &Registers {
+        &self.registers
     }
 }
 

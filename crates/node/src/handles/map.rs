@@ -49,10 +49,21 @@ impl Map {
     /// The value of `field`; a number as its decimal digits.
     ///
     /// # Errors
-    /// See [`Map`]; [`Error::NewerEncoding`] when a newer version wrote the value.
+    /// See [`Map`]; [`Error::NewerEncoding`] when a newer version wrote the value, [`Error::Conflict`] under
+    /// [`Registers::AllSiblings`](crate::Registers::AllSiblings).
     pub async fn get(&self, field: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, Error> {
         let field = owned(field);
         let read = self.0.read(move |view, key| view.map(key).get(field));
+        read.await
+    }
+
+    /// All values of `field` that were written without knowledge of each other, the last writer's first.
+    ///
+    /// # Errors
+    /// As [`Map::get`], but never [`Error::Conflict`].
+    pub async fn siblings(&self, field: impl AsRef<[u8]>) -> Result<Vec<Vec<u8>>, Error> {
+        let field = owned(field);
+        let read = self.0.read(move |view, key| view.map(key).siblings(field));
         read.await
     }
 

@@ -41,7 +41,8 @@ impl Register {
     ///
     /// # Errors
     /// [`Error::WrongKind`] when the key shows a map or a set, [`Error::NewerEncoding`] when a newer version wrote the
-    /// value, and the errors of [`Namespace`] when the store fails.
+    /// value, [`Error::Conflict`] under [`Registers::AllSiblings`](crate::Registers::AllSiblings), and the errors of
+    /// [`Namespace`] when the store fails.
     pub async fn get(&self) -> Result<Option<Vec<u8>>, Error> {
         self.0.read(|view, key| view.get(key)).await
     }
@@ -49,7 +50,7 @@ impl Register {
     /// All values that were written without knowledge of each other, the last writer's first.
     ///
     /// # Errors
-    /// As [`Register::get`].
+    /// As [`Register::get`], but never [`Error::Conflict`].
     pub async fn siblings(&self) -> Result<Vec<Vec<u8>>, Error> {
         self.0.read(|view, key| view.register(key).siblings()).await
     }

@@ -6,6 +6,7 @@ use syncline_crdt::{Row, RowKey, Sibling, Siblings};
 use syncline_store::StoreError;
 
 use crate::error::Error;
+use crate::registers::{self, Registers};
 use crate::rows::{ReadRows, WriteRows};
 
 /// Whether a reader sees anything in the row. What cannot be decoded is there, though not for us to read.
@@ -21,14 +22,74 @@ pub(crate) fn bytes<S: ReadRows + ?Sized>(
     rows: &S,
     key: &RowKey,
 ) -> Result<Option<Vec<u8>>, Error> {
-    bytes_of(key, &rows.row(key)?)
+    let cell = readable(key, &rows.row(key)?)?;
+    match Shown::of(rows.registers(), &cell) {
+        Shown::Winner => Ok(read(&cell)),
+        Shown::Chosen(value) => Ok(read_as_if(&cell, value)),
+        Shown::All(siblings) => Err(Error::Conflict {
+            key: key.user_key(),
+            siblings,
+        }),
+    }
 }
 
-/// As [`bytes`], of a row already read.
-pub(crate) fn bytes_of(key: &RowKey, row: &Row) -> Result<Option<Vec<u8>>, Error> {
-    Ok(cell::read(&readable(key, row)?).map(|value| match value {
+/// As [`bytes`], of a row already read, with every sibling where all are to be shown.
+pub(crate) fn all_bytes_of(
+    registers: &Registers,
+    key: &RowKey,
+    row: &Row,
+) -> Result<Vec<Vec<u8>>, Error> {
+    let cell = readable(key, row)?;
+    let seen = match Shown::of(registers, &cell) {
+        Shown::Winner => read(&cell).into_iter().collect(),
+        Shown::Chosen(value) => read_as_if(&cell, value).into_iter().collect(),
+        Shown::All(siblings) => siblings
+            .into_iter()
+            .filter_map(|it| read_as_if(&cell, it.payload))
+            .collect(),
+    };
+    Ok(seen)
+}
+
+/// What of a cell's values a reader is to see.
+enum Shown {
+    Winner,
+    Chosen(Vec<u8>),
+    All(Vec<registers::Sibling>),
+}
+
+impl Shown {
+    fn of(registers: &Registers, cell: &Siblings<Cell>) -> Self {
+        match registers {
+            Registers::LastWriter => Self::Winner,
+            Registers::AllSiblings => in_conflict(cell).map_or(Self::Winner, Self::All),
+            Registers::Resolve(resolver) => {
+                in_conflict(cell).map_or(Self::Winner, |siblings| Self::Chosen(resolver(&siblings)))
+            }
+        }
+    }
+}
+
+fn read(cell: &Siblings<Cell>) -> Option<Vec<u8>> {
+    cell::read(cell).map(|value| match value {
         Value::Bytes(bytes) => bytes,
         Value::Integer(sum) => saturated(sum).to_string().into_bytes(),
+    })
+}
+
+/// What the cell would read as if this value had been written in place of all those in conflict: what was added to them
+/// unobserved still counts.
+fn read_as_if(cell: &Siblings<Cell>, chosen: Vec<u8>) -> Option<Vec<u8>> {
+    let mut chosen = Some(chosen);
+    read(&cell.map(|payload| match payload {
+        Cell::Base {
+            value: Some(_),
+            baselines,
+        } => Cell::Base {
+            value: chosen.take(),
+            baselines: baselines.clone(),
+        },
+        other => other.clone(),
     }))
 }
 
@@ -106,18 +167,37 @@ pub(crate) fn siblings<S: ReadRows + ?Sized>(
     rows: &S,
     key: &RowKey,
 ) -> Result<Vec<Vec<u8>>, Error> {
-    let observed = readable(key, &rows.row(key)?)?;
-    let mut values: Vec<_> = observed
-        .iter()
-        .filter_map(|sibling| match &sibling.payload {
-            Cell::Base {
-                value: Some(value), ..
-            } => Some(((sibling.stamp, sibling.dot), value.clone())),
-            _ => None,
-        })
-        .collect();
-    values.sort_by_key(|(order, _)| core::cmp::Reverse(*order));
-    Ok(values.into_iter().map(|(_, value)| value).collect())
+    let siblings = written(&readable(key, &rows.row(key)?)?);
+    Ok(siblings.into_iter().map(|it| it.payload).collect())
+}
+
+/// The values in conflict in a row, the winner first; `None` where there are not several. What a newer version wrote is
+/// passed over.
+pub(crate) fn conflict(row: &Row) -> Option<Vec<registers::Sibling>> {
+    // Nearly every row has one sibling, and need not be decoded.
+    (row.len() > 1).then(|| in_conflict(&decodable(row)))?
+}
+
+fn in_conflict(cell: &Siblings<Cell>) -> Option<Vec<registers::Sibling>> {
+    let siblings = written(cell);
+    (siblings.len() > 1).then_some(siblings)
+}
+
+/// The values that were set, the winner's first.
+fn written(cell: &Siblings<Cell>) -> Vec<registers::Sibling> {
+    let value_of = |sibling: &Sibling<Cell>| match &sibling.payload {
+        Cell::Base {
+            value: Some(value), ..
+        } => Some(Sibling {
+            dot: sibling.dot,
+            stamp: sibling.stamp,
+            payload: value.clone(),
+        }),
+        _ => None,
+    };
+    let mut values: Vec<_> = cell.iter().filter_map(value_of).collect();
+    values.sort_by_key(|it| core::cmp::Reverse((it.stamp, it.dot)));
+    values
 }
 
 /// `None` when a newer version wrote some of it.

@@ -33,11 +33,24 @@ impl<S: ReadRows> Map<S> {
     /// The value of `field`; a number as its decimal digits. O(log n).
     ///
     /// # Errors
-    /// See [`Map`]; [`Error::NewerEncoding`] when a newer version wrote the value.
+    /// See [`Map`]; [`Error::NewerEncoding`] when a newer version wrote the value, [`Error::Conflict`] under
+    /// [`Registers::AllSiblings`](crate::Registers::AllSiblings).
     pub fn get(&self, field: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, Error> {
         match self.exists()? {
             true => cell::bytes(&self.rows, &self.field(field.as_ref())),
             false => Ok(None),
+        }
+    }
+
+    /// All values of `field` that were written without knowledge of each other, the last writer's first. See
+    /// [`Register::siblings`](super::Register::siblings).
+    ///
+    /// # Errors
+    /// As [`Map::get`], but never [`Error::Conflict`].
+    pub fn siblings(&self, field: impl AsRef<[u8]>) -> Result<Vec<Vec<u8>>, Error> {
+        match self.exists()? {
+            true => cell::siblings(&self.rows, &self.field(field.as_ref())),
+            false => Ok(Vec::new()),
         }
     }
 

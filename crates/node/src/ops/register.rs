@@ -30,7 +30,8 @@ impl<S: ReadRows> Register<S> {
     ///
     /// # Errors
     /// [`Error::WrongKind`] when the key shows a map or a set, [`Error::NewerEncoding`] when a newer version wrote the
-    /// value, [`Error::Store`] when reading fails.
+    /// value, [`Error::Conflict`] under [`Registers::AllSiblings`](crate::Registers::AllSiblings), [`Error::Store`] when
+    /// reading fails.
     pub fn get(&self) -> Result<Option<Vec<u8>>, Error> {
         key::get(&self.rows, &self.key)
     }
@@ -39,7 +40,7 @@ impl<S: ReadRows> Register<S> {
     /// there was a conflict; the next write settles it.
     ///
     /// # Errors
-    /// As [`Register::get`].
+    /// As [`Register::get`], but never [`Error::Conflict`].
     pub fn siblings(&self) -> Result<Vec<Vec<u8>>, Error> {
         match key::expect_kind(&self.rows, &self.key, Kind::Value)? {
             true => cell::siblings(&self.rows, &RowKey::cell(&self.key)),

@@ -2,13 +2,14 @@
 
 use std::ops::{Bound, RangeBounds};
 
-use syncline_crdt::{Row, RowKey};
+use syncline_crdt::{Family, Row, RowKey};
 use syncline_merkle::{KeyRange, after};
 
 use super::key::shown_by;
 use super::{Entry, cell};
 use crate::error::Error;
 use crate::kind::Kind;
+use crate::registers::Conflict;
 use crate::rows::{Items, ReadRows};
 
 /// One item of a walk, and what it takes to go on behind it in another walk.
@@ -17,8 +18,8 @@ pub(crate) struct Found<T> {
     pub(crate) item: T,
     /// Roughly what the item weighs in memory.
     pub(crate) bytes: usize,
-    /// The lower bound of what is left.
-    pub(crate) resume: Vec<u8>,
+    /// The lower bound of what is left; `None` when more items of the same row follow.
+    pub(crate) resume: Option<Vec<u8>>,
 }
 
 /// Only the items of a walk that nobody will resume.
@@ -38,7 +39,7 @@ pub(crate) fn members<'a, S: ReadRows + ?Sized>(
         Ok(Found {
             bytes: item.len(),
             item,
-            resume: after(key.as_bytes()),
+            resume: Some(after(key.as_bytes())),
         })
     })))
 }
@@ -48,18 +49,44 @@ pub(crate) fn fields<'a, S: ReadRows + ?Sized>(
     rows: &'a S,
     range: &KeyRange,
 ) -> Result<Items<'a, Found<Entry>>, Error> {
-    let rows = rows.rows(range)?;
-    Ok(Box::new(rows.filter_map(|entry| {
+    let entries = rows.rows(range)?;
+    Ok(Box::new(entries.flat_map(|entry| {
         let found = entry.and_then(|(key, row)| {
-            let value = cell::bytes_of(&key, &row)?;
-            Ok(value.map(|value| Found {
-                bytes: key.field_bytes().len() + value.len(),
-                item: (key.field_bytes().to_vec(), value),
-                resume: after(key.as_bytes()),
-            }))
+            let values = cell::all_bytes_of(rows.registers(), &key, &row)?;
+            let resume = after(key.as_bytes());
+            Ok(entries_of(key.field_bytes().to_vec(), values, resume))
         });
-        found.transpose()
+        each(found)
     })))
+}
+
+/// An entry for each value of a field or key.
+fn entries_of(name: Vec<u8>, mut values: Vec<Vec<u8>>, resume: Vec<u8>) -> Vec<Found<Entry>> {
+    let Some(last) = values.pop() else {
+        return Vec::new();
+    };
+    let entry = |name: Vec<u8>, value: Vec<u8>, resume| Found {
+        bytes: name.len() + value.len(),
+        item: (name, value),
+        resume,
+    };
+    let mut found = Vec::with_capacity(values.len() + 1);
+    found.extend(
+        values
+            .into_iter()
+            .map(|value| entry(name.clone(), value, None)),
+    );
+    found.push(entry(name, last, Some(resume)));
+    found
+}
+
+/// The items, or the one error.
+fn each<T>(found: Result<Vec<T>, Error>) -> impl Iterator<Item = Result<T, Error>> {
+    let (items, error) = match found {
+        Ok(items) => (items, None),
+        Err(error) => (Vec::new(), Some(Err(error))),
+    };
+    items.into_iter().map(Ok).chain(error)
 }
 
 /// A key and what it shows.
@@ -76,7 +103,7 @@ pub(crate) fn keys<'a, S: ReadRows + ?Sized>(
         Ok(Found {
             bytes: key.len(),
             item: (key, shown.kind),
-            resume: shown.resume,
+            resume: Some(shown.resume),
         })
     })))
 }
@@ -86,20 +113,41 @@ pub(crate) fn values<'a, S: ReadRows + ?Sized>(
     rows: &'a S,
     range: &KeyRange,
 ) -> Result<Items<'a, Found<Entry>>, Error> {
-    Ok(Box::new(Keys::new(rows, range)?.filter_map(|shown| {
+    Ok(Box::new(Keys::new(rows, range)?.flat_map(|shown| {
         let found = shown.and_then(|shown| {
             if shown.kind != Kind::Value {
-                return Ok(None);
+                return Ok(Vec::new());
             }
-            let value = cell::bytes_of(&shown.row_key, &shown.row)?;
-            Ok(value.map(|value| {
-                let key = shown.row_key.user_key();
-                Found {
-                    bytes: key.len() + value.len(),
-                    item: (key, value),
-                    resume: shown.resume,
-                }
-            }))
+            let values = cell::all_bytes_of(rows.registers(), &shown.row_key, &shown.row)?;
+            Ok(entries_of(shown.row_key.user_key(), values, shown.resume))
+        });
+        each(found)
+    })))
+}
+
+/// The cells among rows in which more than one value was written without knowledge of each other.
+pub(crate) fn conflicts<'a, S: ReadRows + ?Sized>(
+    rows: &'a S,
+    range: &KeyRange,
+) -> Result<Items<'a, Found<Conflict>>, Error> {
+    let rows = rows.rows(range)?;
+    Ok(Box::new(rows.filter_map(|entry| {
+        let found = entry.map(|(key, row)| {
+            let field = match key.family() {
+                Family::CELL => None,
+                Family::FIELD => Some(key.field_bytes().to_vec()),
+                _ => return None,
+            };
+            let siblings = cell::conflict(&row)?;
+            Some(Found {
+                bytes: siblings.iter().map(|it| it.payload.len()).sum(),
+                resume: Some(after(key.as_bytes())),
+                item: Conflict {
+                    key: key.user_key(),
+                    field,
+                    siblings,
+                },
+            })
         });
         found.transpose()
     })))

@@ -6,6 +6,7 @@ mod handles;
 mod newer;
 mod pair;
 mod peers;
+mod registers;
 mod semantics;
 mod transactions;
 mod typed;

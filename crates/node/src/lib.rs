@@ -71,6 +71,8 @@ mod settings;
 mod start_error;
 mod storage;
 mod sync;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod transaction;
 pub mod trust;
 pub mod typed;

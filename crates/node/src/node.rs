@@ -96,10 +96,15 @@ impl Node {
     /// As [`Node::namespace`].
     pub fn namespace_with(&self, name: &str, registers: Registers) -> Result<Namespace, NameError> {
         check_name(name)?;
-        let replica = self.core.carry(name);
-        let durability = self.core.settings.durability;
+        Ok(self.carry(name, registers))
+    }
+
+    /// The namespace of a name that was checked.
+    pub(crate) fn carry(&self, name: &str, registers: Registers) -> Namespace {
         let core = self.core.clone();
-        Ok(Namespace::new(core, replica, durability, registers))
+        let replica = core.carry(name);
+        let durability = core.settings.durability;
+        Namespace::new(core, replica, durability, registers)
     }
 
     /// The names of the namespaces that the node carries: those with a file, and those that were asked for.

@@ -8,5 +8,6 @@ mod pair;
 mod peers;
 mod registers;
 mod semantics;
+mod testing;
 mod transactions;
 mod typed;

@@ -238,9 +238,8 @@ impl Settings {
             .engine()
             .map_err(|source| self.unopened(source))?;
         let config = Config {
-            namespace: self.namespace.clone(),
-            secret: self.secret,
             environment: self.environment.clone(),
+            ..Config::new(self.namespace.clone(), self.secret)
         };
         let store = Store::open(engine, config).map_err(|source| self.unopened(source))?;
         let turn = Turn::default();

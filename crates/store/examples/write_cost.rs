@@ -1,9 +1,10 @@
-//! What it costs to keep digests, dot index and context fresh with every commit.
+//! What it costs to keep digests, dot index, context, sketch and removal log fresh with every
+//! commit.
 //!
 //! Writes rows in batches, one durable commit each, once through a store and once through bare redb
-//! with the rows alone, and prints one JSON object: rates, their ratio, where the rest goes, file
-//! sizes, bytes written, and how long a store takes to open after its process was killed while it
-//! wrote.
+//! with the rows alone, then removes them again, and prints one JSON object: rates, their ratio,
+//! where the rest goes, file sizes, bytes written, and how long a store takes to open after its
+//! process was killed while it wrote.
 //!
 //! ```text
 //! cargo run --release -p syncline-store --example write_cost -- [--rows N] [--batch N] [--sync-every N]
@@ -25,9 +26,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use syncline_crdt::{Canonical, Context, Dot, ReplicaId, RowKey, Siblings, Stamp};
 use syncline_merkle::DigestKey;
+use syncline_merkle::sketch::{Prefix, SketchKey};
 use syncline_store::{
     Batch, Config, Durability, Engine, EngineError, EngineSize, Incoming, RedbEngine, RedbOptions,
-    Store, StoreError, Table,
+    RemovalLogBounds, SKETCH_SYMBOLS, Store, StoreError, Table,
 };
 
 const SECRET: [u8; 32] = [7; 32];
@@ -149,9 +151,11 @@ fn measure(arguments: &Arguments, directory: &Path) -> Value {
     drop(store);
     let joined = staging + committing;
 
-    // What encoding and digesting the rows takes, and choosing fences.
+    // What encoding and digesting the rows takes, choosing fences, and summing up the sketch.
     let digest_key = DigestKey::derive(&SECRET);
-    let (mut encoding, mut levels) = (Duration::ZERO, Duration::ZERO);
+    let sketch_key = SketchKey::derive(&SECRET);
+    let mut symbols = Prefix::new(SKETCH_SYMBOLS);
+    let (mut encoding, mut levels, mut summing) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
     for range in batches() {
         let data: Vec<_> = range.map(|n| row(n, ascending)).collect();
         let mut bytes = Vec::new();
@@ -167,23 +171,23 @@ fn measure(arguments: &Arguments, directory: &Path) -> Value {
             black_box(digest_key.level(key.as_bytes()));
         }
         levels += begun.elapsed();
+        let begun = Instant::now();
+        for dot in data.iter().flat_map(|(_, row)| row.dots()) {
+            let tag = sketch_key.tag(dot.replica.as_bytes());
+            symbols.insert(&sketch_key.element(tag, dot.counter));
+        }
+        black_box(&symbols);
+        summing += begun.elapsed();
     }
 
     // What each table adds to the engine's work: the same batches again, with ever more of their
     // tables.
     let mut replays = Vec::new();
-    for tables in [
-        &[Table::Rows][..],
-        &[Table::Rows, Table::Dots],
-        &[Table::Rows, Table::Dots, Table::Digests],
-    ] {
-        replays.push(replay(
-            &directory.join(format!("replay{}", tables.len())),
-            options,
-            &recorded,
-            tables,
-            durability,
-        ));
+    let tables = [Table::Rows, Table::Dots, Table::Digests, Table::Sketch];
+    for count in 1..=tables.len() {
+        let path = directory.join(format!("replay{count}"));
+        let tables = &tables[..count];
+        replays.push(replay(&path, options, &recorded, tables, durability));
     }
     drop(recorded);
 
@@ -210,6 +214,34 @@ fn measure(arguments: &Arguments, directory: &Path) -> Value {
     }
     drop(own_store);
 
+    // And removing them, with a log of removals and without.
+    let mut removing = [Duration::ZERO; 2];
+    for (time, removals) in removing.iter_mut().zip([0, u64::MAX]) {
+        let copy = directory.join("removing");
+        fs::copy(&own_path, &copy).unwrap();
+        let config = Config {
+            removal_log: RemovalLogBounds {
+                removals,
+                bytes: u64::MAX,
+            },
+            ..Config::new("bench", SECRET)
+        };
+        let store = Store::open(RedbEngine::open(&copy, options).unwrap(), config).unwrap();
+        for (commit, range) in batches().enumerate() {
+            let keys: Vec<_> = range
+                .map(|n| RowKey::cell(&user_key(n, ascending)))
+                .collect();
+            let begun = Instant::now();
+            store
+                .transact(durability(commit), |txn| {
+                    keys.iter().try_for_each(|key| txn.remove(key).map(drop))
+                })
+                .unwrap_or_else(|error: StoreError| panic!("{error}"));
+            *time += begun.elapsed();
+        }
+        assert_eq!(store.view().unwrap().row_count(), 0);
+    }
+
     let user_bytes = rows * (40 + 100);
     let size = |path: &Path| fs::metadata(path).unwrap().len();
     json!({
@@ -234,6 +266,10 @@ fn measure(arguments: &Arguments, directory: &Path) -> Value {
             "engine_rows": round(per_row_us(replays[0])),
             "engine_dots": round(per_row_us(replays[1]) - per_row_us(replays[0])),
             "engine_digests": round(per_row_us(replays[2]) - per_row_us(replays[1])),
+            "engine_sketch": round(per_row_us(replays[3]) - per_row_us(replays[2])),
+            "sketch_symbols": round(per_row_us(summing)),
+            "remove": round(per_row_us(removing[1])),
+            "remove_unlogged": round(per_row_us(removing[0])),
         },
         "batch_bytes_per_row": Table::ALL.iter().zip(table_bytes).map(|(table, bytes)| {
             (table.name().to_owned(), json!(round(bytes as f64 / rows as f64)))

@@ -10,9 +10,10 @@ use syncline_merkle::{Change, Item, ItemDigest, KeyRange, Node, Nodes, tree};
 
 use crate::engine::{Batch, Direction, Engine, Snapshot, Table};
 use crate::format::{self, State};
+use crate::sketch::{Elements, Sketch};
 use crate::staging::{Staged, Staging};
 use crate::store::Head;
-use crate::{StoreError, View};
+use crate::{StoreError, View, removals};
 
 /// What a group comes to.
 pub(crate) enum Prepared {
@@ -41,17 +42,22 @@ pub(crate) fn prepare<E: Engine>(staging: &Staging<E>) -> Result<Prepared, Store
         return Ok(Prepared::Damaged(damaged));
     }
     write_context(&staging.context_edits, &mut batch);
+    let commits = base.head.state.commits + 1;
+    let sketch = write_sketch(staging, &changes, commits, &mut batch)?;
+    let log = removals::write(staging, &mut batch)?;
     if batch.is_empty() {
         return Ok(Prepared::Unchanged);
     }
     let head = Head {
         state: State {
-            commits: base.head.state.commits + 1,
+            commits,
             clock: staging.clock.last(),
             rows,
             keys,
+            log,
         },
         context: Arc::new(staging.context.clone()),
+        sketch,
         withdrawals: base.head.withdrawals + staging.withdrawn,
     };
     Ok(Prepared::Changes(Box::new(batch), head))
@@ -181,6 +187,39 @@ impl<E: Engine> Nodes for Checked<'_, E> {
             Ok(format::row_digest(value).unwrap_or(ItemDigest::from_bytes([0; 32])))
         })
     }
+}
+
+/// The sketch of the dot index. Where rows were withdrawn, the index may have been mended, which the
+/// sketch follows.
+fn write_sketch<E: Engine>(
+    staging: &Staging<E>,
+    rows: &[ChangedRow<'_>],
+    commit: u64,
+    batch: &mut Batch,
+) -> Result<Arc<Sketch>, StoreError> {
+    let base = &staging.base;
+    let key = &base.shared.sketch_key;
+    let mut elements = Elements::new(key);
+    let mut changes = Vec::new();
+    for row in rows {
+        let gone = row.staged.gone_dots().map(|dot| (dot, false));
+        let new = row.staged.new_dots().map(|dot| (dot, true));
+        changes.extend(
+            gone.chain(new)
+                .map(|(dot, live)| elements.change(dot, live)),
+        );
+    }
+    if changes.is_empty() && !staging.mends_index {
+        return Ok(Arc::clone(&base.head.sketch));
+    }
+    let before = &base.head.sketch;
+    let after = match staging.mends_index {
+        true if Sketch::of_index(&base.snapshot, key)? != before.symbols() => {
+            Sketch::mended(&base.snapshot, key, &changes, commit, batch)?
+        }
+        _ => before.after(&changes, commit, batch),
+    };
+    Ok(Arc::new(after))
 }
 
 fn write_context(edits: &[Edit], batch: &mut Batch) {

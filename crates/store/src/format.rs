@@ -6,12 +6,23 @@
 //! | `meta` | `format` | u32: the version of all of this |
 //! | | `namespace` | UTF-8 |
 //! | | `secret` | 16 bytes, fingerprint of the cluster's secret |
-//! | | `state` | u64 × 4: commits, greatest stamp, rows, user keys |
+//! | | `state` | u64 × 7: commits, greatest stamp, rows, user keys; of the removal log first place, place after the last, bytes |
 //! | `rows` | row key | 32 bytes of item digest, canonical row |
 //! | `dots` | replica (16 bytes), counter (u64) | row key |
 //! | `digests` | level (1 byte), fence | 40 bytes of range digest |
 //! | `context` | replica, first counter (u64) | last counter (u64) |
-//! | `removals`, `sketch` | reserved | |
+//! | `removals` | 0, removal's replica, counter (u64), row key | none |
+//! | | 1, place in the log (u64) | removal's replica, counter (u64) |
+//! | | 2, replica | u64: removals by its dots up to this one may be missing |
+//! | `sketch` | 0, index of the first (u16) | u64: commit of the checkpoint; 64 symbols |
+//! | | 1, number (u16) | u64: commit of the checkpoint that they follow; changes |
+//!
+//! A change of the sketch is a byte, 1 for a dot that became live and 0 for one that died, the tag of
+//! its replica (u64) and its counter (u64). Rows of changes that follow an earlier checkpoint are
+//! left over.
+//!
+//! Format 1 had neither a removal log nor a sketch, and a `state` of four numbers. Opening a store of
+//! format 1 makes it one of format 2.
 //!
 //! Integers are big-endian, so that keys order as what they stand for does. A row's digest is over
 //! its key and its canonical bytes and doubles as its checksum. What is inside a row, families and
@@ -20,10 +31,10 @@
 use syncline_crdt::{Canonical, Context, Dot, ReplicaId, Row, RowKey, Stamp};
 use syncline_merkle::{DigestKey, ItemDigest, Node, RangeDigest};
 
-use crate::StoreError;
+use crate::{Removal, StoreError};
 
 /// The version of the layout that this code reads and writes.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// The keys of the `meta` table.
 pub(crate) mod meta {
@@ -44,13 +55,36 @@ pub(crate) struct State {
     pub(crate) rows: u64,
     /// User keys with at least one live row.
     pub(crate) keys: u64,
+    /// What the removal log holds.
+    pub(crate) log: LogState,
+}
+
+/// How far the removal log reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct LogState {
+    /// The place of its oldest removal.
+    pub(crate) start: u64,
+    /// The place after its newest.
+    pub(crate) end: u64,
+    /// What their rows take.
+    pub(crate) bytes: u64,
 }
 
 impl State {
-    pub(crate) fn to_bytes(self) -> [u8; 32] {
-        let mut bytes = [0; 32];
+    const LEN: usize = 7 * 8;
+
+    pub(crate) fn to_bytes(self) -> [u8; Self::LEN] {
+        let mut bytes = [0; Self::LEN];
         let (words, _) = bytes.as_chunks_mut::<8>();
-        let fields = [self.commits, self.clock.as_u64(), self.rows, self.keys];
+        let fields = [
+            self.commits,
+            self.clock.as_u64(),
+            self.rows,
+            self.keys,
+            self.log.start,
+            self.log.end,
+            self.log.bytes,
+        ];
         for (word, field) in words.iter_mut().zip(fields) {
             *word = field.to_be_bytes();
         }
@@ -58,18 +92,30 @@ impl State {
     }
 
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (words, []) = bytes.as_chunks::<8>() else {
-            return None;
+        let bytes: &[u8; Self::LEN] = bytes.try_into().ok()?;
+        let (words, _) = bytes.as_chunks::<8>();
+        let word = |at: usize| u64::from_be_bytes(words[at]);
+        let log = LogState {
+            start: word(4),
+            end: word(5),
+            bytes: word(6),
         };
-        let [commits, clock, rows, keys] = *words else {
-            return None;
-        };
-        Some(Self {
-            commits: u64::from_be_bytes(commits),
-            clock: Stamp::from_u64(u64::from_be_bytes(clock)),
-            rows: u64::from_be_bytes(rows),
-            keys: u64::from_be_bytes(keys),
+        (log.start <= log.end).then_some(Self {
+            commits: word(0),
+            clock: Stamp::from_u64(word(1)),
+            rows: word(2),
+            keys: word(3),
+            log,
         })
+    }
+
+    /// The state of a store of format 1, which logged no removals.
+    pub(crate) fn from_format_1(bytes: &[u8]) -> Option<Self> {
+        let mut padded = [0; Self::LEN];
+        padded[..32].copy_from_slice(bytes.first_chunk::<32>()?);
+        (bytes.len() == 32)
+            .then_some(padded)
+            .and_then(|bytes| Self::from_bytes(&bytes))
     }
 }
 
@@ -151,6 +197,67 @@ pub(crate) fn read_node(key: &[u8], value: &[u8]) -> Option<Node> {
         fence: fence.to_vec(),
         digest: RangeDigest::from_bytes(value.try_into().ok()?),
     })
+}
+
+/// The key of a removed row in the removal log; with an empty row key, of the first under a dot.
+pub(crate) fn removal_key(dot: Dot, row_key: &[u8]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(25 + row_key.len());
+    key.push(REMOVED);
+    key.extend_from_slice(&dot_key(dot));
+    key.extend_from_slice(row_key);
+    key
+}
+
+pub(crate) fn read_removal(key: &[u8]) -> Option<Removal> {
+    let (dot, row_key) = key.strip_prefix(&[REMOVED])?.split_at_checked(24)?;
+    Some(Removal {
+        dot: read_dot_key(dot)?,
+        key: RowKey::from_bytes(row_key.to_vec()).ok()?,
+    })
+}
+
+/// The key of a removal by its place in the log.
+pub(crate) fn log_key(place: u64) -> [u8; 9] {
+    let mut key = [LOGGED; 9];
+    key[1..].copy_from_slice(&place.to_be_bytes());
+    key
+}
+
+/// What a place in the log takes.
+pub(crate) const LOG_LEN: u64 = 9 + 24;
+
+pub(crate) fn read_log(key: &[u8], value: &[u8]) -> Option<(u64, Dot)> {
+    let place = key.strip_prefix(&[LOGGED])?.try_into().ok()?;
+    Some((u64::from_be_bytes(place), read_dot_key(value)?))
+}
+
+pub(crate) fn floor_key(replica: ReplicaId) -> [u8; 17] {
+    let mut key = [FLOORS; 17];
+    key[1..].copy_from_slice(replica.as_bytes());
+    key
+}
+
+pub(crate) fn read_floor(key: &[u8], value: &[u8]) -> Option<Dot> {
+    let replica = key.strip_prefix(&[FLOORS])?.try_into().ok()?;
+    let counter = u64::from_be_bytes(value.try_into().ok()?);
+    Some(Dot::new(ReplicaId::from_bytes(replica), counter))
+}
+
+/// What the keys of the removal log begin with.
+pub(crate) const REMOVED: u8 = 0;
+pub(crate) const LOGGED: u8 = 1;
+pub(crate) const FLOORS: u8 = 2;
+
+/// The key of the symbols of a checkpoint from this index on.
+pub(crate) fn checkpoint_key(first: u16) -> [u8; 3] {
+    let [high, low] = first.to_be_bytes();
+    [0, high, low]
+}
+
+/// The key of a row of changes since the checkpoint.
+pub(crate) fn changes_key(number: u16) -> [u8; 3] {
+    let [high, low] = number.to_be_bytes();
+    [1, high, low]
 }
 
 /// What all rows of the row key's user key begin with, and no others.

@@ -7,9 +7,10 @@ use syncline_merkle::KeyRange;
 
 use crate::engine::{Direction, Engine, Snapshot, Table};
 use crate::format;
+use crate::removals::Told;
 use crate::staging::Staging;
 use crate::transaction::{check_key, check_payload};
-use crate::{StoreError, View};
+use crate::{Removal, StoreError, View};
 
 /// Rows that another replica holds, and what it has seen.
 #[derive(Debug, Clone)]
@@ -27,6 +28,12 @@ pub struct Incoming<'a> {
     /// own dots are added: a context may be merged once all that was live in it and unknown here
     /// has been joined, and not before.
     pub learned: Context,
+    /// Removals that the peer's log names, for ours: those that are news here are logged. What is
+    /// at their keys is among `rows` and `absent`, here or in another join.
+    pub removals: Vec<Removal>,
+    /// Of which dots in `learned` all removals are among `removals`, here or in an earlier join. Of
+    /// the others, our log will say that their removals may be missing from it.
+    pub logged: Context,
     /// Whether the rows as they are after the join are wanted back.
     pub report_rows: bool,
 }
@@ -40,6 +47,8 @@ impl<'a> Incoming<'a> {
             covers: None,
             context,
             learned: Context::new(),
+            removals: Vec::new(),
+            logged: Context::new(),
             report_rows: false,
         }
     }
@@ -73,6 +82,9 @@ impl<E: Engine> Staging<E> {
             row.iter()
                 .try_for_each(|sibling| check_payload(&sibling.payload))?;
         }
+        for Removal { key, .. } in &incoming.removals {
+            check_key(key)?;
+        }
         let wanted: Vec<RowKey> = if incoming.report_rows {
             let keys = incoming.rows.iter().map(|(key, _)| key);
             keys.chain(&incoming.absent).cloned().collect()
@@ -105,7 +117,15 @@ impl<E: Engine> Staging<E> {
             self.join_row(&key, row, incoming.context, &mut joined)?;
         }
         self.clock.observe(latest);
+        for removal in incoming.removals {
+            if !self.context.contains(&removal.dot) {
+                self.removals.log(removal);
+            }
+        }
         self.see(dots);
+        // What is learned and not live in a row is dead: by removals or otherwise, nobody knows.
+        let dead = incoming.learned.difference(&self.context);
+        self.removals.miss(&dead.difference(&incoming.logged));
         self.context
             .merge_recording(&incoming.learned, &mut self.context_edits);
         self.torn = false;
@@ -129,11 +149,15 @@ impl<E: Engine> Staging<E> {
     /// superseded.
     pub(crate) fn join_delta(&mut self, delta: &Delta) -> Result<Joined, StoreError> {
         let superseded = self.rows_of(delta.context())?;
-        let absent = superseded
+        let absent: Vec<RowKey> = superseded
             .into_iter()
-            .filter(|key| delta.row(key).is_none());
+            .filter(|key| delta.row(key).is_none())
+            .collect();
+        let Told { removals, logged } = Told::by(delta, &self.context, &absent);
         self.join(Incoming {
-            absent: absent.collect(),
+            absent,
+            removals,
+            logged,
             rows: delta
                 .rows()
                 .map(|(key, row)| (key.clone(), row.clone()))

@@ -4,8 +4,9 @@
 //!
 //! A [`Store`] keeps the rows of `syncline-crdt` on an embedded [`Engine`], and beside them, always
 //! as fresh as they are, what replication needs: the *context* of all dots ever seen, the *digest
-//! tree* of `syncline-merkle`, by which two replicas find where they differ, and the *dot index*,
-//! by which a replica lists what another has not seen. One commit changes all of them or none.
+//! tree* of `syncline-merkle`, by which two replicas find where they differ, the *dot index*, by
+//! which a replica lists what another has not seen, and, so that removals need no search either, a
+//! *sketch* of the live dots and a *log* of removals. One commit changes all of them or none.
 //!
 //! # What it is not
 //!
@@ -38,7 +39,10 @@ mod error;
 pub mod format;
 mod group;
 mod join;
+mod opening;
 mod recount;
+mod removals;
+mod sketch;
 mod staging;
 mod store;
 mod transaction;
@@ -56,6 +60,8 @@ pub use error::{OpenError, StoreError};
 pub use group::Group;
 pub use join::{Incoming, Joined};
 pub use recount::{MAX_MISMATCHES, Mismatch, Recount};
+pub use removals::{Removal, RemovalLogBounds, Removals};
+pub use sketch::SKETCH_SYMBOLS;
 pub use store::{Config, Store};
 pub use transaction::Transaction;
 pub use view::View;

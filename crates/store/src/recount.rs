@@ -7,7 +7,7 @@ use syncline_merkle::{KeyRange, RangeDigest, tree};
 
 use crate::engine::{Direction, Engine, Snapshot, Table};
 use crate::format;
-use crate::store::read_context;
+use crate::opening::read_context;
 use crate::{StoreError, View};
 
 /// What a [`View::recount`] found.
@@ -92,6 +92,10 @@ pub enum Mismatch {
     },
     /// The context in memory is not the one in the tables.
     Context,
+    /// The sketch is not of the dots in the index, or in memory it is another than in the table.
+    Sketch,
+    /// The removal log does not hold what it is said to.
+    RemovalLog,
     /// A row is stamped later than the clock knows.
     Clock {
         /// The row.
@@ -124,6 +128,12 @@ pub(crate) fn recount<E: Engine>(view: &View<E>) -> Result<Recount, StoreError> 
     let stored: Option<Context> = read_context(&view.snapshot).ok();
     if stored.as_ref() != Some(view.context()) {
         found.note(Mismatch::Context);
+    }
+    if !view.sketch_is_sound()? {
+        found.note(Mismatch::Sketch);
+    }
+    if !view.removal_log_is_sound()? {
+        found.note(Mismatch::RemovalLog);
     }
     Ok(found)
 }

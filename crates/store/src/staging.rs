@@ -9,6 +9,7 @@ use syncline_merkle::ItemDigest;
 
 use crate::engine::{Direction, Engine, Snapshot, Table};
 use crate::format;
+use crate::removals::NewRemovals;
 use crate::{StoreError, View};
 
 pub(crate) struct Staging<E: Engine> {
@@ -26,6 +27,10 @@ pub(crate) struct Staging<E: Engine> {
     pub(crate) last: Option<Dot>,
     /// Damaged rows withdrawn by the group.
     pub(crate) withdrawn: u64,
+    /// Whether the dot index may have been mended beside that.
+    pub(crate) mends_index: bool,
+    /// What the removal log gains.
+    pub(crate) removals: NewRemovals,
     /// The leaves of the digest tree whose unaccounted part was given to a withdrawn row.
     pub(crate) settled_leaves: BTreeSet<Vec<u8>>,
     /// Whether a join failed half way, so that rows may be here whose dots are not.
@@ -80,6 +85,8 @@ impl<E: Engine> Staging<E> {
             clock: Hlc::new(base.clock()),
             last,
             withdrawn: 0,
+            mends_index: false,
+            removals: NewRemovals::default(),
             settled_leaves: BTreeSet::new(),
             torn: false,
             transactions: 0,

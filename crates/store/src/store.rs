@@ -1,16 +1,17 @@
 //! The store itself: opening, views, and the one writer.
 
-use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use syncline_crdt::{Context, Delta, Dot, RowKey, Stamp};
 use syncline_merkle::DigestKey;
+use syncline_merkle::sketch::SketchKey;
 
 use crate::engine::{Batch, Durability, Engine, EngineError, EngineSize, Snapshot, Table};
-use crate::format::{self, FORMAT, State, meta};
+use crate::format::{State, meta};
+use crate::sketch::Sketch;
 use crate::{
-    Environment, Group, Incoming, Joined, OpenError, StoreError, SystemEnvironment, Transaction,
-    View, Withdrawn,
+    Environment, Group, Incoming, Joined, OpenError, RemovalLogBounds, StoreError,
+    SystemEnvironment, Transaction, View, Withdrawn, opening,
 };
 
 /// What a store is opened with.
@@ -22,6 +23,8 @@ pub struct Config {
     pub secret: [u8; 32],
     /// Time and entropy.
     pub environment: Arc<dyn Environment>,
+    /// How much is remembered of removals, for peers that missed them.
+    pub removal_log: RemovalLogBounds,
 }
 
 impl Config {
@@ -31,6 +34,7 @@ impl Config {
             namespace: namespace.into(),
             secret,
             environment: Arc::new(SystemEnvironment),
+            removal_log: RemovalLogBounds::default(),
         }
     }
 }
@@ -86,6 +90,8 @@ impl<E: Engine> Clone for Store<E> {
 pub(crate) struct Shared<E: Engine> {
     pub(crate) engine: E,
     pub(crate) digest_key: DigestKey,
+    pub(crate) sketch_key: SketchKey,
+    pub(crate) removal_log: RemovalLogBounds,
     pub(crate) namespace: String,
     pub(crate) environment: Arc<dyn Environment>,
     /// The first commit or sync that failed; none is tried after it.
@@ -107,6 +113,7 @@ pub(crate) struct Writer {
 pub(crate) struct Head {
     pub(crate) state: State,
     pub(crate) context: Arc<Context>,
+    pub(crate) sketch: Arc<Sketch>,
     /// Rows withdrawn since the store was opened.
     pub(crate) withdrawals: u64,
 }
@@ -121,31 +128,17 @@ struct Published {
 impl<E: Engine> Store<E> {
     /// Opens the store in an engine; an empty engine becomes a new store.
     ///
-    /// Reads the context and nothing else: neither rows nor digests are looked at, whatever
-    /// happened before.
+    /// Reads the context and the sketch and nothing else: neither rows nor digests are looked at,
+    /// whatever happened before. Only where the sketch cannot be read, or the store is of an older
+    /// format that had none, the dot index is read once, to make it anew.
     ///
     /// # Errors
     /// [`OpenError::NewerFormat`], [`OpenError::OtherNamespace`], [`OpenError::OtherSecret`],
     /// [`OpenError::DamagedTables`], or what the engine fails with.
     pub fn open(engine: E, config: Config) -> Result<Self, OpenError> {
         let digest_key = DigestKey::derive(&config.secret);
-        let snapshot = engine.snapshot()?;
-        let head = match snapshot.get(Table::Meta, meta::FORMAT)? {
-            Some(format) => {
-                check_identity(&snapshot, &format, &digest_key, &config.namespace)?;
-                read_head(&snapshot)?
-            }
-            None => {
-                refuse_content_without_format(&snapshot)?;
-                drop(snapshot);
-                initialise(&engine, &digest_key, &config.namespace)?;
-                Head {
-                    state: State::default(),
-                    context: Arc::default(),
-                    withdrawals: 0,
-                }
-            }
-        };
+        let sketch_key = SketchKey::derive(&config.secret);
+        let head = opening::open(&engine, &digest_key, &sketch_key, &config.namespace)?;
         tracing::debug!(
             namespace = config.namespace,
             rows = head.state.rows,
@@ -156,6 +149,8 @@ impl<E: Engine> Store<E> {
             shared: Arc::new(Shared {
                 engine,
                 digest_key,
+                sketch_key,
+                removal_log: config.removal_log,
                 namespace: config.namespace,
                 environment: config.environment,
                 failed: OnceLock::new(),
@@ -358,97 +353,6 @@ impl<E: Engine> Shared<E> {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn check_identity(
-    snapshot: &impl Snapshot,
-    format: &[u8],
-    digest_key: &DigestKey,
-    namespace: &str,
-) -> Result<(), OpenError> {
-    let damaged = |what: &str| OpenError::DamagedTables(format!("its {what} cannot be read"));
-    let format = format.try_into().map_err(|_| damaged("format version"))?;
-    match u32::from_be_bytes(format) {
-        FORMAT => {}
-        found if found > FORMAT => {
-            return Err(OpenError::NewerFormat {
-                found,
-                known: FORMAT,
-            });
-        }
-        found => {
-            return Err(OpenError::DamagedTables(format!(
-                "there never was a format {found}"
-            )));
-        }
-    }
-    let found = snapshot.get(Table::Meta, meta::NAMESPACE)?;
-    let found = found.and_then(|name| String::from_utf8(name).ok());
-    let found = found.ok_or_else(|| damaged("namespace"))?;
-    if found != namespace {
-        return Err(OpenError::OtherNamespace {
-            found,
-            expected: namespace.into(),
-        });
-    }
-    let secret = snapshot.get(Table::Meta, meta::SECRET)?;
-    if secret.ok_or_else(|| damaged("fingerprint"))? != digest_key.fingerprint() {
-        return Err(OpenError::OtherSecret {
-            namespace: namespace.into(),
-        });
-    }
-    Ok(())
-}
-
-fn read_head(snapshot: &impl Snapshot) -> Result<Head, OpenError> {
-    let state = snapshot.get(Table::Meta, meta::STATE)?;
-    let state = state
-        .as_deref()
-        .and_then(State::from_bytes)
-        .ok_or_else(|| OpenError::DamagedTables("its counters cannot be read".into()))?;
-    Ok(Head {
-        state,
-        context: Arc::new(read_context(snapshot)?),
-        withdrawals: 0,
-    })
-}
-
-/// The context as the tables have it.
-pub(crate) fn read_context(snapshot: &impl Snapshot) -> Result<Context, OpenError> {
-    let mut context = Context::new();
-    for interval in snapshot.range(Table::Context, (Bound::Unbounded, Bound::Unbounded)) {
-        let (key, end) = interval?;
-        format::read_interval(&key, &end, &mut context).ok_or_else(|| {
-            OpenError::DamagedTables("its context has intervals that overlap or end early".into())
-        })?;
-    }
-    Ok(context)
-}
-
-/// Tables with content and no format are not a new store.
-fn refuse_content_without_format(snapshot: &impl Snapshot) -> Result<(), OpenError> {
-    for table in Table::ALL {
-        let all = (Bound::Unbounded, Bound::Unbounded);
-        if snapshot.range(table, all).next().transpose()?.is_some() {
-            return Err(OpenError::DamagedTables(
-                "it has content but no format version".into(),
-            ));
-        }
-    }
-    Ok(())
-}
-
-fn initialise(
-    engine: &impl Engine,
-    digest_key: &DigestKey,
-    namespace: &str,
-) -> Result<(), OpenError> {
-    let mut batch = Batch::new();
-    batch.put(Table::Meta, meta::FORMAT, &FORMAT.to_be_bytes());
-    batch.put(Table::Meta, meta::NAMESPACE, namespace.as_bytes());
-    batch.put(Table::Meta, meta::SECRET, &digest_key.fingerprint());
-    batch.put(Table::Meta, meta::STATE, &State::default().to_bytes());
-    Ok(engine.commit(batch, Durability::Durable)?)
 }
 
 impl Head {

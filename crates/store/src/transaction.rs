@@ -11,7 +11,7 @@ use crate::engine::{Direction, Engine, Snapshot, Table};
 use crate::format;
 use crate::staging::Staging;
 use crate::view::damaged;
-use crate::{MAX_TRANSACTION_ROWS, StoreError};
+use crate::{MAX_TRANSACTION_ROWS, Removal, StoreError};
 
 /// A transaction in progress: what [`Store::transact`](crate::Store::transact) gives to its body.
 ///
@@ -46,6 +46,7 @@ pub struct Transaction<'g, E: Engine> {
     stamp: Option<Stamp>,
     /// The dots that were live before and are no more.
     superseded: Vec<Dot>,
+    removals: Vec<Removal>,
     /// Each row touched, as it was before.
     undo: Vec<(RowKey, Row, bool)>,
     clock_before: Hlc,
@@ -62,6 +63,7 @@ impl<'g, E: Engine> Transaction<'g, E> {
             made: 0,
             stamp: None,
             superseded: Vec::new(),
+            removals: Vec::new(),
             undo: Vec::new(),
             finished: false,
         }
@@ -165,7 +167,8 @@ impl<'g, E: Engine> Transaction<'g, E> {
             !std::mem::take(row).is_empty()
         });
         if removed {
-            self.fresh_dot();
+            let (dot, key) = (self.fresh_dot(), key.clone());
+            self.removals.push(Removal { dot, key });
         }
         Ok(removed)
     }
@@ -188,6 +191,9 @@ impl<'g, E: Engine> Transaction<'g, E> {
     /// Makes the transaction's dots seen, and returns its delta.
     pub(crate) fn finish(mut self) -> Delta {
         self.finished = true;
+        for removal in std::mem::take(&mut self.removals) {
+            self.staging.removals.log(removal);
+        }
         let mut delta = Delta::new();
         let mut context: Context = self.superseded.iter().copied().collect();
         if let Some(Dot { replica, counter }) = self.first {

@@ -62,6 +62,7 @@ impl<E: Engine> Staging<E> {
             repaired.push((key, found, dots, digest));
         }
         // Nothing was changed until here, so a withdrawal that fails leaves the group as it was.
+        self.mends_index = true;
         for (key, found, dots, digest) in repaired {
             let is_damaged = matches!(found, Found::Damaged);
             let present = !matches!(found, Found::Absent { .. });

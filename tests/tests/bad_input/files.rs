@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use syncline_crdt::RowKey;
 use syncline_merkle::KeyRange;
 use syncline_store::{
-    Batch, Config, Durability, Engine, OpenError, RedbEngine, RedbOptions, Store, StoreError, Table,
+    Batch, Config, Durability, Engine, OpenError, RedbEngine, RedbOptions, Store, StoreError,
+    Table, format,
 };
 use syncline_tests::rng::{Choices, Rng};
 
@@ -212,18 +213,19 @@ fn stores_of_another_format_namespace_or_secret_are_refused() {
 
     let newer = engine();
     let mut batch = Batch::new();
-    batch.put(Table::Meta, b"format", &2u32.to_be_bytes());
+    let newer_format = (format::FORMAT + 1).to_be_bytes();
+    batch.put(Table::Meta, b"format", &newer_format);
     newer.commit(batch, Durability::Durable).unwrap();
     drop(newer);
     assert!(matches!(
         refusal(config()),
-        OpenError::NewerFormat { found: 2, known: 1 }
+        OpenError::NewerFormat { found, known: format::FORMAT } if found == format::FORMAT + 1
     ));
 
     // All of these left the store as it was.
     let engine_again = engine();
     let mut batch = Batch::new();
-    batch.put(Table::Meta, b"format", &1u32.to_be_bytes());
+    batch.put(Table::Meta, b"format", &format::FORMAT.to_be_bytes());
     engine_again.commit(batch, Durability::Durable).unwrap();
     drop(engine_again);
     assert!(whole(&open(&path).unwrap()).unwrap());

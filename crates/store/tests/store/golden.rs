@@ -4,7 +4,7 @@
 use std::ops::Bound;
 
 use syncline_crdt::{RowKey, Siblings, Stamp};
-use syncline_store::{Durability, Engine, Incoming, Snapshot, Table};
+use syncline_store::{Durability, Engine, Incoming, Removal, Snapshot, Table};
 
 use crate::harness::*;
 
@@ -35,6 +35,13 @@ fn every_table_has_the_frozen_bytes<H: Harness>() {
             (RowKey::member(b"online", b"ada"), row(dot(2, 2), "")),
             (fence, row(dot(2, 4), "")),
         ],
+        // One removal is told, of another replica nobody knows what it has done.
+        removals: vec![Removal {
+            dot: dot(2, 6),
+            key: cell("gone"),
+        }],
+        learned: context([dot(2, 6), dot(3, 5)]),
+        logged: context([dot(2, 6)]),
         ..Incoming::from_peer(&seen)
     };
     store.join(incoming, Durability::Durable).unwrap();

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use syncline_crdt::{Context, Dot, ReplicaId, Row, RowKey, Siblings, Stamp};
 use syncline_merkle::KeyRange;
+use syncline_merkle::sketch::Prefix;
 use syncline_store::{
     Batch, Config, Durability, Engine, Environment, Incoming, LogOptions, LoggedEngine, MemoryDisk,
-    MemoryEngine, RedbEngine, RedbOptions, Store, StoreError, Table, View,
+    MemoryEngine, RedbEngine, RedbOptions, SKETCH_SYMBOLS, Store, StoreError, Table, View,
 };
 
 /// A place for one store, which outlives the processes that open it.
@@ -233,6 +234,17 @@ pub(crate) fn assert_sound<E: Engine>(store: &Store<E>) {
     let recount = view.recount().unwrap();
     assert!(recount.is_sound(), "{:#?}", recount.mismatches);
     assert_eq!(recount.root, view.root().unwrap());
+    assert!(view.sketch() == sketch_of_rows(&view));
+}
+
+/// The sketch of the dots that are live in the rows.
+pub(crate) fn sketch_of_rows<E: Engine>(view: &View<E>) -> Prefix {
+    let key = view.sketch_key();
+    let mut sketch = Prefix::new(SKETCH_SYMBOLS);
+    for dot in rows(view).iter().flat_map(|(_, row)| row.dots()) {
+        sketch.insert(&key.element(key.tag(dot.replica.as_bytes()), dot.counter));
+    }
+    sketch
 }
 
 /// A whole session in one step: everything that `from` holds, with what it has seen.

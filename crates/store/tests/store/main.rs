@@ -11,6 +11,8 @@ mod model;
 mod opaque;
 mod opening;
 mod reading;
+mod removals;
+mod sketching;
 mod withdrawing;
 mod writing;
 

@@ -1,11 +1,13 @@
 //! Random histories of several replicas, each held against a causal map that went through the same.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
-use syncline_crdt::{CausalMap, Context, Delta, RowKey};
+use syncline_crdt::{CausalMap, Context, Delta, Dot, RowKey};
 use syncline_merkle::KeyRange;
-use syncline_store::{Durability, Incoming, Store, StoreError};
+use syncline_store::{Durability, Incoming, Removal, Store, StoreError};
 
 use crate::harness::*;
 
@@ -105,6 +107,27 @@ impl<H: Harness> Replica<H> {
         prop_assert_eq!(view.context(), self.model.context());
         let recount = view.recount().unwrap();
         prop_assert!(recount.is_sound(), "{:#?}", recount.mismatches);
+        prop_assert!(view.sketch() == sketch_of_rows(&view));
+        Ok(())
+    }
+
+    /// The log names nothing that the peer has seen; and if it says that it covers what the peer
+    /// lacks, it names every row that was removed by a dot of that, whoever made the removal.
+    fn check_log(&self, peer: &Self, ever: &[Removal]) -> Result<(), TestCaseError> {
+        let (ours, theirs) = (self.store.view().unwrap(), peer.store.view().unwrap());
+        let peer = theirs.context();
+        let named = ours
+            .removals_lacking(peer, ours.context(), None, usize::MAX)
+            .unwrap();
+        let mut named = named.removals.into_iter();
+        let missed = |dot: &Dot| ours.context().contains(dot) && !peer.contains(dot);
+        prop_assert!(named.clone().all(|removal| missed(&removal.dot)));
+        let keys: BTreeSet<RowKey> = named.by_ref().map(|removal| removal.key).collect();
+        if ours.removals_cover(peer, ours.context()).unwrap() {
+            for Removal { dot, key } in ever {
+                prop_assert!(!missed(dot) || keys.contains(key), "{dot} {key:?}");
+            }
+        }
         Ok(())
     }
 
@@ -150,10 +173,18 @@ impl<H: Harness> Replica<H> {
 fn run<H: Harness>(steps: &[Step]) -> Result<(), TestCaseError> {
     let mut replicas: Vec<Replica<H>> = (0..REPLICAS).map(|_| Replica::new()).collect();
     let mut wire: Vec<Delta> = Vec::new();
+    let mut ever: Vec<Removal> = Vec::new();
     for step in steps {
         match step {
             Step::Write { at, edits } => {
                 let delta = replicas[*at].write(edits, false).unwrap();
+                // Whoever made a removal has logged it: other tests see to that.
+                let view = replicas[*at].store.view().unwrap();
+                let before = replicas[*at].model.context();
+                let made = view
+                    .removals_lacking(before, view.context(), None, usize::MAX)
+                    .unwrap();
+                ever.extend(made.removals);
                 replicas[*at].model.join(&delta);
                 wire.push(delta);
             }
@@ -211,6 +242,9 @@ fn run<H: Harness>(steps: &[Step]) -> Result<(), TestCaseError> {
         }
         for replica in &replicas {
             replica.check()?;
+            for peer in &replicas {
+                replica.check_log(peer, &ever)?;
+            }
         }
     }
     // Heal: everybody syncs with everybody, twice.

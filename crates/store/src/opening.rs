@@ -1,0 +1,168 @@
+//! From what an engine holds to a store's head: identity, format, context and sketch.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use syncline_crdt::Context;
+use syncline_merkle::DigestKey;
+use syncline_merkle::sketch::SketchKey;
+
+use crate::OpenError;
+use crate::engine::{Batch, Durability, Engine, Snapshot, Table};
+use crate::format::{self, FORMAT, State, meta};
+use crate::sketch::Sketch;
+use crate::store::Head;
+
+/// The head of the store in an engine; an empty engine becomes a new store, and one of an older
+/// format a store of this one.
+pub(crate) fn open(
+    engine: &impl Engine,
+    digest_key: &DigestKey,
+    sketch_key: &SketchKey,
+    namespace: &str,
+) -> Result<Head, OpenError> {
+    let snapshot = engine.snapshot()?;
+    let Some(format) = snapshot.get(Table::Meta, meta::FORMAT)? else {
+        refuse_content_without_format(&snapshot)?;
+        drop(snapshot);
+        initialise(engine, digest_key, namespace)?;
+        return Ok(Head {
+            state: State::default(),
+            context: Arc::default(),
+            sketch: Arc::new(Sketch::empty()),
+            withdrawals: 0,
+        });
+    };
+    let format = check_identity(&snapshot, &format, digest_key, namespace)?;
+    let state = read_state(&snapshot, format)?;
+    let context = read_context(&snapshot)?;
+    let sketch = match format {
+        FORMAT => Sketch::read(&snapshot, sketch_key)?,
+        _ => None,
+    };
+    let sketch = match sketch {
+        Some(sketch) => sketch,
+        None => {
+            let mut batch = Batch::new();
+            if format != FORMAT {
+                bring_up_to_date(&state, &context, &mut batch);
+            }
+            tracing::warn!(namespace, format, "the sketch is made from the dot index");
+            let sketch = Sketch::mended(&snapshot, sketch_key, &[], state.commits, &mut batch)?;
+            drop(snapshot);
+            engine.commit(batch, Durability::Durable)?;
+            sketch
+        }
+    };
+    Ok(Head {
+        state,
+        context: Arc::new(context),
+        sketch: Arc::new(sketch),
+        withdrawals: 0,
+    })
+}
+
+/// The format of the store, if it is the one that was asked for.
+fn check_identity(
+    snapshot: &impl Snapshot,
+    format: &[u8],
+    digest_key: &DigestKey,
+    namespace: &str,
+) -> Result<u32, OpenError> {
+    let damaged = |what: &str| OpenError::DamagedTables(format!("its {what} cannot be read"));
+    let format = format.try_into().map_err(|_| damaged("format version"))?;
+    let format = match u32::from_be_bytes(format) {
+        known @ 1..=FORMAT => known,
+        0 => {
+            return Err(OpenError::DamagedTables(
+                "there never was a format 0".into(),
+            ));
+        }
+        found => {
+            return Err(OpenError::NewerFormat {
+                found,
+                known: FORMAT,
+            });
+        }
+    };
+    let found = snapshot.get(Table::Meta, meta::NAMESPACE)?;
+    let found = found.and_then(|name| String::from_utf8(name).ok());
+    let found = found.ok_or_else(|| damaged("namespace"))?;
+    if found != namespace {
+        return Err(OpenError::OtherNamespace {
+            found,
+            expected: namespace.into(),
+        });
+    }
+    let secret = snapshot.get(Table::Meta, meta::SECRET)?;
+    if secret.ok_or_else(|| damaged("fingerprint"))? != digest_key.fingerprint() {
+        return Err(OpenError::OtherSecret {
+            namespace: namespace.into(),
+        });
+    }
+    Ok(format)
+}
+
+fn read_state(snapshot: &impl Snapshot, format: u32) -> Result<State, OpenError> {
+    let read = match format {
+        1 => State::from_format_1,
+        _ => State::from_bytes,
+    };
+    let state = snapshot.get(Table::Meta, meta::STATE)?;
+    state
+        .as_deref()
+        .and_then(read)
+        .ok_or_else(|| OpenError::DamagedTables("its counters cannot be read".into()))
+}
+
+/// The context as the tables have it.
+pub(crate) fn read_context(snapshot: &impl Snapshot) -> Result<Context, OpenError> {
+    let mut context = Context::new();
+    for interval in snapshot.range(Table::Context, (Bound::Unbounded, Bound::Unbounded)) {
+        let (key, end) = interval?;
+        format::read_interval(&key, &end, &mut context).ok_or_else(|| {
+            OpenError::DamagedTables("its context has intervals that overlap or end early".into())
+        })?;
+    }
+    Ok(context)
+}
+
+/// From format 1, which has logged no removals: any dot so far may be one's.
+fn bring_up_to_date(state: &State, context: &Context, batch: &mut Batch) {
+    batch.put(Table::Meta, meta::FORMAT, &FORMAT.to_be_bytes());
+    batch.put(Table::Meta, meta::STATE, &state.to_bytes());
+    let ends = context
+        .intervals()
+        .map(|(replica, _, last)| (replica, last));
+    for (replica, last) in ends.collect::<BTreeMap<_, _>>() {
+        let key = format::floor_key(replica);
+        batch.put(Table::Removals, &key, &last.to_be_bytes());
+    }
+}
+
+/// Tables with content and no format are not a new store.
+fn refuse_content_without_format(snapshot: &impl Snapshot) -> Result<(), OpenError> {
+    for table in Table::ALL {
+        let all = (Bound::Unbounded, Bound::Unbounded);
+        if snapshot.range(table, all).next().transpose()?.is_some() {
+            return Err(OpenError::DamagedTables(
+                "it has content but no format version".into(),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn initialise(
+    engine: &impl Engine,
+    digest_key: &DigestKey,
+    namespace: &str,
+) -> Result<(), OpenError> {
+    let mut batch = Batch::new();
+    batch.put(Table::Meta, meta::FORMAT, &FORMAT.to_be_bytes());
+    batch.put(Table::Meta, meta::NAMESPACE, namespace.as_bytes());
+    batch.put(Table::Meta, meta::SECRET, &digest_key.fingerprint());
+    batch.put(Table::Meta, meta::STATE, &State::default().to_bytes());
+    Ok(engine.commit(batch, Durability::Durable)?)
+}

@@ -1,0 +1,172 @@
+//! How the removal log is kept: what groups add to it, and what it gives up.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::ControlFlow;
+
+use syncline_crdt::{Context, Delta, Dot, ReplicaId, RowKey};
+
+use super::Removal;
+use crate::StoreError;
+use crate::engine::{Batch, Engine, Table};
+use crate::format::{self, LogState};
+use crate::staging::Staging;
+
+/// What a group adds to the log.
+#[derive(Debug, Default)]
+pub(crate) struct NewRemovals {
+    rows: BTreeMap<Dot, BTreeSet<RowKey>>,
+    /// The greatest dot of each replica whose removals became known without their keys.
+    missing: BTreeMap<ReplicaId, u64>,
+}
+
+impl NewRemovals {
+    pub(crate) fn log(&mut self, removal: Removal) {
+        self.rows
+            .entry(removal.dot)
+            .or_default()
+            .insert(removal.key);
+    }
+
+    /// Notes that dots have become known of which some may have removed rows, nobody knows which.
+    pub(crate) fn miss(&mut self, dots: &Context) {
+        for (replica, _, last) in dots.intervals() {
+            raise(&mut self.missing, Dot::new(replica, last));
+        }
+    }
+}
+
+fn raise(floors: &mut BTreeMap<ReplicaId, u64>, dot: Dot) {
+    let floor = floors.entry(dot.replica).or_default();
+    *floor = dot.counter.max(*floor);
+}
+
+/// What a delta says of removals: which rows of ours it removed, as far as it can be told by whom.
+#[derive(Default)]
+pub(crate) struct Told {
+    pub(crate) removals: Vec<Removal>,
+    /// The dots whose removals are all among these.
+    pub(crate) logged: Context,
+}
+
+impl Told {
+    /// `removed` are the rows of ours that hold dots of the delta's context, and that it has no row
+    /// for.
+    ///
+    /// What is new in the delta's context and not live are its removals, and writes which it has
+    /// superseded and that never came here. If these are of one replica, and no more than rows that
+    /// went, they are the transaction's removals and no others, for each has a dot of its own. Which
+    /// of them removed which row nothing tells; but whoever knows one mostly knows all. So the rows
+    /// are logged under the last of the dots, whom those lack as well who know only the first.
+    pub(crate) fn by(delta: &Delta, seen: &Context, removed: &[RowKey]) -> Self {
+        let mut dead = delta.context().difference(seen);
+        for dot in delta.rows().flat_map(|(_, row)| row.dots()) {
+            dead.remove(dot);
+        }
+        let len = usize::try_from(dead.len()).unwrap_or(usize::MAX);
+        if dead.replicas().count() != 1 || len > removed.len() {
+            return Self::default();
+        }
+        let chunks = removed.chunks(ROWS_OF_A_DOT.max(removed.len().div_ceil(len)));
+        let dots = dead
+            .intervals()
+            .flat_map(|(id, first, last)| (first..=last).map(move |at| Dot::new(id, at)));
+        let removals = dots
+            .skip(len - chunks.len())
+            .zip(chunks)
+            .flat_map(|(dot, keys)| {
+                keys.iter().map(move |key| Removal {
+                    dot,
+                    key: key.clone(),
+                })
+            })
+            .collect();
+        Self {
+            removals,
+            logged: dead,
+        }
+    }
+}
+
+/// How many rows of a delta are logged under one dot, so that answers can end between dots.
+const ROWS_OF_A_DOT: usize = 256;
+
+/// How many entries of the log are read at once.
+const RUN: usize = 256;
+
+/// Writes the group's removals to the log, and takes out what is over its bounds. Entries that
+/// cannot be read are passed over: a hint is not worth a failed commit.
+pub(crate) fn write<E: Engine>(
+    staging: &Staging<E>,
+    batch: &mut Batch,
+) -> Result<LogState, StoreError> {
+    let NewRemovals { rows, missing } = &staging.removals;
+    let base = &staging.base;
+    let mut log = base.head.state.log;
+    let mut missing = missing.clone();
+    let bounds = base.shared.removal_log;
+    // Of more than it can hold, the first need not be written at all.
+    let over = (rows.len() as u64).saturating_sub(bounds.removals) as usize;
+    rows.keys()
+        .take(over)
+        .for_each(|dot| raise(&mut missing, *dot));
+    let kept: BTreeMap<Dot, &BTreeSet<RowKey>> = rows
+        .iter()
+        .skip(over)
+        .map(|(dot, keys)| (*dot, keys))
+        .collect();
+    let mut new = Vec::new();
+    for (dot, keys) in &kept {
+        let before = base.removed_by(*dot)?;
+        if before.is_empty() {
+            let place = format::log_key(log.end);
+            batch.put(Table::Removals, &place, &format::dot_key(*dot));
+            new.push((log.end, *dot));
+            log.end += 1;
+            log.bytes += format::LOG_LEN;
+        }
+        for key in keys.difference(&before) {
+            let entry = format::removal_key(*dot, key.as_bytes());
+            batch.put(Table::Removals, &entry, b"");
+            log.bytes += entry.len() as u64;
+        }
+    }
+    let mut oldest = VecDeque::new();
+    while log.end - log.start > bounds.removals || log.bytes > bounds.bytes {
+        if oldest.is_empty() {
+            base.visit_log(log.start, |place, dot| {
+                oldest.push_back((place, dot));
+                match oldest.len() {
+                    RUN => ControlFlow::Break(()),
+                    _ => ControlFlow::Continue(()),
+                }
+            })?;
+            // What is logged now comes after all that was.
+            if oldest.len() < RUN {
+                oldest.extend(new.drain(..));
+            }
+        }
+        let Some((place, dot)) = oldest.pop_front() else {
+            // All that could be read is gone.
+            (log.start, log.bytes) = (log.end, 0);
+            break;
+        };
+        let mut keys = base.removed_by(dot)?;
+        keys.extend(kept.get(&dot).into_iter().copied().flatten().cloned());
+        for key in keys {
+            let entry = format::removal_key(dot, key.as_bytes());
+            batch.remove(Table::Removals, &entry);
+            log.bytes = log.bytes.saturating_sub(entry.len() as u64);
+        }
+        batch.remove(Table::Removals, &format::log_key(place));
+        log.bytes = log.bytes.saturating_sub(format::LOG_LEN);
+        log.start = place + 1;
+        raise(&mut missing, dot);
+    }
+    for (replica, floor) in missing {
+        if base.removal_floor(replica)? < floor {
+            let key = format::floor_key(replica);
+            batch.put(Table::Removals, &key, &floor.to_be_bytes());
+        }
+    }
+    Ok(log)
+}

@@ -13,24 +13,31 @@ use crate::{StoreError, View};
 pub struct Additions {
     /// Whole rows, live siblings that the peer knows included.
     pub rows: Vec<(RowKey, Row)>,
-    /// Every live dot of the start context that the peer lacks, up to and including this one, is in
-    /// the rows of this answer or of those before. `None` until there was one.
+    /// Every dot that was asked for, up to and including this one, is in the rows of this answer or
+    /// of those before, or what has replaced it is, or it is gone for good. `None` until there was
+    /// one.
     pub frontier: Option<Dot>,
     /// Whether there are no more.
     pub complete: bool,
 }
 
 impl<E: Engine> View<E> {
-    /// The rows with dots that are in `start` and not in `peer`, in dot order, from the dot after
-    /// `after` on.
+    /// The rows in which dots are live here that are not in `peer`, in the order of these dots, from
+    /// the one after `after` on; each row as it is `now`.
     ///
-    /// `start` is our context as of the session's beginning, `peer` the other's as of theirs. A row
-    /// is given at its first such dot only. Ends after `max_rows` rows, or as soon as they take
-    /// `max_bytes`, but never without a row while there is one. Continue with `after` set to the
-    /// frontier, on this view or a later one.
+    /// This view is of the session's beginning, and its context what the peer is told; `peer` is the
+    /// other's as of theirs. A row is given at its first such dot, and once more if it is written
+    /// meanwhile. Ends after `max_rows` rows, or as soon as they take `max_bytes`, but never without
+    /// a row while there is one. Continue with `after` set to the frontier, on the same view with
+    /// the same or a later `now`.
     ///
-    /// When it is complete, and the rows have arrived, the receiver may merge all of `start`;
-    /// before that, [`start.up_to(frontier)`](Context::up_to).
+    /// When it is complete, and the rows have arrived, the receiver may merge all of this view's
+    /// context; before that, the part of it [up to](Context::up_to) the frontier.
+    ///
+    /// A dot that was overwritten since the beginning is dead in the context that the receiver
+    /// merges. So its row is given with what has replaced it: a receiver that learned of the end of
+    /// a value, and not of the new one, would carry the end to others that hold the value, and
+    /// should we be lost for good, there would be neither.
     ///
     /// Costs a seek for each interval of the difference, and a look-up for each dot in it that is
     /// live; the size of the store does not matter.
@@ -45,7 +52,7 @@ impl<E: Engine> View<E> {
     ///
     /// let view = here.view()?;
     /// let start = view.context();
-    /// let additions = view.lacking(there.view()?.context(), start, None, 1 << 20, 1000)?;
+    /// let additions = view.lacking(&here.view()?, there.view()?.context(), None, 1 << 20, 1000)?;
     /// assert!(additions.complete);
     /// there.join(Incoming { rows: additions.rows, learned: start.clone(), ..Incoming::from_peer(start) }, Durability::Durable)?;
     /// assert_eq!(there.view()?.root()?, view.root()?);
@@ -53,19 +60,20 @@ impl<E: Engine> View<E> {
     /// ```
     ///
     /// # Errors
-    /// [`StoreError::Withdrawn`] when `start` claims dots that were withdrawn since: the session
-    /// must begin anew, because a receiver that merged `start` would take the withdrawn rows for
-    /// removed. [`StoreError::Damaged`] for a row that fails its checksum or is not what the index
-    /// says; withdraw it.
+    /// [`StoreError::Withdrawn`] when rows were withdrawn between this view and `now`: the session
+    /// must begin anew, because a receiver that merged our context would take the withdrawn rows
+    /// for removed. [`StoreError::Damaged`] for a row that fails its checksum or is not what the
+    /// index says; withdraw it.
     pub fn lacking(
         &self,
+        now: &Self,
         peer: &Context,
-        start: &Context,
         after: Option<Dot>,
         max_bytes: usize,
         max_rows: usize,
     ) -> Result<Additions, StoreError> {
-        if !self.context().covers(start) {
+        let start = self.context();
+        if self.withdrawals() != now.withdrawals() {
             return Err(StoreError::Withdrawn);
         }
         let mut additions = Additions {
@@ -92,12 +100,23 @@ impl<E: Engine> View<E> {
                     if !room.is_left() {
                         return Ok(additions);
                     }
-                    let row = self.get(key)?.ok_or_else(|| damaged(key))?;
-                    if row.get(dot).is_none() {
-                        return Err(damaged(key));
-                    }
-                    let wanted = |dot: &Dot| start.contains(dot) && !peer.contains(dot);
-                    if row.dots().find(wanted) == Some(*dot) {
+                    let row = now.get(key)?.unwrap_or_default();
+                    let unseen = |dot: &Dot| !peer.contains(dot);
+                    let is_due = match row.get(dot) {
+                        Some(_) => {
+                            let wanted = |dot: &Dot| start.contains(dot) && unseen(dot);
+                            row.dots().find(wanted) == Some(*dot)
+                        }
+                        // It was dropped since, or was never there.
+                        None => {
+                            let listed = self.get(key)?.is_some_and(|row| row.get(dot).is_some());
+                            if !listed {
+                                return Err(damaged(key));
+                            }
+                            row.dots().any(|dot| unseen(&dot))
+                        }
+                    };
+                    if is_due {
                         room.take(key, &row);
                         additions.rows.push((key.clone(), row));
                     }

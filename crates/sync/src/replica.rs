@@ -54,7 +54,7 @@ pub trait Replica {
 ///
 /// [`Source::describe`] of a row is the canonical encoding of its live dots as a `BTreeSet` of
 /// [`Dot`](syncline_crdt::Dot)s; of no row, no bytes.
-pub trait View: Source<Error = ReplicaError> {
+pub trait View: Source<Error = ReplicaError> + Send + Sized {
     /// All dots that were seen: each is live in a row, or dead for good.
     fn context(&self) -> &Context;
 
@@ -74,15 +74,19 @@ pub trait View: Source<Error = ReplicaError> {
     /// [`ReplicaError::Damaged`], or whatever keeps it from being read.
     fn rows(&self, range: &KeyRange, max_bytes: usize) -> Result<Rows, ReplicaError>;
 
-    /// Rows with a live dot that is in `start` and not in `peer`, in the order of the first such dot of each, from
+    /// Rows with a dot that is live in this view and not in `peer`, in the order of the first such dot of each, from
     /// after `after`; at least one if there is any, and no more than take up `max_bytes`.
+    ///
+    /// This view is of the session's start, which says which rows; they are given as they are `now`, in a later view. A
+    /// row out of which the dot has gone meanwhile is given with what replaced it, if the peer has not seen that: whoever
+    /// learns that a value is dead has to have the new one.
     ///
     /// # Errors
     /// [`ReplicaError::Damaged`], or whatever keeps it from being read.
     fn lacking(
         &self,
+        now: &Self,
         peer: &Context,
-        start: &Context,
         after: Option<Dot>,
         max_bytes: usize,
     ) -> Result<Additions, ReplicaError>;
@@ -170,7 +174,8 @@ pub struct Rows {
 pub struct Additions {
     /// In the order of the first dot that the peer lacks.
     pub rows: Vec<(RowKey, Row)>,
-    /// All dots that were asked for, up to and including this one in dot order, are in `rows` now or were so before.
+    /// All dots that were asked for, up to and including this one in dot order, are in `rows` now or were so before, or
+    /// are dead.
     pub frontier: Option<Dot>,
     /// Whether there are no more.
     pub complete: bool,

@@ -26,9 +26,11 @@
 //! 2. **That a key is absent, or which dots a row has, is a statement like a row** and is joined the same way: a row
 //!    without siblings, or with siblings whose payloads the receiver has. So it does not matter how late it arrives.
 //! 3. **C′ is merged only when each dot that was live in it, and is not in C, is joined or dead.** Any of three things
-//!    shows that. *The end of the additions*: the dot index has listed them all. (The part of C′ up to a frontier in dot
-//!    order is merged with the rows up to there, in their commit, so that an interrupted bootstrap leaves one interval
-//!    for each writer, and goes on behind it.) *The end of a full copy*, which has shown all rows. *Equal roots*: a dot of
+//!    shows that. *The end of the additions*: the dot index, as it was at the start, has listed them all. (The part of
+//!    C′ up to a frontier in dot order is merged with the rows up to there, in their commit, so that an interrupted
+//!    bootstrap leaves one interval for each writer, and goes on behind it.) A dot that was overwritten since has its row
+//!    sent with what replaced it: the end of a value does not travel without the new one, or it would end the copies
+//!    of others, and the new one might be lost with its only holder. *The end of a full copy*, which has shown all rows. *Equal roots*: a dot of
 //!    C′ is live in the peer when it reads the root, and then live here when we read the equal one; or it was dropped by
 //!    the peer in between, and is dead.
 //!
@@ -104,7 +106,7 @@ use wire::Wire;
 /// for ever.
 ///
 /// It may be dropped at any time. What was joined stays, and the next session goes on from there.
-pub struct Session<R> {
+pub struct Session<R: Replica> {
     role: Role,
     request: Request,
     ground: Ground<R>,
@@ -461,7 +463,7 @@ impl<R: Replica> Session<R> {
 }
 
 /// Leaves out the replica and what is underway, which can be large.
-impl<R> core::fmt::Debug for Session<R> {
+impl<R: Replica> core::fmt::Debug for Session<R> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Session")
             .field("role", &self.role)

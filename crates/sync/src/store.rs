@@ -86,12 +86,12 @@ impl<E: Engine> View for Reading<E> {
 
     fn lacking(
         &self,
+        now: &Self,
         peer: &Context,
-        start: &Context,
         after: Option<Dot>,
         max_bytes: usize,
     ) -> Result<Additions, ReplicaError> {
-        let additions = self.0.lacking(peer, start, after, max_bytes, usize::MAX)?;
+        let additions = self.0.lacking(&now.0, peer, after, max_bytes, usize::MAX)?;
         Ok(Additions {
             rows: additions.rows,
             frontier: additions.frontier,

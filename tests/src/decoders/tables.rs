@@ -92,7 +92,7 @@ fn use_it(store: &Store<impl Engine>) -> Result<(), StoreError> {
         .collect();
     let _ = view.recount();
     let _ = view.root();
-    let _ = view.lacking(&Default::default(), view.context(), None, 1 << 10, 10);
+    let _ = view.lacking(&view, &Default::default(), None, 1 << 10, 10);
     let _ = store.withdraw(&damaged);
     let put = |txn: &mut syncline_store::Transaction<'_, _>| {
         txn.remove(&RowKey::cell(b"cell"))?;

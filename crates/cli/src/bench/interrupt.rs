@@ -73,12 +73,12 @@ impl<V: View> View for CountedView<V> {
 
     fn lacking(
         &self,
+        now: &Self,
         peer: &Context,
-        start: &Context,
         after: Option<Dot>,
         max_bytes: usize,
     ) -> Result<Additions, ReplicaError> {
-        let additions = self.view.lacking(peer, start, after, max_bytes)?;
+        let additions = self.view.lacking(&now.view, peer, after, max_bytes)?;
         self.count(additions.rows.len());
         Ok(additions)
     }

@@ -262,13 +262,14 @@ fn run<H: Harness>(steps: &[Step]) -> Result<(), TestCaseError> {
 }
 
 fn pull<H: Harness>(replicas: &mut [Replica<H>], from: usize, to: usize, part: usize) {
-    let start = replicas[from].store.view().unwrap().context().clone();
+    let start_view = replicas[from].store.view().unwrap();
+    let start = start_view.context().clone();
     let peer = replicas[to].store.view().unwrap().context().clone();
     let mut after = None;
     loop {
-        let view = replicas[from].store.view().unwrap();
-        let additions = view
-            .lacking(&peer, &start, after, usize::MAX, part)
+        let now = replicas[from].store.view().unwrap();
+        let additions = start_view
+            .lacking(&now, &peer, after, usize::MAX, part)
             .unwrap();
         let learned = match additions.frontier {
             _ if additions.complete => start.clone(),

@@ -37,13 +37,7 @@ fn unknown_families_and_payloads_are_joined_and_forwarded<H: Harness>() {
     assert_sound(&middle);
     let view = middle.view().unwrap();
     let additions = view
-        .lacking(
-            last.view().unwrap().context(),
-            view.context(),
-            None,
-            usize::MAX,
-            9,
-        )
+        .lacking(&view, last.view().unwrap().context(), None, usize::MAX, 9)
         .unwrap();
     assert_eq!(additions.rows, future, "byte for byte");
     sync(&middle, &last);

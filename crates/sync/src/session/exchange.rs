@@ -156,7 +156,7 @@ impl Exchange {
         let theirs = ground.theirs()?;
         let bound = ground.config.batch_bytes;
         let mut additions =
-            ground.read(|view| view.lacking(theirs, &ground.start.context, after, bound))?;
+            ground.read_since_start(|start, now| start.lacking(now, theirs, after, bound))?;
         // The frontier speaks for the frame as a whole, so its rows may come in any order; in this one they share most of
         // their keys, and are joined page by page.
         additions.rows.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
@@ -248,6 +248,7 @@ impl Exchange {
         ground: &mut Ground<R>,
         wire: &mut Wire,
     ) -> Result<Next, SessionError> {
+        ground.let_go_of_start();
         match self.role {
             Role::Initiator => {
                 wire.send(self.flight, &Frame::End(None));

@@ -27,7 +27,7 @@ pub(super) struct Start {
 }
 
 /// The replica, our start, and the peer's context as of its start.
-pub(super) struct Ground<R> {
+pub(super) struct Ground<R: Replica> {
     replica: R,
     pub(super) config: Config,
     /// What the session is over.
@@ -36,6 +36,8 @@ pub(super) struct Ground<R> {
     theirs: Option<Context>,
     /// Whether that was merged.
     learned: bool,
+    /// The replica as of our start, while additions are listed.
+    start_view: Option<R::View>,
     /// Bytes joined since the last durable commit.
     unsynced: u64,
 }
@@ -65,7 +67,6 @@ impl<R: Replica> Ground<R> {
             },
             withdrawals: view.withdrawals(),
         };
-        drop(view);
         Ok(Self {
             replica,
             config,
@@ -73,6 +74,7 @@ impl<R: Replica> Ground<R> {
             start,
             theirs: None,
             learned: false,
+            start_view: Some(view),
             unsynced: 0,
         })
     }
@@ -181,6 +183,21 @@ impl<R: Replica> Ground<R> {
             self.replica.withdraw(&key)?;
         }
         result
+    }
+
+    /// Reads what has become of our start.
+    pub(super) fn read_since_start<T>(
+        &self,
+        read: impl FnOnce(&R::View, &R::View) -> Result<T, ReplicaError>,
+    ) -> Result<T, SessionError> {
+        let start = self.start_view.as_ref();
+        let start = start.expect("additions are listed before the start is let go");
+        self.read(|now| read(start, now))
+    }
+
+    /// Lets go of the replica as it was at our start, which keeps old pages alive.
+    pub(super) fn let_go_of_start(&mut self) {
+        self.start_view = None;
     }
 
     /// The digest of the session's range now.

@@ -230,6 +230,9 @@ impl<R: Replica> Session<R> {
             Strategy::Auto | Strategy::Log | Strategy::Sketch => !self.ground.is_whole(),
             Strategy::Full => false,
         };
+        if searching || self.request.strategy == Strategy::Full {
+            self.ground.let_go_of_start();
+        }
         match (searching, self.role) {
             // Contexts are needed for what the walk finds, not for its beginning.
             (true, Role::Responder) => self.take(Next::Walk(self.their_root)),

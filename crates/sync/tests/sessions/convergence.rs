@@ -152,7 +152,7 @@ proptest! {
 
 #[test]
 fn siblings_under_one_key() {
-    for by in [By::Auto, By::Walk, By::Full] {
+    for by in By::ALL {
         let (a, b) = (store(1), store(2));
         put(&a, keys(0, 300), b"ours");
         put(&b, keys(100, 300), b"theirs");

@@ -25,7 +25,7 @@ fn different() -> (Memory, Memory) {
 /// Frames of honest sessions of every strategy.
 static FRAMES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let mut frames = Vec::new();
-    for by in [By::Auto, By::Walk, By::Full] {
+    for by in By::ALL {
         let (a, b) = different();
         let mut pair = Pair::new(&a, &b, request(by, 9));
         assert!(pair.shuffle(&mut Random::new(4), 100_000, |_| {}));

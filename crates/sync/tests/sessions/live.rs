@@ -147,3 +147,39 @@ fn sessions_side_by_side() {
         }
     }
 }
+
+/// A value is overwritten while it is being told. Wherever the session breaks, and though its only holder is then lost with
+/// the new value, nobody who holds the old one learns of its end without the new one.
+#[test]
+fn the_end_of_a_value_does_not_travel_without_the_new_one() {
+    let key = RowKey::cell(b"overwritten");
+    for by in [Strategy::Auto, Strategy::Log, Strategy::Sketch] {
+        for source_initiates in [false, true] {
+            for steps in 0..24 {
+                let [source, middle, other] = [store(1), store(2), store(3)];
+                put(&source, [key.clone()], b"old");
+                sync(&other, &source, request(by, 1));
+                put(&middle, [RowKey::cell(b"own")], b"x");
+                let pair = match source_initiates {
+                    true => [&source, &middle],
+                    false => [&middle, &source],
+                };
+                let mut pair = Pair::new(pair[0], pair[1], request(by, 2));
+                put(&source, [key.clone()], b"new");
+                for step in 0..steps {
+                    let side = usize::from(step % 4 < 2);
+                    if step % 2 == 0 {
+                        pair.poll(side).unwrap();
+                    } else {
+                        pair.deliver(side).unwrap();
+                    }
+                }
+                drop(pair);
+                drop(source);
+                let (report, _) = sync(&middle, &other, request(by, 3));
+                assert!(report.agreed);
+                assert!(rows(&other).contains_key(&key), "{by}, after {steps} steps");
+            }
+        }
+    }
+}

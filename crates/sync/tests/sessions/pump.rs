@@ -37,12 +37,17 @@ pub fn store(name: u64) -> Memory {
     open(MemoryEngine::new(), name)
 }
 
+/// The surroundings of a node of this name.
+pub fn environment(name: u64) -> Arc<dyn Environment> {
+    Arc::new(Stage {
+        name,
+        drawn: AtomicU64::new(0),
+    })
+}
+
 pub fn open(engine: MemoryEngine, name: u64) -> Memory {
     let config = syncline_store::Config {
-        environment: Arc::new(Stage {
-            name,
-            drawn: AtomicU64::new(0),
-        }),
+        environment: environment(name),
         ..syncline_store::Config::new("app", [7; 32])
     };
     Store::open(engine, config).unwrap()

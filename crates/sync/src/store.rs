@@ -5,7 +5,7 @@ use syncline_merkle::{Cut, Item, KeyRange, RangeDigest, Source};
 use syncline_store::{Durability, Engine, Store, StoreError, View as StoreView};
 
 use crate::error::ReplicaError;
-use crate::replica::{Additions, Incoming, Replica, Rows, View};
+use crate::replica::{Additions, Incoming, Removals, Replica, Rows, Sketch, View};
 
 /// A store's view as a session reads it.
 ///
@@ -97,6 +97,41 @@ impl<E: Engine> View for Reading<E> {
             frontier: additions.frontier,
             complete: additions.complete,
         })
+    }
+
+    fn removals(
+        &self,
+        peer: &Context,
+        start: &Context,
+        after: Option<Dot>,
+        max_bytes: usize,
+    ) -> Result<Removals, ReplicaError> {
+        let found = self.0.removals_lacking(peer, start, after, max_bytes)?;
+        Ok(Removals {
+            keys: found
+                .removals
+                .into_iter()
+                .map(|removal| removal.key)
+                .collect(),
+            frontier: found.frontier,
+            complete: found.complete,
+            reaches: self.0.removals_cover(peer, start)?,
+        })
+    }
+
+    fn sketch(&self) -> Result<Option<Sketch>, ReplicaError> {
+        Ok(Some(Sketch {
+            key: self.0.sketch_key().clone(),
+            symbols: self.0.sketch(),
+        }))
+    }
+
+    fn live_outside(&self, seen: &Context, limit: usize) -> Result<Option<Vec<Dot>>, ReplicaError> {
+        Ok(self.0.live_outside(seen, limit)?)
+    }
+
+    fn key_of(&self, dot: Dot) -> Result<Option<RowKey>, ReplicaError> {
+        Ok(self.0.key_of(dot)?)
     }
 }
 

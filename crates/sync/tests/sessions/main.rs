@@ -10,4 +10,5 @@ mod hostile;
 mod live;
 mod pump;
 mod refusals;
+mod removals;
 mod resumption;

@@ -1,23 +1,19 @@
 //! How a node is set up, and its start.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use syncline_store::{Durability, Environment, SystemEnvironment};
-use syncline_sync::quic::Limits;
 
 use crate::core::Core;
 use crate::data_dir::DataDir;
+use crate::net::Plan;
 use crate::node::Node;
-use crate::peer_addr::PeerAddr;
-use crate::peers::Peers;
 use crate::settings::Settings;
 use crate::start_error::StartError;
 use crate::storage::Storage;
-use crate::trust::{Cluster, Membership, TrustError};
+use crate::trust::Membership;
 
 /// The ways to a node.
 impl Node {
@@ -32,36 +28,6 @@ impl Node {
     /// [`StartError`], when the system yields no randomness.
     pub async fn in_memory() -> Result<Self, StartError> {
         Self::builder().in_memory().start().await
-    }
-
-    /// Nodes of one cluster in memory, each listening on loopback: for tests, and for trying things out.
-    ///
-    /// ```
-    /// # #[tokio::main]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use syncline::Node;
-    ///
-    /// let [ada, bob, eve] = Node::in_memory_cluster().await?;
-    /// for node in [&ada, &bob, &eve] {
-    ///     node.namespace("app")?.counter("nodes").increment().await?;
-    /// }
-    /// assert!(ada.sync_with(&bob).await?.agreed());
-    /// assert!(eve.sync_with(&ada).await?.agreed());
-    /// assert_eq!(eve.namespace("app")?.counter("nodes").value().await?, 3);
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// [`StartError`], when the system yields no randomness or no port.
-    pub async fn in_memory_cluster<const N: usize>() -> Result<[Self; N], StartError> {
-        let cluster = Cluster::throwaway()?;
-        let mut nodes = Vec::with_capacity(N);
-        for _ in 0..N {
-            let builder = Self::builder().in_memory().cluster(&cluster);
-            nodes.push(builder.listen("127.0.0.1:0").start().await?);
-        }
-        Ok(nodes.try_into().expect("one node was pushed for each of N"))
     }
 }
 
@@ -90,10 +56,9 @@ impl Node {
 #[must_use = "a builder does nothing until it is started"]
 pub struct Builder {
     lies_on: Option<LiesOn>,
-    trust: Option<Trust>,
-    listen: Option<String>,
+    pub(crate) trust: Option<Trust>,
     pub(crate) settings: Settings,
-    peers: Vec<PeerAddr>,
+    pub(crate) plan: Plan,
 }
 
 enum LiesOn {
@@ -101,10 +66,12 @@ enum LiesOn {
     Memory,
 }
 
-enum Trust {
+pub(crate) enum Trust {
     Directory(PathBuf),
     Membership(Box<Membership>),
-    Refused(TrustError),
+    /// The cluster did not admit the node.
+    #[cfg(feature = "net")]
+    Refused(crate::trust::TrustError),
 }
 
 impl Builder {
@@ -112,16 +79,12 @@ impl Builder {
         Self {
             lies_on: None,
             trust: None,
-            listen: None,
             settings: Settings {
-                sync_every: Duration::from_secs(10),
-                max_clock_skew: Duration::from_secs(60),
                 durability: Durability::Durable,
                 cache_bytes: 64 << 20,
-                limits: Limits::default(),
                 environment: Arc::new(SystemEnvironment),
             },
-            peers: Vec::new(),
+            plan: Plan::default(),
         }
     }
 
@@ -141,7 +104,7 @@ impl Builder {
     /// [`Cluster::issue`](crate::trust::Cluster::issue).
     ///
     /// Without it, the first start in a data directory makes a cluster of one, whose authority is kept in `identity/`
-    /// there, and others may join; a node in memory is alone.
+    /// there, and others may join; a node in memory is alone. Without the feature `net` only the secret is read, or made.
     pub fn identity(mut self, directory: impl AsRef<Path>) -> Self {
         self.trust = Some(Trust::Directory(directory.as_ref().to_owned()));
         self
@@ -150,37 +113,6 @@ impl Builder {
     /// As [`identity`](Builder::identity), with one that was loaded already.
     pub fn membership(mut self, membership: Membership) -> Self {
         self.trust = Some(Trust::Membership(Box::new(membership)));
-        self
-    }
-
-    /// Makes the node a member of this cluster under an identity of its own that is kept nowhere: for nodes in memory,
-    /// and tests.
-    pub fn cluster(mut self, cluster: &Cluster) -> Self {
-        self.trust = Some(match cluster.admit() {
-            Ok(membership) => Trust::Membership(Box::new(membership)),
-            Err(error) => Trust::Refused(error),
-        });
-        self
-    }
-
-    /// Lets peers connect to this address, such as `0.0.0.0:7400`; port 0 takes a free one, see
-    /// [`Node::local_addr`]. Without it the node only ever connects by itself.
-    pub fn listen(mut self, address: impl Into<String>) -> Self {
-        self.listen = Some(address.into());
-        self
-    }
-
-    /// Syncs with this peer from the start, and then at intervals; may be called again for more peers.
-    pub fn peer(mut self, peer: impl Into<PeerAddr>) -> Self {
-        self.peers.push(peer.into());
-        self
-    }
-
-    /// How long to wait from one sync with a peer of the schedule to the next, give or take a tenth. Default 10 s.
-    ///
-    /// A peer that fails is tried again after the same time, then after twice as long, up to five minutes.
-    pub fn sync_every(mut self, interval: Duration) -> Self {
-        self.settings.sync_every = interval;
         self
     }
 
@@ -197,18 +129,6 @@ impl Builder {
         self
     }
 
-    /// What peers are granted in memory and patience; see [`Limits`].
-    pub fn limits(mut self, limits: Limits) -> Self {
-        self.settings.limits = limits;
-        self
-    }
-
-    /// How far a peer's clock may be from ours before it is refused; zero for any distance. Default 60 s.
-    pub fn max_clock_skew(mut self, skew: Duration) -> Self {
-        self.settings.max_clock_skew = skew;
-        self
-    }
-
     /// Where time and entropy come from; for tests and simulations.
     pub fn environment(mut self, environment: Arc<dyn Environment>) -> Self {
         self.settings.environment = environment;
@@ -220,16 +140,12 @@ impl Builder {
     /// # Errors
     /// [`StartError`], whose text says what to do.
     pub async fn start(self) -> Result<Node, StartError> {
-        let listen = match &self.listen {
-            Some(address) => Some(resolve(address).await?),
-            None => None,
-        };
+        let network = self.plan.network().await?;
         let (lies_on, trust) = (self.lies_on.ok_or(StartError::NoStorage)?, self.trust);
         let prepared = tokio::task::spawn_blocking(move || prepare(lies_on, trust));
         let (storage, membership) = prepared.await.map_err(|_| StartError::Interrupted)??;
-        let peers = Peers::new(self.peers);
-        let core = Core::new(self.settings, storage, membership, peers);
-        Node::start(core, listen)
+        let core = Core::new(self.settings, storage, membership, network);
+        Node::start(core)
     }
 }
 
@@ -242,32 +158,19 @@ fn prepare(lies_on: LiesOn, trust: Option<Trust>) -> Result<(Storage, Membership
     let membership = match (trust, &storage) {
         (Some(Trust::Membership(membership)), _) => *membership,
         (Some(Trust::Directory(path)), _) => Membership::load(path)?,
+        #[cfg(feature = "net")]
         (Some(Trust::Refused(error)), _) => return Err(error.into()),
         (None, Storage::Directory(directory)) => directory.own_membership()?,
-        (None, Storage::Memory) => Cluster::throwaway()?.admit()?,
+        (None, Storage::Memory) => Membership::alone()?,
     };
     Ok((storage, membership))
-}
-
-async fn resolve(address: &str) -> Result<SocketAddr, StartError> {
-    let unusable = |reason: String| StartError::Listen {
-        address: address.to_owned(),
-        reason,
-    };
-    let mut found = tokio::net::lookup_host(address)
-        .await
-        .map_err(|error| unusable(error.to_string()))?;
-    found
-        .next()
-        .ok_or_else(|| unusable("the name has no address".to_owned()))
 }
 
 /// Shows no secrets.
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
-            .field("listen", &self.listen)
-            .field("peers", &self.peers)
+            .field("plan", &self.plan)
             .finish_non_exhaustive()
     }
 }

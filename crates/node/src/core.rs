@@ -1,31 +1,29 @@
 //! What the parts of a running node share.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use syncline_sync::quic::{BindError, Endpoint, NodeId};
 use tokio::task::JoinSet;
 
 use crate::error::Error;
-use crate::peers::Peers;
+use crate::net::Network;
 use crate::replica::{self, Replica};
 use crate::settings::Settings;
 use crate::start_error::StartError;
 use crate::storage::Storage;
-use crate::sync::SyncError;
 use crate::trust::Membership;
 
 /// What the parts of a running node share.
 pub(crate) struct Core {
     pub(crate) settings: Settings,
     pub(crate) membership: Membership,
-    pub(crate) peers: Peers,
+    #[cfg_attr(
+        not(feature = "net"),
+        expect(dead_code, reason = "there is nothing in it")
+    )]
+    pub(crate) network: Network,
     storage: Storage,
     namespaces: Mutex<Namespaces>,
-    /// For connections that we make, bound when it is first needed. It is not the one we listen on, whose address may be
-    /// one that reaches nobody, such as loopback.
-    dialler: Mutex<Option<Endpoint>>,
 }
 
 #[derive(Default)]
@@ -40,15 +38,14 @@ impl Core {
         settings: Settings,
         storage: Storage,
         membership: Membership,
-        peers: Peers,
+        network: Network,
     ) -> Self {
         Self {
             settings,
             membership,
-            peers,
+            network,
             storage,
             namespaces: Mutex::default(),
-            dialler: Mutex::default(),
         }
     }
 
@@ -58,10 +55,6 @@ impl Core {
             self.carry(&name);
         }
         Ok(())
-    }
-
-    pub(crate) fn id(&self) -> NodeId {
-        self.membership.identity.node_id()
     }
 
     /// The replica of a namespace whose name was checked; made, unopened, if there is none.
@@ -89,37 +82,18 @@ impl Core {
         lock(&self.namespaces).carried.clone()
     }
 
-    pub(crate) fn bind(&self, address: SocketAddr) -> Result<Endpoint, BindError> {
-        Endpoint::bind(
-            address,
-            &self.membership.identity,
-            self.settings.limits.clone(),
-        )
-    }
-
-    /// The endpoint to connect from.
-    pub(crate) fn dialler(&self) -> Result<Endpoint, SyncError> {
-        if lock(&self.namespaces).closed {
-            return Err(Error::Closed.into());
-        }
-        let mut dialler = lock(&self.dialler);
-        if let Some(endpoint) = &*dialler {
-            return Ok(endpoint.clone());
-        }
-        // Where there is no IPv6, its wildcard address is not to be had.
-        let endpoint = self
-            .bind((Ipv6Addr::UNSPECIFIED, 0).into())
-            .or_else(|_| self.bind((Ipv4Addr::UNSPECIFIED, 0).into()))?;
-        *dialler = Some(endpoint.clone());
-        Ok(endpoint)
-    }
-
-    pub(crate) fn stop_dialling(&self) -> Option<Endpoint> {
+    /// From now on whatever is asked for is refused.
+    pub(crate) fn refuse(&self) {
         lock(&self.namespaces).closed = true;
-        lock(&self.dialler).take()
+    }
+
+    #[cfg(feature = "net")]
+    pub(crate) fn is_refusing(&self) -> bool {
+        lock(&self.namespaces).closed
     }
 
     pub(crate) async fn close(&self) -> Result<(), Error> {
+        self.refuse();
         let mut closing = JoinSet::new();
         for replica in self.carried().into_values() {
             closing.spawn(async move { replica.close().await });

@@ -6,6 +6,7 @@
 //!   identity/          when the node was not given an identity: its own cluster
 //!     ca.pem  ca.key  cluster.secret      with which other nodes can be admitted
 //!     node/                               this node's own identity
+//!   cluster.secret     when the first start was one of a build without networking: the secret that `identity/` is to have
 //!   namespaces/
 //!     app.redb                            one file for each namespace
 //! ```
@@ -17,7 +18,9 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::name::check_name;
 use crate::start_error::StartError;
-use crate::trust::{Cluster, Membership};
+#[cfg(feature = "net")]
+use crate::trust::Cluster;
+use crate::trust::{Membership, SECRET, Secret};
 
 const LOCK: &str = "lock";
 const IDENTITY: &str = "identity";
@@ -62,7 +65,8 @@ impl DataDir {
         *lock = None;
     }
 
-    /// The identity of a node that was given none: of a cluster of its own, made at the first start.
+    /// The identity of a node that was given none: of a cluster of its own, made at the first start with networking.
+    #[cfg(feature = "net")]
     pub(crate) fn own_membership(&self) -> Result<Membership, StartError> {
         let home = self.path.join(IDENTITY);
         if !home.exists() {
@@ -71,10 +75,26 @@ impl DataDir {
             if made.exists() {
                 fs::remove_dir_all(&made).map_err(|source| unusable(&made, source))?;
             }
-            Cluster::create(&made)?.issue(OWN)?;
+            let kept = self.path.join(SECRET);
+            let cluster = match kept.exists() {
+                true => Cluster::create_around(made.clone(), Secret::load(&kept)?)?,
+                false => Cluster::create(&made)?,
+            };
+            cluster.issue(OWN)?;
             fs::rename(&made, &home).map_err(|source| unusable(&home, source))?;
         }
         Ok(Membership::load(home.join(OWN))?)
+    }
+
+    /// The secret of a node that was given none, made at the first start; of its identity, where it has one.
+    #[cfg(not(feature = "net"))]
+    pub(crate) fn own_membership(&self) -> Result<Membership, StartError> {
+        let home = self.path.join(IDENTITY);
+        if home.exists() {
+            return Ok(Membership::load(home.join(OWN))?);
+        }
+        let secret = Secret::kept_in(&self.path.join(SECRET))?;
+        Ok(Membership::of(secret))
     }
 
     /// The file of a namespace.
@@ -105,5 +125,29 @@ fn unusable(path: &Path, source: io::Error) -> StartError {
     StartError::DataDir {
         path: path.to_owned(),
         source,
+    }
+}
+
+#[cfg(all(test, feature = "net"))]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn an_identity_is_made_around_the_secret_of_a_first_start_without_networking() {
+        let scratch = tempfile::tempdir().unwrap();
+        let directory = DataDir::open(scratch.path().to_owned()).unwrap();
+        // Half of one, as a crash leaves it, is made anew.
+        fs::write(scratch.path().join("cluster.new"), "half").unwrap();
+        let file = scratch.path().join(SECRET);
+        let secret = Secret::kept_in(&file).unwrap();
+        let again = Secret::kept_in(&file).unwrap();
+        assert_eq!(secret.cluster_id(), again.cluster_id());
+
+        let membership = directory.own_membership().unwrap();
+        assert_eq!(membership.cluster_id(), secret.cluster_id());
+        let again = directory.own_membership().unwrap();
+        assert_eq!(again.identity.node_id(), membership.identity.node_id());
     }
 }

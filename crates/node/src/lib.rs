@@ -9,6 +9,9 @@
 //!
 //! Under each key there is a value, which is at once a [`Register`] and a [`Counter`], or a [`Set`], or a [`Map`].
 //!
+//! Without the default feature `net` it is built without QUIC and TLS: a store on one machine with the same values and
+//! transactions, whose data directory can join a cluster later.
+//!
 //! # What it is not
 //!
 //! It has no leader and no consensus, so it cannot say who was first *now*: no locks, no unique numbers, no balance that
@@ -50,27 +53,25 @@
 mod builder;
 mod core;
 mod data_dir;
-mod dial;
 mod engine;
 mod error;
 mod handles;
 mod kind;
 mod name;
 mod namespace;
+#[cfg_attr(not(feature = "net"), path = "offline.rs")]
+mod net;
 mod node;
 pub mod ops;
-mod peer_addr;
-mod peers;
 mod registers;
+// Sessions, too, work on it, which are not there without networking.
+#[cfg_attr(not(feature = "net"), allow(dead_code))]
 mod replica;
 mod rows;
 mod scan;
-mod schedule;
-mod serve;
 mod settings;
 mod start_error;
 mod storage;
-mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod transaction;
@@ -85,13 +86,12 @@ pub use handles::{Counter, Map, Register, Set};
 pub use kind::Kind;
 pub use name::NameError;
 pub use namespace::Namespace;
+#[cfg(feature = "net")]
+pub use net::{PeerAddr, PeerStatus, SyncError, SyncOptions, SyncReport};
 pub use node::Node;
-pub use peer_addr::PeerAddr;
-pub use peers::PeerStatus;
 pub use registers::{Conflict, Registers, Resolver, Sibling};
 pub use scan::Scan;
 pub use start_error::StartError;
-pub use sync::{SyncError, SyncOptions, SyncReport};
 pub use transaction::Transaction;
 pub use view::View;
 pub use writer::WriteStats;
@@ -101,7 +101,9 @@ pub use syncline_merkle::RangeDigest;
 pub use syncline_store::{
     Durability, Environment, Mismatch, OpenError, Recount, StoreError, SystemEnvironment,
 };
+#[cfg(feature = "net")]
 pub use syncline_sync::quic::{Limits, NodeId};
+#[cfg(feature = "net")]
 pub use syncline_sync::{Report, Strategy, Traffic};
 
 /// Runs what may wait for the disk on a thread where it may.
@@ -120,6 +122,6 @@ pub(crate) async fn blocking<T: Send + 'static>(
 }
 
 /// The README's program has to compile.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "net"))]
 #[doc = include_str!("../../../README.md")]
 struct Readme;

@@ -6,17 +6,14 @@ use std::sync::Arc;
 
 use syncline_merkle::KeyRange;
 use syncline_store::Durability;
-use syncline_sync::Report;
 
 use crate::blocking;
 use crate::core::Core;
 use crate::error::Error;
 use crate::ops::{Entry, Kind, key, scan};
-use crate::peer_addr::PeerAddr;
 use crate::registers::{Conflict, Registers};
 use crate::replica::Replica;
 use crate::scan::{Page, ReadPage, Scan};
-use crate::sync::{SyncError, SyncOptions};
 use crate::transaction::Transaction;
 use crate::view::View;
 use crate::writer::WriteStats;
@@ -48,7 +45,11 @@ const CLEAR_ROWS: usize = 100_000;
 /// ```
 #[derive(Clone)]
 pub struct Namespace {
-    core: Arc<Core>,
+    #[cfg_attr(
+        not(feature = "net"),
+        expect(dead_code, reason = "it holds the data directory")
+    )]
+    pub(crate) core: Arc<Core>,
     replica: Replica,
     durability: Durability,
     registers: Registers,
@@ -304,27 +305,6 @@ impl Namespace {
     /// See [`Namespace`].
     pub async fn view(&self) -> Result<View, Error> {
         self.read(|view| Ok(view.clone())).await
-    }
-
-    /// Syncs this namespace with a peer.
-    ///
-    /// # Errors
-    /// [`SyncError`], whose text says what to do; among others, that the peer does not carry the namespace.
-    pub async fn sync_with(&self, peer: impl Into<PeerAddr>) -> Result<Report, SyncError> {
-        self.sync(peer, &SyncOptions::default()).await
-    }
-
-    /// As [`Namespace::sync_with`], in another way than the usual one.
-    ///
-    /// # Errors
-    /// As [`Namespace::sync_with`].
-    pub async fn sync(
-        &self,
-        peer: impl Into<PeerAddr>,
-        options: &SyncOptions,
-    ) -> Result<Report, SyncError> {
-        let peer = peer.into();
-        self.core.sync_one(&peer, &self.replica, options).await
     }
 
     /// What the writer has done since the namespace was opened.

@@ -1,30 +1,16 @@
 //! The node: its start, and its end.
 
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Arc;
 
-use syncline_sync::quic::{Endpoint, NodeId};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
-
-use crate::core::{Core, lock};
+use crate::core::Core;
 use crate::error::Error;
 use crate::name::{NameError, check_name};
 use crate::namespace::Namespace;
-use crate::peer_addr::PeerAddr;
-use crate::peers::PeerStatus;
+use crate::net::Running;
 use crate::registers::Registers;
-use crate::schedule::keep_in_sync;
-use crate::serve::serve;
 use crate::start_error::StartError;
-use crate::sync::{SyncError, SyncOptions, SyncReport};
 use crate::trust::ClusterId;
-
-/// How long a shutdown waits for sessions under way before it cuts them.
-const GRACE: Duration = Duration::from_secs(3);
 
 /// A member of a cluster: replicas of some namespaces, peers to sync them with, and an address for peers that come by
 /// themselves.
@@ -34,50 +20,17 @@ const GRACE: Duration = Duration::from_secs(3);
 /// data directory is sure to be free.
 #[derive(Clone)]
 pub struct Node {
-    core: Arc<Core>,
+    pub(crate) core: Arc<Core>,
     /// Listening and the schedule, which end with the last clone.
-    running: Arc<Running>,
-}
-
-struct Running {
-    endpoint: Mutex<Option<Endpoint>>,
-    local_addr: Option<SocketAddr>,
-    closing: watch::Sender<bool>,
-    /// Aborted when dropped.
-    tasks: Mutex<JoinSet<()>>,
+    pub(crate) running: Arc<Running>,
 }
 
 impl Node {
-    pub(crate) fn start(core: Core, listen: Option<SocketAddr>) -> Result<Self, StartError> {
+    pub(crate) fn start(core: Core) -> Result<Self, StartError> {
         core.carry_stored()?;
         let core = Arc::new(core);
-        let endpoint = match listen {
-            Some(address) => Some(core.bind(address)?),
-            None => None,
-        };
-        let local_addr = match &endpoint {
-            Some(endpoint) => Some(endpoint.local_addr().map_err(StartError::Address)?),
-            None => None,
-        };
-        let (closing, closed) = watch::channel(false);
-        let mut tasks = JoinSet::new();
-        if let Some(endpoint) = &endpoint {
-            tasks.spawn(serve(core.clone(), endpoint.clone(), closed.clone()));
-        }
-        for (index, peer) in core.peers.all().into_iter().enumerate() {
-            let core = core.clone();
-            tasks.spawn(keep_in_sync(core, index, peer.address, closed.clone()));
-        }
-        tracing::info!(node = %core.id(), listen = ?local_addr, "started");
-        Ok(Self {
-            core,
-            running: Arc::new(Running {
-                endpoint: Mutex::new(endpoint),
-                local_addr,
-                closing,
-                tasks: Mutex::new(tasks),
-            }),
-        })
+        let running = Arc::new(Running::start(&core)?);
+        Ok(Self { core, running })
     }
 
     /// The namespace of this name. Nothing is opened or made before it is used, but from now on the node carries it: it
@@ -112,42 +65,6 @@ impl Node {
         self.core.carried().into_keys().collect()
     }
 
-    /// Syncs all namespaces that both nodes carry, one after the other, and reports on each.
-    ///
-    /// # Errors
-    /// [`SyncError`]: of the connection, or else of the first session that failed; the other namespaces are synced
-    /// nevertheless.
-    pub async fn sync_with(&self, peer: impl Into<PeerAddr>) -> Result<SyncReport, SyncError> {
-        self.sync(peer, &SyncOptions::default()).await
-    }
-
-    /// As [`Node::sync_with`], in another way than the usual one.
-    ///
-    /// # Errors
-    /// As [`Node::sync_with`].
-    pub async fn sync(
-        &self,
-        peer: impl Into<PeerAddr>,
-        options: &SyncOptions,
-    ) -> Result<SyncReport, SyncError> {
-        self.core.sync_all(&peer.into(), options).await
-    }
-
-    /// The peers of the schedule, and how syncing with each has gone.
-    pub fn peers(&self) -> Vec<PeerStatus> {
-        self.core.peers.all()
-    }
-
-    /// The address that peers connect to; `None` when the node does not listen.
-    pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.running.local_addr
-    }
-
-    /// Who this node is: the hash of its public key.
-    pub fn id(&self) -> NodeId {
-        self.core.id()
-    }
-
     /// The cluster that it is a member of.
     pub fn cluster_id(&self) -> ClusterId {
         self.core.membership.cluster_id()
@@ -163,66 +80,18 @@ impl Node {
     /// # Errors
     /// The first failure to commit or sync. The other namespaces are closed nevertheless.
     pub async fn shutdown(&self) -> Result<(), Error> {
-        // With no receiver left there is nobody to be told.
-        let _nobody = self.running.closing.send(true);
-        let mut tasks = std::mem::take(&mut *lock(&self.running.tasks));
-        let ended = async { while tasks.join_next().await.is_some() {} };
-        if timeout(GRACE, ended).await.is_err() {
-            tracing::warn!("sessions were cut by the shutdown");
-        }
-        tasks.shutdown().await;
-        let listening = lock(&self.running.endpoint).take();
-        let dialling = self.core.stop_dialling();
-        for endpoint in [listening, dialling].into_iter().flatten() {
-            endpoint.close().await;
-        }
-        if let Some(address) = self.local_addr() {
-            free(address).await;
-        }
+        self.running.stop(&self.core).await;
         let closed = self.core.close().await;
-        tracing::info!(node = %self.id(), "shut down");
+        tracing::info!(cluster = %self.cluster_id(), "shut down");
         closed
     }
 }
 
-/// Where a node of this process listens. One that does not cannot be reached.
-impl From<&Node> for PeerAddr {
-    fn from(node: &Node) -> Self {
-        let Some(mut address) = node.local_addr() else {
-            return Self::from(NOWHERE);
-        };
-        if address.ip().is_unspecified() {
-            let loopback = match address {
-                SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-                SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-            };
-            address.set_ip(loopback);
-        }
-        address.into()
-    }
-}
-
-/// What no address is.
-const NOWHERE: &str = "a node that does not listen";
-
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Node")
-            .field("id", &self.id())
-            .field("local_addr", &self.local_addr())
+            .field("membership", &self.core.membership)
+            .field("running", &self.running)
             .finish_non_exhaustive()
-    }
-}
-
-/// Waits until an address that was listened on can be taken again, within reason. The transport gives its socket up by
-/// itself, a moment after the endpoint was closed.
-async fn free(address: SocketAddr) {
-    let taken = async {
-        while UdpSocket::bind(address).is_err() {
-            sleep(Duration::from_millis(1)).await;
-        }
-    };
-    if timeout(Duration::from_secs(1), taken).await.is_err() {
-        tracing::warn!(%address, "the address is still in use after the shutdown");
     }
 }

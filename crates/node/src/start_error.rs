@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+#[cfg(feature = "net")]
 use syncline_sync::quic::BindError;
 
 use crate::trust::TrustError;
@@ -40,6 +41,7 @@ pub enum StartError {
         reason: String,
     },
     /// The address to listen on is not to be had.
+    #[cfg(feature = "net")]
     #[error(transparent)]
     Bind(#[from] BindError),
     /// The operating system does not say where it listens.

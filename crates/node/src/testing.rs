@@ -36,11 +36,10 @@ use crate::core::lock;
 use crate::error::Error;
 use crate::name::NameError;
 use crate::namespace::Namespace;
+use crate::net::{PeerAddr, SyncError};
 use crate::node::Node;
-use crate::peer_addr::PeerAddr;
 use crate::registers::Registers;
 use crate::start_error::StartError;
-use crate::sync::SyncError;
 use crate::trust;
 
 /// Why there is no cluster to test with.

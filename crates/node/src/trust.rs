@@ -12,226 +12,90 @@
 //!
 //! Certificates are looked at by anybody who connects, before they show one of their own. So they hold no name: not the
 //! cluster's, not the node's.
+//!
+//! Without the feature `net` there are no certificates: of an identity only the secret is of use.
 
+#[cfg(feature = "net")]
 mod certificates;
+#[cfg(feature = "net")]
+mod cluster;
 mod error;
 mod files;
 mod secret;
 
+#[cfg(feature = "net")]
+pub use cluster::Cluster;
 pub use error::TrustError;
 pub use secret::ClusterId;
+pub(crate) use secret::Secret;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use rcgen::KeyPair;
+#[cfg(feature = "net")]
 use syncline_sync::quic::Identity;
 
-use self::files::{Access, create_directory, read, warn_if_shared, write_new};
-use self::secret::Secret;
+use self::files::warn_if_shared;
 
+#[cfg(feature = "net")]
 const AUTHORITY: &str = "ca.pem";
-const AUTHORITY_KEY: &str = "ca.key";
-const SECRET: &str = "cluster.secret";
+pub(crate) const SECRET: &str = "cluster.secret";
+#[cfg(feature = "net")]
 const CERTIFICATE: &str = "node.pem";
+#[cfg(feature = "net")]
 const KEY: &str = "node.key";
-
-/// A cluster's authority and secret: all that it takes to admit nodes.
-///
-/// ```
-/// use syncline::trust::{Cluster, Membership};
-///
-/// # let scratch = tempfile::tempdir()?;
-/// # let directory = scratch.path().join("cluster");
-/// let cluster = Cluster::create(&directory)?;
-/// let ada = Membership::load(cluster.issue("ada")?)?;
-/// let bob = Membership::load(cluster.issue("bob")?)?;
-/// assert_eq!(ada.cluster_id(), bob.cluster_id());
-/// assert_ne!(ada.identity.node_id(), bob.identity.node_id());
-///
-/// // Nothing is ever overwritten.
-/// assert!(Cluster::create(&directory).is_err());
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-pub struct Cluster {
-    /// Where its files are; a throwaway cluster has none.
-    directory: Option<PathBuf>,
-    key: KeyPair,
-    authority: String,
-    secret: Secret,
-}
-
-impl Cluster {
-    /// Makes a new cluster in `directory`, which is created if need be.
-    ///
-    /// The keys are ECDSA P-256; the authority is valid for ten years.
-    ///
-    /// # Errors
-    /// [`TrustError::Exists`] when one of the files is already there (none is touched), and when they cannot be written.
-    pub fn create(directory: impl Into<PathBuf>) -> Result<Self, TrustError> {
-        let directory = directory.into();
-        let files = [AUTHORITY, AUTHORITY_KEY, SECRET].map(|name| directory.join(name));
-        if let Some(path) = files.iter().find(|path| path.exists()) {
-            return Err(TrustError::Exists { path: path.clone() });
-        }
-        let cluster = Self::generate()?;
-        create_directory(&directory)?;
-        let [authority_file, key_file, secret_file] = &files;
-        write_new(key_file, &cluster.key.serialize_pem(), Access::Owner)?;
-        write_new(secret_file, &cluster.secret.to_text(), Access::Owner)?;
-        write_new(authority_file, &cluster.authority, Access::All)?;
-        Ok(Self {
-            directory: Some(directory),
-            ..cluster
-        })
-    }
-
-    /// Makes a new cluster that is kept nowhere: for nodes in memory, and tests. It ends with those whom it admits.
-    ///
-    /// ```
-    /// use syncline::Node;
-    /// use syncline::trust::Cluster;
-    ///
-    /// # #[tokio::main]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let cluster = Cluster::throwaway()?;
-    /// let ada = Node::builder().in_memory().cluster(&cluster).start().await?;
-    /// let bob = Node::builder().in_memory().cluster(&cluster).start().await?;
-    /// assert_ne!(ada.id(), bob.id());
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// [`TrustError::Generate`].
-    pub fn throwaway() -> Result<Self, TrustError> {
-        Self::generate()
-    }
-
-    fn generate() -> Result<Self, TrustError> {
-        let key = KeyPair::generate().map_err(TrustError::generate)?;
-        let authority = certificates::authority(&key).map_err(TrustError::generate)?;
-        Ok(Self {
-            directory: None,
-            key,
-            authority,
-            secret: Secret::generate()?,
-        })
-    }
-
-    /// Opens the cluster that [`Cluster::create`] made in `directory`.
-    ///
-    /// # Errors
-    /// [`TrustError`] when a file is missing, unreadable or damaged.
-    pub fn open(directory: impl Into<PathBuf>) -> Result<Self, TrustError> {
-        let directory = directory.into();
-        let key_file = directory.join(AUTHORITY_KEY);
-        let key = KeyPair::from_pem(&read(&key_file)?).map_err(|error| TrustError::Damaged {
-            path: key_file,
-            reason: error.to_string(),
-        })?;
-        let authority = read(&directory.join(AUTHORITY))?;
-        let secret = Secret::load(&directory.join(SECRET))?;
-        Ok(Self {
-            directory: Some(directory),
-            key,
-            authority,
-            secret,
-        })
-    }
-
-    /// Names the cluster in hellos and logs. Derived from the secret, which it does not give away.
-    pub fn id(&self) -> ClusterId {
-        self.secret.cluster_id()
-    }
-
-    /// Makes the identity of one node, in a directory of that name next to the authority's files; returns the directory.
-    ///
-    /// All of it goes to one machine, where [`Membership::load`] reads it. The certificate is valid for a year.
-    /// `name` is for people: 1 to 64 of ASCII letters, digits, `-`, `_` and `.`, not beginning with a dot.
-    ///
-    /// # Errors
-    /// [`TrustError::Name`]; [`TrustError::Exists`] when there is such a directory; [`TrustError::Throwaway`] when the
-    /// cluster has no directory itself; and when it cannot be written.
-    pub fn issue(&self, name: &str) -> Result<PathBuf, TrustError> {
-        check_name(name)?;
-        let home = self.directory.as_ref().ok_or(TrustError::Throwaway)?;
-        let directory = home.join(name);
-        if directory.exists() {
-            return Err(TrustError::Exists { path: directory });
-        }
-        // An authority whose files do not belong together is found out before anything is written.
-        let (certificate, key, _) = self.certify()?;
-
-        create_directory(&directory)?;
-        write_new(&directory.join(KEY), &key, Access::Owner)?;
-        write_new(
-            &directory.join(SECRET),
-            &self.secret.to_text(),
-            Access::Owner,
-        )?;
-        write_new(&directory.join(AUTHORITY), &self.authority, Access::All)?;
-        write_new(&directory.join(CERTIFICATE), &certificate, Access::All)?;
-        Ok(directory)
-    }
-
-    /// Makes the identity of one node without writing it anywhere: it lasts as long as whoever holds it.
-    ///
-    /// # Errors
-    /// [`TrustError::Identity`] when the authority's files do not belong together, [`TrustError::Generate`].
-    pub fn admit(&self) -> Result<Membership, TrustError> {
-        let (_, _, identity) = self.certify()?;
-        Ok(Membership {
-            identity,
-            secret: self.secret.clone(),
-        })
-    }
-
-    /// A fresh certificate and its key, as PEM and as the identity that they make.
-    fn certify(&self) -> Result<(String, String, Identity), TrustError> {
-        let key = KeyPair::generate().map_err(TrustError::generate)?;
-        let certificate = certificates::node(&key, &self.key).map_err(TrustError::generate)?;
-        let key = key.serialize_pem();
-        let identity = Identity::from_pem(&certificate, &key, &self.authority)?;
-        Ok((certificate, key, identity))
-    }
-}
-
-/// Shows where it is and which one; neither key nor secret.
-impl fmt::Debug for Cluster {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cluster")
-            .field("directory", &self.directory)
-            .field("id", &self.id())
-            .finish_non_exhaustive()
-    }
-}
 
 /// What a node holds as a member: its identity, and the cluster's secret.
 #[derive(Clone)]
 pub struct Membership {
     /// Certificate, key and authority, for connections.
+    #[cfg(feature = "net")]
     pub identity: Identity,
     secret: Secret,
 }
 
 impl Membership {
-    /// Reads an identity directory made by [`Cluster::issue`].
+    /// Reads an identity directory made by `Cluster::issue`; without the feature `net`, only the secret in it.
     ///
     /// # Errors
     /// [`TrustError`], whose text names the file and the remedy: missing, unreadable, damaged, expired, of another
     /// cluster.
     pub fn load(directory: impl AsRef<Path>) -> Result<Self, TrustError> {
         let directory = directory.as_ref();
-        warn_if_shared(&directory.join(KEY));
-        warn_if_shared(&directory.join(SECRET));
-        let identity = Identity::load(
-            directory.join(CERTIFICATE),
-            directory.join(KEY),
-            directory.join(AUTHORITY),
-        )?;
-        let secret = Secret::load(&directory.join(SECRET))?;
-        Ok(Self { identity, secret })
+        #[cfg(feature = "net")]
+        let identity = {
+            warn_if_shared(&directory.join(KEY));
+            Identity::load(
+                directory.join(CERTIFICATE),
+                directory.join(KEY),
+                directory.join(AUTHORITY),
+            )?
+        };
+        let secret = directory.join(SECRET);
+        warn_if_shared(&secret);
+        Ok(Self {
+            #[cfg(feature = "net")]
+            identity,
+            secret: Secret::load(&secret)?,
+        })
+    }
+
+    /// That of the one member of a cluster which is kept nowhere.
+    pub(crate) fn alone() -> Result<Self, TrustError> {
+        #[cfg(feature = "net")]
+        {
+            Cluster::throwaway()?.admit()
+        }
+        #[cfg(not(feature = "net"))]
+        {
+            Ok(Self::of(Secret::generate()?))
+        }
+    }
+
+    /// That of whoever knows the secret and has no identity.
+    #[cfg(not(feature = "net"))]
+    pub(crate) fn of(secret: Secret) -> Self {
+        Self { secret }
     }
 
     /// The cluster secret, from which the digest key of every store derives.
@@ -248,22 +112,11 @@ impl Membership {
 /// Shows who and where; not the secret.
 impl fmt::Debug for Membership {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Membership")
-            .field("identity", &self.identity)
+        let mut shown = f.debug_struct("Membership");
+        #[cfg(feature = "net")]
+        shown.field("identity", &self.identity);
+        shown
             .field("cluster", &self.cluster_id())
             .finish_non_exhaustive()
     }
 }
-
-fn check_name(name: &str) -> Result<(), TrustError> {
-    let legal = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    if (1..=64).contains(&name.len()) && !name.starts_with('.') && name.chars().all(legal) {
-        return Ok(());
-    }
-    Err(TrustError::Name {
-        name: name.to_owned(),
-    })
-}
-
-#[cfg(test)]
-mod tests;

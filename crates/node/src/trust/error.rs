@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+#[cfg(feature = "net")]
 use syncline_sync::quic::IdentityError;
 
 /// What can be wrong with a cluster's files. Every text ends with the remedy.
@@ -47,6 +48,7 @@ pub enum TrustError {
         name: String,
     },
     /// The certificate, its key and the authority do not make an identity.
+    #[cfg(feature = "net")]
     #[error(transparent)]
     Identity(#[from] IdentityError),
     /// A cluster that is kept nowhere was to write an identity.

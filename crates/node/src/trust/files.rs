@@ -22,6 +22,7 @@ pub(super) fn read(path: &Path) -> Result<String, TrustError> {
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Access {
     Owner,
+    #[cfg(feature = "net")]
     All,
 }
 
@@ -52,6 +53,7 @@ pub(super) fn write_new(path: &Path, text: &str, access: Access) -> Result<(), T
         })
 }
 
+#[cfg(feature = "net")]
 pub(super) fn create_directory(path: &Path) -> Result<(), TrustError> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);

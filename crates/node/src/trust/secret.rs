@@ -1,12 +1,16 @@
 //! The cluster's secret, and the name of the cluster that follows from it.
 
 use std::fmt;
+#[cfg(any(test, not(feature = "net")))]
+use std::fs;
 use std::path::Path;
 
 use rand::TryRngCore as _;
 
 use super::error::TrustError;
 use super::files::read;
+#[cfg(any(test, not(feature = "net")))]
+use super::files::{Access, write_new};
 
 /// Names a cluster: 16 bytes that follow from its secret.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -34,7 +38,7 @@ impl fmt::Debug for ClusterId {
 
 /// The key of the digests, the same on every node of a cluster.
 #[derive(Clone)]
-pub(super) struct Secret([u8; 32]);
+pub(crate) struct Secret([u8; 32]);
 
 impl Secret {
     pub(super) fn generate() -> Result<Self, TrustError> {
@@ -45,7 +49,7 @@ impl Secret {
         Ok(Self(bytes))
     }
 
-    pub(super) fn load(path: &Path) -> Result<Self, TrustError> {
+    pub(crate) fn load(path: &Path) -> Result<Self, TrustError> {
         let text = read(path)?;
         parse_hex(text.trim_end())
             .map(Self)
@@ -53,6 +57,27 @@ impl Secret {
                 path: path.to_owned(),
                 reason: "it does not hold 64 hexadecimal digits".to_owned(),
             })
+    }
+
+    /// The secret in this file, which is made if it is not there. One process at a time may ask.
+    #[cfg(any(test, not(feature = "net")))]
+    pub(crate) fn kept_in(path: &Path) -> Result<Self, TrustError> {
+        if path.exists() {
+            return Self::load(path);
+        }
+        // Made aside and moved into place, so that a crash cannot leave half of a secret.
+        let made = path.with_extension("new");
+        let failed = |source| TrustError::Io {
+            path: made.clone(),
+            source,
+        };
+        if made.exists() {
+            fs::remove_file(&made).map_err(failed)?;
+        }
+        let secret = Self::generate()?;
+        write_new(&made, &secret.to_text(), Access::Owner)?;
+        fs::rename(&made, path).map_err(failed)?;
+        Ok(secret)
     }
 
     pub(super) const fn bytes(&self) -> &[u8; 32] {
@@ -63,7 +88,7 @@ impl Secret {
         hex(&self.0) + "\n"
     }
 
-    pub(super) fn cluster_id(&self) -> ClusterId {
+    pub(crate) fn cluster_id(&self) -> ClusterId {
         let hash = blake3::derive_key("syncline v1: cluster id", &self.0);
         let mut id = [0; 16];
         id.copy_from_slice(&hash[..16]);

@@ -5,8 +5,8 @@ use std::time::SystemTime;
 
 use syncline_sync::quic::NodeId;
 
-use crate::peer_addr::PeerAddr;
-use crate::sync::{SyncError, SyncReport};
+use super::peer_addr::PeerAddr;
+use super::sync::{SyncError, SyncReport};
 
 /// A peer that the node syncs with on a schedule; see [`Node::peers`](crate::Node::peers).
 #[derive(Clone, Debug)]

@@ -1,13 +1,14 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::fs;
+use std::path::Path;
 use std::time::SystemTime;
 
 use rcgen::Issuer;
 use syncline_sync::quic::{CERTIFICATE_NAME, IdentityError};
 
-use super::certificates::{DAY, authority_params, node_params};
-use super::secret::hex;
+use super::super::certificates::{DAY, authority_params, node_params};
+use super::super::secret::hex;
 use super::*;
 
 fn cluster() -> (tempfile::TempDir, Cluster) {

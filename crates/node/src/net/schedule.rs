@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use super::peer_addr::PeerAddr;
+use super::sync::SyncOptions;
 use crate::core::Core;
-use crate::peer_addr::PeerAddr;
-use crate::sync::SyncOptions;
 
 /// The longest pause after failures, unless the interval itself is longer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
@@ -20,14 +20,14 @@ pub(crate) async fn keep_in_sync(
     peer: PeerAddr,
     mut closing: watch::Receiver<bool>,
 ) {
-    let interval = core.settings.sync_every;
+    let interval = core.network.settings.sync_every;
     loop {
         let outcome = core.sync_all(&peer, &SyncOptions::default()).await;
         match &outcome {
             Ok(report) => tracing::debug!(%peer, node = %report.peer, "synced"),
             Err(error) => tracing::warn!(%peer, %error, "the sync failed and will be tried again"),
         }
-        let failures = core.peers.record(index, outcome);
+        let failures = core.network.peers.record(index, outcome);
         let pause = jittered(pause(interval, failures), rand::random());
         tokio::select! {
             () = sleep(pause) => {}

@@ -1,16 +1,49 @@
-//! Dialling a peer, and a session with it for each namespace.
+//! The endpoints of a node, dialling a peer, and a session with it for each namespace.
 
 use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use syncline_sync::quic::Connection;
+use syncline_sync::quic::{BindError, Connection, Endpoint, NodeId};
 use syncline_sync::{Config, Report};
 
-use crate::core::Core;
-use crate::peer_addr::PeerAddr;
+use super::peer_addr::PeerAddr;
+use super::sync::{SyncError, SyncOptions, SyncReport};
+use crate::core::{Core, lock};
+use crate::error::Error;
 use crate::replica::Replica;
-use crate::sync::{SyncError, SyncOptions, SyncReport};
 
 impl Core {
+    pub(crate) fn id(&self) -> NodeId {
+        self.membership.identity.node_id()
+    }
+
+    pub(super) fn bind(&self, address: SocketAddr) -> Result<Endpoint, BindError> {
+        let limits = self.network.settings.limits.clone();
+        Endpoint::bind(address, &self.membership.identity, limits)
+    }
+
+    /// The endpoint to connect from.
+    fn dialler(&self) -> Result<Endpoint, SyncError> {
+        if self.is_refusing() {
+            return Err(Error::Closed.into());
+        }
+        let mut dialler = lock(&self.network.dialler);
+        if let Some(endpoint) = &*dialler {
+            return Ok(endpoint.clone());
+        }
+        // Where there is no IPv6, its wildcard address is not to be had.
+        let endpoint = self
+            .bind((Ipv6Addr::UNSPECIFIED, 0).into())
+            .or_else(|_| self.bind((Ipv4Addr::UNSPECIFIED, 0).into()))?;
+        *dialler = Some(endpoint.clone());
+        Ok(endpoint)
+    }
+
+    pub(super) fn stop_dialling(&self) -> Option<Endpoint> {
+        self.refuse();
+        lock(&self.network.dialler).take()
+    }
+
     /// Syncs every namespace that both carry.
     pub(crate) async fn sync_all(
         &self,
@@ -101,7 +134,7 @@ impl Core {
             namespace,
             self.settings.environment.wall_ms(),
         );
-        let skew = self.settings.max_clock_skew.as_millis();
+        let skew = self.network.settings.max_clock_skew.as_millis();
         config.max_clock_skew_ms = u64::try_from(skew).unwrap_or(u64::MAX);
         config
     }

@@ -7,8 +7,8 @@ use syncline_merkle::KeyRange;
 use syncline_sync::quic::{BindError, ConnectError, DriveError, NodeId};
 use syncline_sync::{RefusalCode, Report, Request, SessionError, Strategy};
 
+use super::peer_addr::PeerAddr;
 use crate::error::Error;
-use crate::peer_addr::PeerAddr;
 
 /// How to sync. The default finds differences in the cheapest way, over whole namespaces.
 ///

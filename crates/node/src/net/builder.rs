@@ -1,0 +1,143 @@
+//! What a builder is told of other nodes.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use syncline_sync::quic::Limits;
+
+use super::Network;
+use super::peer_addr::PeerAddr;
+use super::peers::Peers;
+use crate::builder::{Builder, Trust};
+use crate::node::Node;
+use crate::start_error::StartError;
+use crate::trust::Cluster;
+
+/// What a builder was told of other nodes.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    listen: Option<String>,
+    peers: Vec<PeerAddr>,
+    settings: Settings,
+}
+
+/// How peers are treated.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(super) sync_every: Duration,
+    pub(super) max_clock_skew: Duration,
+    pub(super) limits: Limits,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            sync_every: Duration::from_secs(10),
+            max_clock_skew: Duration::from_secs(60),
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Plan {
+    pub(crate) async fn network(self) -> Result<Network, StartError> {
+        let listen = match &self.listen {
+            Some(address) => Some(resolve(address).await?),
+            None => None,
+        };
+        let peers = Peers::new(self.peers);
+        Ok(Network::new(self.settings, listen, peers))
+    }
+}
+
+/// A cluster at once (feature `net`).
+impl Node {
+    /// Nodes of one cluster in memory, each listening on loopback: for tests, and for trying things out.
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use syncline::Node;
+    ///
+    /// let [ada, bob, eve] = Node::in_memory_cluster().await?;
+    /// for node in [&ada, &bob, &eve] {
+    ///     node.namespace("app")?.counter("nodes").increment().await?;
+    /// }
+    /// assert!(ada.sync_with(&bob).await?.agreed());
+    /// assert!(eve.sync_with(&ada).await?.agreed());
+    /// assert_eq!(eve.namespace("app")?.counter("nodes").value().await?, 3);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`StartError`], when the system yields no randomness or no port.
+    pub async fn in_memory_cluster<const N: usize>() -> Result<[Self; N], StartError> {
+        let cluster = Cluster::throwaway()?;
+        let mut nodes = Vec::with_capacity(N);
+        for _ in 0..N {
+            let builder = Self::builder().in_memory().cluster(&cluster);
+            nodes.push(builder.listen("127.0.0.1:0").start().await?);
+        }
+        Ok(nodes.try_into().expect("one node was pushed for each of N"))
+    }
+}
+
+/// The node among others (feature `net`).
+impl Builder {
+    /// Makes the node a member of this cluster under an identity of its own that is kept nowhere: for nodes in memory,
+    /// and tests.
+    pub fn cluster(mut self, cluster: &Cluster) -> Self {
+        self.trust = Some(match cluster.admit() {
+            Ok(membership) => Trust::Membership(Box::new(membership)),
+            Err(error) => Trust::Refused(error),
+        });
+        self
+    }
+
+    /// Lets peers connect to this address, such as `0.0.0.0:7400`; port 0 takes a free one, see
+    /// [`Node::local_addr`]. Without it the node only ever connects by itself.
+    pub fn listen(mut self, address: impl Into<String>) -> Self {
+        self.plan.listen = Some(address.into());
+        self
+    }
+
+    /// Syncs with this peer from the start, and then at intervals; may be called again for more peers.
+    pub fn peer(mut self, peer: impl Into<PeerAddr>) -> Self {
+        self.plan.peers.push(peer.into());
+        self
+    }
+
+    /// How long to wait from one sync with a peer of the schedule to the next, give or take a tenth. Default 10 s.
+    ///
+    /// A peer that fails is tried again after the same time, then after twice as long, up to five minutes.
+    pub fn sync_every(mut self, interval: Duration) -> Self {
+        self.plan.settings.sync_every = interval;
+        self
+    }
+
+    /// What peers are granted in memory and patience; see [`Limits`].
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.plan.settings.limits = limits;
+        self
+    }
+
+    /// How far a peer's clock may be from ours before it is refused; zero for any distance. Default 60 s.
+    pub fn max_clock_skew(mut self, skew: Duration) -> Self {
+        self.plan.settings.max_clock_skew = skew;
+        self
+    }
+}
+
+async fn resolve(address: &str) -> Result<SocketAddr, StartError> {
+    let unusable = |reason: String| StartError::Listen {
+        address: address.to_owned(),
+        reason,
+    };
+    let mut found = tokio::net::lookup_host(address)
+        .await
+        .map_err(|error| unusable(error.to_string()))?;
+    found
+        .next()
+        .ok_or_else(|| unusable("the name has no address".to_owned()))
+}

@@ -1,0 +1,95 @@
+//! Nodes and namespaces among others: who they are, where they are, and what they sync.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use syncline_sync::Report;
+use syncline_sync::quic::NodeId;
+
+use super::peer_addr::PeerAddr;
+use super::peers::PeerStatus;
+use super::sync::{SyncError, SyncOptions, SyncReport};
+use crate::namespace::Namespace;
+use crate::node::Node;
+
+/// The node among others (feature `net`).
+impl Node {
+    /// Syncs all namespaces that both nodes carry, one after the other, and reports on each.
+    ///
+    /// # Errors
+    /// [`SyncError`]: of the connection, or else of the first session that failed; the other namespaces are synced
+    /// nevertheless.
+    pub async fn sync_with(&self, peer: impl Into<PeerAddr>) -> Result<SyncReport, SyncError> {
+        self.sync(peer, &SyncOptions::default()).await
+    }
+
+    /// As [`Node::sync_with`], in another way than the usual one.
+    ///
+    /// # Errors
+    /// As [`Node::sync_with`].
+    pub async fn sync(
+        &self,
+        peer: impl Into<PeerAddr>,
+        options: &SyncOptions,
+    ) -> Result<SyncReport, SyncError> {
+        self.core.sync_all(&peer.into(), options).await
+    }
+
+    /// The peers of the schedule, and how syncing with each has gone.
+    pub fn peers(&self) -> Vec<PeerStatus> {
+        self.core.network.peers.all()
+    }
+
+    /// The address that peers connect to; `None` when the node does not listen.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.running.local_addr
+    }
+
+    /// Who this node is: the hash of its public key.
+    pub fn id(&self) -> NodeId {
+        self.core.id()
+    }
+}
+
+/// The namespace among its replicas (feature `net`).
+impl Namespace {
+    /// Syncs this namespace with a peer.
+    ///
+    /// # Errors
+    /// [`SyncError`], whose text says what to do; among others, that the peer does not carry the namespace.
+    pub async fn sync_with(&self, peer: impl Into<PeerAddr>) -> Result<Report, SyncError> {
+        self.sync(peer, &SyncOptions::default()).await
+    }
+
+    /// As [`Namespace::sync_with`], in another way than the usual one.
+    ///
+    /// # Errors
+    /// As [`Namespace::sync_with`].
+    pub async fn sync(
+        &self,
+        peer: impl Into<PeerAddr>,
+        options: &SyncOptions,
+    ) -> Result<Report, SyncError> {
+        let peer = peer.into();
+        self.core.sync_one(&peer, &self.replica(), options).await
+    }
+}
+
+/// Where a node of this process listens. One that does not cannot be reached.
+impl From<&Node> for PeerAddr {
+    fn from(node: &Node) -> Self {
+        let Some(mut address) = node.local_addr() else {
+            return Self::from(NOWHERE);
+        };
+        if address.ip().is_unspecified() {
+            let loopback = match address {
+                SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            };
+            address.set_ip(loopback);
+        }
+        address.into()
+    }
+}
+
+/// What no address is.
+const NOWHERE: &str = "a node that does not listen";

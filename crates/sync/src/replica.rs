@@ -10,7 +10,7 @@ use crate::error::ReplicaError;
 
 /// One copy of a namespace: rows with a causal context and digests, whose changes are atomic commits.
 ///
-/// Implement it to sync a store of your own. Many sessions may use one replica at a time while others write to it, so
+/// Implement it to sync a store of your own, as `examples/own_store.rs` does. Many sessions may use one replica at a time while others write to it, so
 /// all methods take `&self`; a session only ever sees it through [`View`]s, each of one commit, and changes it only by
 /// [`join`](Self::join).
 pub trait Replica {

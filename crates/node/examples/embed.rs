@@ -69,3 +69,8 @@ fn print(report: &Report) {
     );
     println!("bytes:        {} in all", report.bytes_total());
 }
+
+#[test]
+fn it_runs() -> Result<(), Box<dyn Error>> {
+    main()
+}

@@ -20,7 +20,8 @@
 //!    [`join`](Store::join) merges what they hold.
 //! 2. Both happen in a [`Group`], in memory, on top of a snapshot, by the one writer.
 //! 3. [`Group::commit`] makes of the group the edits of every [table](Table), and gives them to the
-//!    engine as one [`Batch`]. Only when the engine has taken it does the store's memory follow.
+//!    engine as one [`Batch`]. Only when the engine has taken it does the store's memory follow. What
+//!    the commit survives is its [`Durability`]; those who wait for a sync share it.
 //! 4. A [`View`] shows all of it as of one commit, while writing goes on: rows, root digest,
 //!    context, and [what a peer lacks](View::lacking).
 //!

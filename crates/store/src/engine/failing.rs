@@ -30,6 +30,7 @@ pub struct Faults {
 struct Plan {
     commits: u64,
     fault: Option<(u64, Fault)>,
+    flush_fails: bool,
 }
 
 impl Faults {
@@ -38,6 +39,11 @@ impl Faults {
     pub fn after(&self, healthy: u64, fault: Fault) {
         let mut plan = self.lock();
         plan.fault = Some((plan.commits + healthy, fault));
+    }
+
+    /// Lets the next flush fail: whether it has synced anything, nobody knows.
+    pub fn fail_flush(&self) {
+        self.lock().flush_fails = true;
     }
 
     /// How many commits were tried so far.
@@ -60,7 +66,7 @@ impl Faults {
     }
 }
 
-/// Any engine, with faults injected at its commits.
+/// Any engine, with faults injected at its commits and flushes.
 ///
 /// ```
 /// use syncline_store::{
@@ -114,6 +120,9 @@ impl<E: Engine> Engine for FailingEngine<E> {
     }
 
     fn flush(&self) -> Result<(), EngineError> {
+        if std::mem::take(&mut self.faults.lock().flush_fails) {
+            return Err(EngineError::Io(io::Error::other("injected")));
+        }
         self.inner.flush()
     }
 

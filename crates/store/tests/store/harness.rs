@@ -19,9 +19,6 @@ use syncline_store::{
 pub(crate) trait Harness {
     type Engine: Engine;
 
-    /// Whether a crash loses all that it may.
-    const IS_STRICT: bool = true;
-
     fn new() -> Self;
 
     /// Opens the engine, as a new process would.
@@ -63,22 +60,34 @@ impl Harness for Memory {
 
 /// Files in a directory. A crash goes on with copies of them in another: what the operating system
 /// has is what a killed process leaves.
-struct Files(RefCell<tempfile::TempDir>);
+struct Files(RefCell<PathBuf>);
+
+thread_local! {
+    /// Kept until the test ends: stores outlive their harness, and make files as they go.
+    static DIRECTORIES: RefCell<Vec<tempfile::TempDir>> = const { RefCell::new(Vec::new()) };
+}
+
+fn directory() -> PathBuf {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_owned();
+    DIRECTORIES.with_borrow_mut(|all| all.push(directory));
+    path
+}
 
 impl Files {
     fn new() -> Self {
-        Self(RefCell::new(tempfile::tempdir().unwrap()))
+        Self(RefCell::new(directory()))
     }
 
     fn store(&self) -> PathBuf {
-        self.0.borrow().path().join("store")
+        self.0.borrow().join("store")
     }
 
     fn crash(&self) {
-        let left = tempfile::tempdir().unwrap();
-        for file in fs::read_dir(self.0.borrow().path()).unwrap() {
+        let left = directory();
+        for file in fs::read_dir(&*self.0.borrow()).unwrap() {
             let file = file.unwrap();
-            fs::copy(file.path(), left.path().join(file.file_name())).unwrap();
+            fs::copy(file.path(), left.join(file.file_name())).unwrap();
         }
         *self.0.borrow_mut() = left;
     }
@@ -106,7 +115,7 @@ impl Harness for Redb {
     }
 }
 
-/// A log that is synced only when it must be, so that a crash loses all that it may.
+/// A log that is synced and applied only when it must be, so that a crash loses all that it may.
 const LOG: LogOptions = LogOptions {
     sync_interval: Duration::from_secs(3_600),
     max_unapplied_bytes: 1 << 20,
@@ -130,24 +139,17 @@ impl Harness for Logged {
     }
 }
 
-/// With so little room that groups are applied while the test goes on.
 pub(crate) struct LoggedInMemory(MemoryDisk);
 
 impl Harness for LoggedInMemory {
     type Engine = LoggedEngine<MemoryEngine>;
-
-    const IS_STRICT: bool = false;
 
     fn new() -> Self {
         Self(MemoryDisk::new())
     }
 
     fn mount(&self) -> LoggedEngine<MemoryEngine> {
-        let options = LogOptions {
-            max_unapplied_bytes: 10_000,
-            ..LOG
-        };
-        self.0.mount_logged(options).unwrap()
+        self.0.mount_logged(LOG).unwrap()
     }
 
     fn crash(&self) {

@@ -1,7 +1,8 @@
 //! Commits that are in the log and not yet in the tables below: ordered tables in memory.
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::cmp::Ordering;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use imbl::OrdMap;
@@ -129,10 +130,22 @@ impl Layer {
         batch
     }
 
-    fn entries(&self, table: Table, bounds: Bounds<'_>, direction: Direction) -> Entries<'_> {
+    fn entries<'l, 'b>(
+        &'l self,
+        table: Table,
+        bounds: Bounds<'b>,
+        direction: Direction,
+    ) -> Entries<'l, 'b> {
+        // Most visits end with their first entry. So only the bound at which they begin is searched
+        // for, and the other held against each key.
+        let (from, end) = match direction {
+            Direction::Forward => ((bounds.0, Bound::Unbounded), bounds.1),
+            Direction::Backward => ((Bound::Unbounded, bounds.1), bounds.0),
+        };
         let mut entries = Entries {
-            rest: self.tables[table as usize].range::<_, [u8]>(bounds),
+            rest: self.tables[table as usize].range::<_, [u8]>(from),
             direction,
+            end: end.map(Cow::Borrowed),
             next: None,
         };
         entries.advance();
@@ -141,45 +154,70 @@ impl Layer {
 }
 
 /// The edits of a layer within bounds, one after the other.
-struct Entries<'l> {
+struct Entries<'l, 'b> {
     rest: RangedIter<'l, Key, Value, imbl::shared_ptr::DefaultSharedPtr>,
     direction: Direction,
+    end: Bound<Cow<'b, [u8]>>,
     next: Option<(&'l Key, Value)>,
 }
 
-impl Entries<'_> {
+impl<'l> Entries<'l, '_> {
+    fn into_owned(self) -> Entries<'l, 'static> {
+        Entries {
+            rest: self.rest,
+            direction: self.direction,
+            end: self.end.map(|end| Cow::Owned(end.into_owned())),
+            next: self.next,
+        }
+    }
+
     fn advance(&mut self) {
         let next = match self.direction {
             Direction::Forward => self.rest.next(),
             Direction::Backward => self.rest.next_back(),
         };
+        let within = |key: &Key| match &self.end {
+            Bound::Unbounded => true,
+            Bound::Included(end) => order(self.direction, key.bytes(), end).is_le(),
+            Bound::Excluded(end) => order(self.direction, key.bytes(), end).is_lt(),
+        };
+        let next = next.filter(|(key, _)| within(key));
         self.next = next.map(|(key, value)| (key, *value));
     }
 }
 
 /// The edits of a newer layer over those of an older one, within bounds, in order.
-pub(super) struct Stack<'l> {
-    newer: Entries<'l>,
-    older: Option<Entries<'l>>,
+pub(super) struct Stack<'l, 'b> {
+    newer: Entries<'l, 'b>,
+    older: Option<Entries<'l, 'b>>,
     direction: Direction,
 }
 
 /// A key and its edit.
 pub(super) type Edited<'l> = (&'l [u8], Option<&'l [u8]>);
 
-impl<'l> Stack<'l> {
+impl<'l, 'b> Stack<'l, 'b> {
     /// The bounds must not be of an empty range.
     pub(super) fn new(
         newer: &'l Layer,
         older: Option<&'l Layer>,
         table: Table,
-        bounds: Bounds<'_>,
+        bounds: Bounds<'b>,
         direction: Direction,
     ) -> Self {
         Self {
             newer: newer.entries(table, bounds, direction),
             older: older.map(|older| older.entries(table, bounds, direction)),
             direction,
+        }
+    }
+
+    /// The same without the bounds that it was made of.
+    pub(super) fn into_owned(self) -> Stack<'l, 'static> {
+        Stack {
+            newer: self.newer.into_owned(),
+            older: self.older.map(Entries::into_owned),
+            direction: self.direction,
         }
     }
 

@@ -25,7 +25,7 @@ fn is_own(table: Table, key: &[u8]) -> bool {
 }
 
 impl<S> LoggedSnapshot<S> {
-    fn stack(&self, table: Table, bounds: Bounds<'_>, direction: Direction) -> Stack<'_> {
+    fn stack<'b>(&self, table: Table, bounds: Bounds<'b>, direction: Direction) -> Stack<'_, 'b> {
         Stack::new(
             &self.active,
             self.sealed.as_deref(),
@@ -97,7 +97,8 @@ impl<S: Snapshot> Snapshot for LoggedSnapshot<S> {
         if bounds_are_empty(bounds) {
             return Box::new(std::iter::empty());
         }
-        let mut above = self.stack(table, bounds, Direction::Forward);
+        let above = self.stack(table, bounds, Direction::Forward);
+        let mut above = above.into_owned();
         let mut base = self.base.range(table, bounds).peekable();
         let next = move || {
             loop {

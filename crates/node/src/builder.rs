@@ -80,7 +80,7 @@ impl Builder {
             lies_on: None,
             trust: None,
             settings: Settings {
-                durability: Durability::Durable,
+                durability: Durability::default(),
                 cache_bytes: 64 << 20,
                 environment: Arc::new(SystemEnvironment),
             },
@@ -117,7 +117,7 @@ impl Builder {
     }
 
     /// How much a write survives before it is acknowledged, unless its namespace handle says otherwise. Default
-    /// [`Durability::Durable`].
+    /// [`Durability::Buffered`]: it survives the end of the process, and a power loss once the last 100 ms have passed.
     pub fn durability(mut self, durability: Durability) -> Self {
         self.settings.durability = durability;
         self

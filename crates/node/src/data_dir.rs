@@ -9,6 +9,7 @@
 //!   cluster.secret     when the first start was one of a build without networking: the secret that `identity/` is to have
 //!   namespaces/
 //!     app.redb                            one file for each namespace
+//!     app.redb.log-…                      and its log, while it is open or after it was killed
 //! ```
 
 use std::fs::{self, File, TryLockError};

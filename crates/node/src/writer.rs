@@ -1,7 +1,8 @@
 //! The one writer of a namespace: a thread that takes all transactions waiting into one commit.
 //!
-//! Most of what a durable write costs is the sync of its commit, so writes that wait for one share the next. While a commit
-//! is being made the queue fills, and the group after it is larger: the busier, the cheaper each write.
+//! Much of what a write costs is its commit, and most of what a durable one costs is the sync after it, so writes that wait
+//! share both. While a commit is being made the queue fills, and the group after it is larger: the busier, the cheaper each
+//! write.
 //!
 //! What sessions receive does not pass through here. A session joins a frame of rows at a time, which is a large group by
 //! itself, so it goes to the store directly, between two groups: sessions and writer take [turns](Turn).
@@ -187,25 +188,29 @@ fn run(
             }
         });
         while let Some(first) = requests.next() {
-            let _turn = turn.take();
-            commit_group(store, first, &mut requests, counters);
+            let held = turn.take();
+            let committed = commit_group(store, first, &mut requests, counters);
+            // Sessions may go on while the disk is waited for.
+            drop(held);
+            finish(store, committed, counters);
         }
     }
 }
 
-/// Runs requests until there are no more or the group is full, commits once, and answers them all.
+/// Runs requests until there are no more or the group is full, commits once, and answers them, save those that wait for
+/// the disk: these are returned.
 fn commit_group(
     store: &Store<AnyEngine>,
     first: Request,
     more: &mut impl Iterator<Item = Request>,
     counters: &Counters,
-) {
+) -> Vec<Request> {
     let mut group = match store.group() {
         Ok(group) => group,
         Err(error) => {
             counters.look_after(store);
             first.work.answer(Err(Arc::new(error)));
-            return;
+            return Vec::new();
         }
     };
     let mut durability = Durability::Memory;
@@ -214,9 +219,7 @@ fn commit_group(
     let mut next = Some(first);
     while let Some(mut request) = next {
         rows += request.work.run(&mut group);
-        if request.durability == Durability::Durable {
-            durability = Durability::Durable;
-        }
+        durability = durability.max(request.durability.min(Durability::Buffered));
         done.push(request);
         next = if rows < GROUP_ROWS { more.next() } else { None };
     }
@@ -233,7 +236,26 @@ fn commit_group(
         // Known before the callers are, so that what they do next finds the store opened anew.
         Err(_) => counters.look_after(store),
     }
-    for request in done {
+    let waits = |request: &Request| committed.is_ok() && request.durability == Durability::Durable;
+    let (waiting, done): (Vec<_>, Vec<_>) = done.into_iter().partition(waits);
+    answer(done, &committed);
+    waiting
+}
+
+/// Makes durable what was committed, once for all who wait for it.
+fn finish(store: &Store<AnyEngine>, waiting: Vec<Request>, counters: &Counters) {
+    if waiting.is_empty() {
+        return;
+    }
+    let synced = store.flush().map_err(Arc::new);
+    if synced.is_err() {
+        counters.look_after(store);
+    }
+    answer(waiting, &synced);
+}
+
+fn answer(requests: Vec<Request>, committed: &Result<(), Arc<StoreError>>) {
+    for request in requests {
         request.work.answer(committed.clone());
     }
 }

@@ -14,7 +14,7 @@ use crate::by_kind::BytesByKind;
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Order {
     /// Apply transactions in the order of their numbers, at most `window` of them under way at a time; each is answered by
-    /// `Applied` once it is durable, all of them by `Done`.
+    /// `Applied` once a kill cannot lose it, all of them by `Done`.
     Apply {
         transactions: Vec<Transaction>,
         window: usize,

@@ -162,7 +162,7 @@ impl Replica {
         }
     }
 
-    /// Applies transactions, a few at a time so that they share commits, and acknowledges each as it becomes durable.
+    /// Applies transactions, a few at a time so that they share commits, and acknowledges each once a kill cannot lose it.
     async fn apply(
         &mut self,
         transactions: Vec<log::Transaction>,

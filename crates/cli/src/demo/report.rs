@@ -70,7 +70,7 @@ pub(crate) struct DeletedPart {
 pub(crate) struct Kill {
     pub(crate) replica: String,
     pub(crate) sent: u64,
-    /// Transactions that it had said were durable.
+    /// Transactions that it had acknowledged.
     pub(crate) acknowledged: u64,
     /// Transactions that its journal held after the restart.
     pub(crate) landed: u64,

@@ -13,7 +13,7 @@ use super::log::Operation;
 use super::scenes::Scene;
 use crate::seeded::Seeded;
 
-/// Records per transaction of the load: large, since each transaction is made durable.
+/// Records per transaction of the load: large, so that there are few commits.
 const LOAD_BATCH: usize = 400;
 
 /// Every so many records have a register.

@@ -65,6 +65,11 @@ async fn a_full_disk_fails_the_write_and_nothing_more() {
     place.fail(Fault::AppliedButReported);
     add(&replica, 1000).await.unwrap_err();
     assert_eq!(add(&replica, 1).await.unwrap(), 1102);
+
+    // A sync that failed leaves open what is on the disk: its writers are told, and nothing more is written to it.
+    place.faults.lock().unwrap().as_ref().unwrap().fail_flush();
+    add(&replica, 1000).await.unwrap_err();
+    assert_eq!(add(&replica, 1).await.unwrap(), 2103);
     replica.close().await.unwrap();
     assert!(matches!(add(&replica, 1).await, Err(Error::Closed)));
 }

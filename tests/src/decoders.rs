@@ -11,6 +11,7 @@ use syncline_crdt::{
     MvRegister, OrSet, PnCounter, ReplicaId, Row, RowKey, Siblings, Stamp, VersionVector,
 };
 use syncline_merkle::reconcile::{Limits, Walk};
+use syncline_merkle::sketch::{self, Decoder, SketchKey};
 use syncline_merkle::{DigestKey, KeyRange, MemoryTree, RangeDigest};
 use syncline_store::{Config, MemoryEngine, Store};
 use syncline_sync::{Opening, Session};
@@ -27,7 +28,7 @@ pub fn decoders(data: &[u8]) {
     let Some((which, data)) = data.split_first() else {
         return;
     };
-    match which % 26 {
+    match which % 27 {
         0 => canonical::<Context>(data),
         1 => canonical::<Row>(data),
         2 => canonical::<RowKey>(data),
@@ -49,6 +50,7 @@ pub fn decoders(data: &[u8]) {
         18 => walk(data),
         19 => opening(data),
         20 => first_answer(data),
+        26 => symbols(data),
         _ => tables::open(data),
     }
 }
@@ -82,6 +84,20 @@ fn cell(data: &[u8]) {
         for by in [i64::MIN, -1, 0, 1, i64::MAX] {
             let _ = syncline_crdt::cell::add(&row, replica, by);
         }
+    }
+}
+
+/// Symbols have one encoding, and decoding any of them ends with no more elements than there are symbols.
+fn symbols(data: &[u8]) {
+    const LIMIT: usize = 512;
+    let Ok(symbols) = sketch::decode(data, LIMIT) else {
+        return;
+    };
+    assert_eq!(sketch::encode(&symbols), data, "two encodings");
+    let mut decoder = Decoder::new(SketchKey::derive(&SECRET), LIMIT);
+    for batch in symbols.chunks(100) {
+        decoder.extend(batch.iter().copied());
+        assert!(decoder.found().len() <= decoder.symbols());
     }
 }
 

@@ -24,15 +24,9 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Parser;
-use mimalloc::MiMalloc;
 
 use self::args::{Arguments, Cluster, Command};
 use self::failure::{Doing, Failure};
-
-/// Sessions run on many threads and touch the engine's pages on all of them. The system's allocator grows one arena for
-/// each of these in small steps, which took up to half of the processor time of a sync (`docs/benchmarks.md`).
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();

@@ -83,6 +83,7 @@ fn cell(data: &[u8]) {
         );
         for by in [i64::MIN, -1, 0, 1, i64::MAX] {
             let _ = syncline_crdt::cell::add(&row, replica, by);
+            let _ = syncline_crdt::cell::add_decimal(&row, replica, by.into());
         }
     }
 }

@@ -12,6 +12,9 @@
 //! - A replica that knows of a baseline for its own contribution begins a new one, from zero, named by a new dot.
 //! - The value is the winning SET, or nothing, plus all that exceeds the greatest baselines. A DEL never competes: it
 //!   has erased what it observed, and a concurrent SET or INCR was not among that.
+//! - Numbers are integers or exact [decimals](crate::decimal), and one cell may be added to by both: the sum does not
+//!   depend on the order of adding. No operation takes the number out of the range of `i64`; merged ones
+//!   may, which readers see as the bound.
 //!
 //! ```
 //! use syncline_crdt::cell::{self, Cell, Value};
@@ -42,8 +45,10 @@
 mod codec;
 
 use alloc::collections::BTreeMap;
+use alloc::string::ToString;
 use alloc::vec::Vec;
 
+use crate::decimal::{Amount, Decimal};
 use crate::dot::{Dot, ReplicaId};
 use crate::siblings::{Sibling, Siblings};
 
@@ -52,12 +57,27 @@ use crate::siblings::{Sibling, Siblings};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sum {
     /// The sum of all increments.
-    pub up: u128,
+    pub up: Amount,
     /// The sum of all decrements.
-    pub down: u128,
+    pub down: Amount,
 }
 
 impl Sum {
+    /// Of whole numbers.
+    #[must_use]
+    pub const fn whole(up: u128, down: u128) -> Self {
+        Self {
+            up: Amount::whole(up),
+            down: Amount::whole(down),
+        }
+    }
+
+    /// Whether nothing but whole numbers was added.
+    #[must_use]
+    pub const fn is_whole(&self) -> bool {
+        self.up.is_whole() && self.down.is_whole()
+    }
+
     /// Part by part, the greater of two versions.
     #[must_use]
     pub fn greatest(self, other: Self) -> Self {
@@ -68,9 +88,9 @@ impl Sum {
     }
 
     /// This much and `by` more; nothing when that leaves 128 bits.
-    fn grown(self, by: i64) -> Option<Self> {
-        let more = u128::from(by.unsigned_abs());
-        Some(if by < 0 {
+    fn grown(self, by: Decimal) -> Option<Self> {
+        let more = by.magnitude();
+        Some(if by.is_negative() {
             Self {
                 down: self.down.checked_add(more)?,
                 ..self
@@ -84,7 +104,7 @@ impl Sum {
     }
 
     /// What exceeds a baseline.
-    fn beyond(self, baseline: Self) -> Self {
+    const fn beyond(self, baseline: Self) -> Self {
         Self {
             up: self.up.saturating_sub(baseline.up),
             down: self.down.saturating_sub(baseline.down),
@@ -99,7 +119,7 @@ pub enum Cell {
     /// A SET, or a DEL when there is no value.
     Base {
         /// What was set: any bytes, at most [`MAX_VALUE`](crate::limits::MAX_VALUE). A number when they
-        /// [read as one](parse_integer).
+        /// [read as one](parse_decimal).
         value: Option<Vec<u8>>,
         /// For each contribution, by name, how much of it was observed and thereby erased.
         baselines: BTreeMap<Dot, Sum>,
@@ -116,11 +136,14 @@ pub enum Cell {
 /// What a cell reads as.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
-    /// Text that is not a number.
+    /// Text that is not a number, or that writes one otherwise than a number prints, such as `1.0`, and that nothing was
+    /// added to.
     Bytes(Vec<u8>),
-    /// A number. It leaves the range of `i64` only where concurrent increments, each within it, were merged; saturates
+    /// An integer. It leaves the range of `i64` only where concurrent increments, each within it, were merged; saturates
     /// at 128 bits.
     Integer(i128),
+    /// A number with digits after the point. It leaves the range as an integer does.
+    Decimal(Decimal),
 }
 
 /// An increment to be written: a sibling, and the dots that it supersedes. Those are at most its own earlier sum, and
@@ -138,8 +161,11 @@ pub struct Increment {
 #[non_exhaustive]
 pub enum AddError {
     /// The value is text.
-    #[error("the value is not an integer; set it to one first")]
+    #[error("the value is not a number; set it to one first")]
     NotANumber,
+    /// An integer was to be added to what is not one.
+    #[error("the value is not an integer; add a decimal, or set it to an integer first")]
+    NotAnInteger,
     /// The sum would leave the range of a signed 64-bit integer.
     #[error("the sum would be out of the range of 64 bits")]
     Overflow,
@@ -150,11 +176,7 @@ pub enum AddError {
 /// Linear in the siblings and their baselines.
 #[must_use]
 pub fn read(row: &Siblings<Cell>) -> Option<Value> {
-    let tally = Tally::of(row);
-    match tally.number() {
-        Ok(number) => number.map(Value::Integer),
-        Err(text) => Some(Value::Bytes(text.to_vec())),
-    }
+    Tally::of(row).value()
 }
 
 /// A SET of this value, or a DEL: what to write under a fresh dot in place of *all* observed siblings.
@@ -176,42 +198,41 @@ pub fn assign(observed: &Siblings<Cell>, value: Option<Vec<u8>>) -> Cell {
 /// An increment (a decrement when negative) by `replica`, the id under which its dot will be made.
 ///
 /// # Errors
-/// [`AddError::NotANumber`] when the cell reads as text. [`AddError::Overflow`] when the number would leave the range
-/// of `i64`; a merge may have taken it there already, then only steps back towards the range are allowed.
+/// [`AddError::NotANumber`] when the cell reads as text, [`AddError::NotAnInteger`] when it reads as a decimal.
+/// [`AddError::Overflow`] when the number would leave the range of `i64`; a merge may have taken it there already, then
+/// only steps back towards the range are allowed.
 pub fn add(observed: &Siblings<Cell>, replica: ReplicaId, by: i64) -> Result<Increment, AddError> {
     let tally = Tally::of(observed);
-    let now = tally
-        .number()
-        .map_err(|_| AddError::NotANumber)?
-        .unwrap_or(0);
-    let then = now.saturating_add(i128::from(by));
-    if (by > 0 && then > i128::from(i64::MAX)) || (by < 0 && then < i128::from(i64::MIN)) {
-        return Err(AddError::Overflow);
+    match tally.value() {
+        None | Some(Value::Integer(_)) => tally.grow(observed, replica, by.into()),
+        Some(Value::Decimal(_)) => Err(AddError::NotAnInteger),
+        Some(Value::Bytes(text)) if parse_decimal(&text).is_some() => Err(AddError::NotAnInteger),
+        Some(Value::Bytes(_)) => Err(AddError::NotANumber),
     }
-    // A base that has erased a part of our contribution closes it: what the base remembers of it is final from then on,
-    // so that both can be dropped once they are stable. We begin another one, from zero.
-    let own = tally
-        .sums
-        .iter()
-        .find(|(name, _)| name.replica == replica && !tally.baselines.contains_key(name));
-    let Some((&name, sum)) = own else {
-        let sum = Sum::default().grown(by).ok_or(AddError::Overflow)?;
-        return Ok(Increment {
-            supersedes: Vec::new(),
-            cell: Cell::Contribution { name: None, sum },
-        });
-    };
-    Ok(Increment {
-        supersedes: observed
-            .iter()
-            .filter(|sibling| name_of(sibling) == Some(name))
-            .map(|sibling| sibling.dot)
-            .collect(),
-        cell: Cell::Contribution {
-            name: Some(name),
-            sum: sum.grown(by).ok_or(AddError::Overflow)?,
-        },
-    })
+}
+
+/// An increment by any number, as [`add`] makes it by an integer. Whatever writes a number can be added to, so also a
+/// text such as `1.0` or `1e3`.
+///
+/// # Errors
+/// [`AddError::NotANumber`] when the cell reads as text that is none; [`AddError::Overflow`] as for [`add`].
+pub fn add_decimal(
+    observed: &Siblings<Cell>,
+    replica: ReplicaId,
+    by: Decimal,
+) -> Result<Increment, AddError> {
+    Tally::of(observed).grow(observed, replica, by)
+}
+
+fn is_in_range(number: Decimal) -> bool {
+    (i64::MIN.into()..=i64::MAX.into()).contains(&number)
+}
+
+/// The number that these bytes write in [any form](Decimal::parse), if it is in the range of `i64`: what a cell that was
+/// set to them counts on from.
+#[must_use]
+pub fn parse_decimal(text: &[u8]) -> Option<Decimal> {
+    Decimal::parse(text).filter(|number| is_in_range(*number))
 }
 
 /// The number that these bytes write, in the one form that writes it: decimal digits with no leading zero, after a `-`
@@ -275,34 +296,82 @@ impl<'a> Tally<'a> {
         tally
     }
 
-    /// The number that the cell reads as, nothing when it is absent, or the text that it reads as instead.
-    fn number(&self) -> Result<Option<i128>, &'a [u8]> {
-        let start = match self.set {
-            Some(text) => Some(i128::from(parse_integer(text).ok_or(text)?)),
-            None => None,
+    fn value(&self) -> Option<Value> {
+        let number = match (self.set, self.extra()) {
+            (None, extra) => extra?,
+            // Nothing was added: the very bytes that were set, which a number prints as only if they have its one form.
+            (Some(text), None) => match parse_decimal(text) {
+                Some(number) if number.to_string().as_bytes() == text => number,
+                _ => return Some(Value::Bytes(text.to_vec())),
+            },
+            (Some(text), Some(extra)) => match parse_decimal(text) {
+                Some(number) => number.saturating_add(extra),
+                None => return Some(Value::Bytes(text.to_vec())),
+            },
         };
-        let mut present = start.is_some();
+        Some(match number.to_integer() {
+            Some(integer) => Value::Integer(integer),
+            None => Value::Decimal(number),
+        })
+    }
+
+    /// All that was added and that no base has erased; nothing when there was no such addition.
+    fn extra(&self) -> Option<Decimal> {
+        let mut is_present = false;
         let mut extra = Sum::default();
         for (name, sum) in &self.sums {
             let baseline = self.baselines.get(name);
             let beyond = sum.beyond(baseline.copied().unwrap_or_default());
             // An increment by zero makes an absent key 0, so mere presence counts where no base knows the name.
-            present |= baseline.is_none() || beyond != Sum::default();
+            is_present |= baseline.is_none() || beyond != Sum::default();
             // Ups and downs saturate apart, which does not depend on the order of summing.
             extra.up = extra.up.saturating_add(beyond.up);
             extra.down = extra.down.saturating_add(beyond.down);
         }
-        Ok(present.then(|| difference(extra).saturating_add(start.unwrap_or(0))))
+        is_present.then(|| Decimal::difference(extra.up, extra.down))
     }
-}
 
-/// Ups less downs, saturating.
-fn difference(sum: Sum) -> i128 {
-    let magnitude = i128::try_from(sum.up.abs_diff(sum.down)).unwrap_or(i128::MAX);
-    if sum.up < sum.down {
-        -magnitude
-    } else {
-        magnitude
+    /// What to write in order to add.
+    fn grow(
+        &self,
+        observed: &Siblings<Cell>,
+        replica: ReplicaId,
+        by: Decimal,
+    ) -> Result<Increment, AddError> {
+        let start = match self.set {
+            Some(text) => parse_decimal(text).ok_or(AddError::NotANumber)?,
+            None => Decimal::default(),
+        };
+        let now = start.saturating_add(self.extra().unwrap_or_default());
+        let then = now.saturating_add(by);
+        if by != Decimal::default() && !is_in_range(then) && then.is_negative() == by.is_negative()
+        {
+            return Err(AddError::Overflow);
+        }
+        // A base that has erased a part of our contribution closes it: what the base remembers of it is final from then
+        // on, so that both can be dropped once they are stable. We begin another one, from zero.
+        let own = self
+            .sums
+            .iter()
+            .find(|(name, _)| name.replica == replica && !self.baselines.contains_key(name));
+        let Some((&name, sum)) = own else {
+            let sum = Sum::default().grown(by).ok_or(AddError::Overflow)?;
+            return Ok(Increment {
+                supersedes: Vec::new(),
+                cell: Cell::Contribution { name: None, sum },
+            });
+        };
+        Ok(Increment {
+            supersedes: observed
+                .iter()
+                .filter(|sibling| name_of(sibling) == Some(name))
+                .map(|sibling| sibling.dot)
+                .collect(),
+            cell: Cell::Contribution {
+                name: Some(name),
+                sum: sum.grown(by).ok_or(AddError::Overflow)?,
+            },
+        })
     }
 }
 

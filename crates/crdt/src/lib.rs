@@ -46,7 +46,8 @@
 //! # Where things are
 //!
 //! - The kernel: [`Dot`], [`Context`], [`Siblings`], [`CausalMap`]; time in [`Hlc`]; bytes in [`Canonical`].
-//! - Rows of a store: [`RowKey`], [`Row`], [`Delta`], [`BulkRemoval`], the numeric [`cell`], the [`limits`].
+//! - Rows of a store: [`RowKey`], [`Row`], [`Delta`], [`BulkRemoval`], the numeric [`cell`] with its exact
+//!   [decimals](decimal), the [`limits`].
 //! - What every replica has seen for good: [`Stability`]; what may go then: [`expiry`].
 //! - [`types`]: sets, maps, registers, counters and flags, for use on their own.
 //! - `laws` (feature `laws`): the laws that all of these obey, as a test suite for types of your own.
@@ -62,6 +63,7 @@ mod causal_map;
 pub mod cell;
 mod clock;
 mod context;
+pub mod decimal;
 mod dot;
 pub mod expiry;
 #[cfg(feature = "laws")]
@@ -79,6 +81,7 @@ pub use canonical::{Canonical, DecodeError, Input};
 pub use causal_map::{CausalMap, Delta};
 pub use clock::{Hlc, Stamp};
 pub use context::{Context, Edit};
+pub use decimal::Decimal;
 pub use dot::{Dot, ReplicaId};
 pub use row_key::{Family, RowKey, RowKeyError};
 pub use seen::{Everything, Nothing, Seen};

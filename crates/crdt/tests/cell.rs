@@ -67,6 +67,7 @@ impl Copy {
         cell::read(&self.row()).map(|value| match value {
             Value::Bytes(text) => String::from_utf8(text).unwrap(),
             Value::Integer(number) => number.to_string(),
+            Value::Decimal(number) => number.to_string(),
         })
     }
 }
@@ -208,7 +209,7 @@ fn one_contribution_grows_in_place_until_a_base_closes_it() {
 #[test]
 fn sums_that_arrive_in_parts_count_once() {
     let dot = |counter| Dot::new(ReplicaId::from_bytes([1; 16]), counter);
-    let sum = |up| Sum { up, down: 0 };
+    let sum = |up| Sum::whole(up, 0);
     // The earlier sum of a contribution stands beside its successor while a row arrives in parts.
     let mut row = Siblings::one(
         dot(1),
@@ -267,10 +268,7 @@ fn an_increment_refuses_to_overflow_and_a_merge_may_be_stepped_back() {
 #[test]
 fn sums_that_only_a_liar_makes_saturate() {
     let dot = |id, counter| Dot::new(ReplicaId::from_bytes([id; 16]), counter);
-    let huge = Sum {
-        up: u128::MAX,
-        down: 0,
-    };
+    let huge = Sum::whole(u128::MAX, 0);
     let contribution = |id| syncline_crdt::Sibling {
         dot: dot(id, 1),
         stamp: Stamp::ZERO,
@@ -290,10 +288,7 @@ fn sums_that_only_a_liar_makes_saturate() {
         lower.cell,
         Cell::Contribution {
             name: Some(dot(1, 1)),
-            sum: Sum {
-                up: u128::MAX,
-                down: 1
-            }
+            sum: Sum::whole(u128::MAX, 1)
         }
     );
 }

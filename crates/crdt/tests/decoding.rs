@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use syncline_crdt::cell::{Cell, Sum};
 use syncline_crdt::laws::{History, Replicated};
 use syncline_crdt::{
-    Canonical, CausalMap, Context, DecodeError, Delta, Dot, EnableWinsFlag, Input, LwwMap,
+    Canonical, CausalMap, Context, Decimal, DecodeError, Delta, Dot, EnableWinsFlag, Input, LwwMap,
     LwwRegister, MvRegister, OrSet, PnCounter, ReplicaId, Row, RowKey, Siblings, Stamp,
     VersionVector,
 };
@@ -148,8 +148,11 @@ proptest! {
     #[test]
     fn damaged_cells(value in vec(any::<u8>(), 0..9), ups in vec(any::<u128>(), 0..3), damages in vec(damage(), 1..4)) {
         let name = |counter| Dot::new(ReplicaId::from_bytes([counter as u8; 16]), counter);
-        let sums = ups.iter().zip(1..).map(|(&up, at)| (name(at), Sum { up, down: up >> 9 }));
+        let sums = ups.iter().zip(1..).map(|(&up, at)| (name(at), Sum::whole(up, up >> 9)));
+        let half = Sum { up: Decimal::parse(b"0.5").unwrap().magnitude(), ..Sum::default() };
         let cells = [
+            Cell::Contribution { name: None, sum: half },
+            Cell::Base { value: None, baselines: sums.clone().chain([(name(9), half)]).collect() },
             Cell::Base { value: Some(value), baselines: sums.clone().collect() },
             Cell::Base { value: None, baselines: sums.clone().collect() },
             Cell::Contribution { name: sums.clone().next().map(|(name, _)| name), sum: Sum::default() },
@@ -238,7 +241,7 @@ fn second_ways_of_writing_are_refused() {
         Err(OutOfRange)
     );
 
-    assert_eq!(Cell::from_bytes(&[0x04, 1]), Err(UnknownTag(4)));
+    assert_eq!(Cell::from_bytes(&[0x06, 1]), Err(UnknownTag(6)));
     assert!(
         matches!(Cell::from_bytes(&[0x02, 0, 1, b'x']), Err(Invalid(_))),
         "a plain value has its own tag"

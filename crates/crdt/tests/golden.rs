@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use syncline_crdt::cell::{Cell, Sum};
 use syncline_crdt::{
-    Canonical, Context, Delta, Dot, EnableWinsFlag, LwwMap, LwwRegister, MvRegister, OrSet,
-    PnCounter, ReplicaId, Row, RowKey, Sibling, Siblings, Stamp, VersionVector,
+    Canonical, Context, Decimal, Delta, Dot, EnableWinsFlag, LwwMap, LwwRegister, MvRegister,
+    OrSet, PnCounter, ReplicaId, Row, RowKey, Sibling, Siblings, Stamp, VersionVector,
 };
 
 const A: ReplicaId = ReplicaId::from_bytes([0xaa; 16]);
@@ -109,7 +109,7 @@ fn rows() {
 #[test]
 fn cells() {
     let baselines = BTreeMap::from([
-        (Dot::new(A, 1), Sum { up: 300, down: 2 }),
+        (Dot::new(A, 1), Sum::whole(300, 2)),
         (Dot::new(B, 7), Sum::default()),
     ]);
     let base = |value: Option<&[u8]>, baselines| Cell::Base {
@@ -124,14 +124,11 @@ fn cells() {
         "0202 A 01ac0202 B 0700000176",
     );
     golden_cell(&base(None, baselines), "0202 A 01ac0202 B 07000000");
-    let sum = Sum {
-        up: u128::MAX,
-        down: 1,
-    };
+    let sum = Sum::whole(u128::MAX, 1);
     golden_cell(
         &Cell::Contribution {
             name: None,
-            sum: Sum { up: 1, down: 0 },
+            sum: Sum::whole(1, 0),
         },
         "03000100",
     );
@@ -141,6 +138,20 @@ fn cells() {
             sum,
         },
         "0301 A 01ffffffffffffffffffffffffffffffffffff0301",
+    );
+
+    // One and a half, and the smallest there is.
+    let sum = Sum {
+        up: Decimal::parse(b"1.5").unwrap().magnitude(),
+        down: Decimal::parse(b"1e-18").unwrap().magnitude(),
+    };
+    golden_cell(
+        &base(Some(b"v"), BTreeMap::from([(Dot::new(A, 1), sum)])),
+        "0401 A 01018080c89d9deb96f80600010176",
+    );
+    golden_cell(
+        &Cell::Contribution { name: None, sum },
+        "0500018080c89d9deb96f8060001",
     );
 }
 

@@ -27,12 +27,21 @@ pub enum Error {
         /// What the operation is for.
         wanted: Kind,
     },
-    /// The value is not a decimal number of 64 bits.
+    /// The value is not a number in the range of 64 bits.
     #[error(
-        "the value at {} is not an integer of 64 bits, so it cannot be counted with; write a number first",
+        "the value at {} is not a number of 64 bits, so it cannot be counted with; write a number first",
         show(key)
     )]
     NotANumber {
+        /// The key.
+        key: Vec<u8>,
+    },
+    /// The value is a number, but not written as an integer.
+    #[error(
+        "the value at {} is not an integer; read and add it as a decimal, or write an integer first",
+        show(key)
+    )]
+    NotAnInteger {
         /// The key.
         key: Vec<u8>,
     },

@@ -96,7 +96,7 @@ pub use transaction::Transaction;
 pub use view::View;
 pub use writer::WriteStats;
 
-pub use syncline_crdt::{Dot, ReplicaId, Stamp};
+pub use syncline_crdt::{Decimal, Dot, ReplicaId, Stamp};
 pub use syncline_merkle::RangeDigest;
 pub use syncline_store::{
     Durability, Environment, Mismatch, OpenError, Recount, StoreError, SystemEnvironment,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use syncline_crdt::cell::{self, Cell, Value};
-use syncline_crdt::{CausalMap, ReplicaId, Siblings, Stamp};
+use syncline_crdt::{CausalMap, Decimal, ReplicaId, Siblings, Stamp};
 
 use crate::rng::{Bytes, Choices};
 
@@ -26,7 +26,12 @@ enum Operation {
         order: (Stamp, ReplicaId),
         observed: BTreeSet<usize>,
     },
-    Add(i64),
+    Add(Decimal),
+}
+
+/// Tenths.
+fn number(count: i64) -> Decimal {
+    Decimal::parse(format!("{count}e-1").as_bytes()).unwrap()
 }
 
 pub(super) fn play(choices: &mut Bytes<'_>) {
@@ -49,8 +54,8 @@ pub(super) fn play(choices: &mut Bytes<'_>) {
             0..=2 => {
                 let by = choices.below(19) as i64 - 9;
                 // An increment by zero changes nothing but whether the key is there.
-                let by = if by == 0 { 1 } else { by };
-                let Ok(increment) = cell::add(&row, id, by) else {
+                let by = number(if by == 0 { 1 } else { by });
+                let Ok(increment) = cell::add_decimal(&row, id, by) else {
                     assert!(matches!(cell::read(&row), Some(Value::Bytes(_))));
                     continue;
                 };
@@ -67,7 +72,7 @@ pub(super) fn play(choices: &mut Bytes<'_>) {
             3 => {
                 let value = match choices.below(4) {
                     0 => Some(b"text".to_vec()),
-                    1 => Some(choices.below(200).to_string().into_bytes()),
+                    1 => Some(number(choices.below(200) as i64).to_string().into_bytes()),
                     _ => None,
                 };
                 replica.state.put(
@@ -152,14 +157,15 @@ fn value(operations: &[Operation], lost: &BTreeSet<usize>) -> Option<Value> {
                 ..
             } => winner = winner.max(Some((*order, value))),
             Operation::Base { value: None, .. } => {}
-            Operation::Add(by) => extra = Some(extra.unwrap_or(0) + i128::from(*by)),
+            Operation::Add(by) => extra = Some(by.saturating_add(extra.unwrap_or_default())),
         }
     }
-    match winner {
-        None => extra.map(Value::Integer),
-        Some((_, text)) => match cell::parse_integer(text) {
-            Some(number) => Some(Value::Integer(i128::from(number) + extra.unwrap_or(0))),
-            None => Some(Value::Bytes(text.clone())),
+    let sum = match winner {
+        None => extra?,
+        Some((_, text)) => match Decimal::parse(text) {
+            Some(number) => number.saturating_add(extra.unwrap_or_default()),
+            None => return Some(Value::Bytes(text.clone())),
         },
-    }
+    };
+    Some(sum.to_integer().map_or(Value::Decimal(sum), Value::Integer))
 }

@@ -97,7 +97,8 @@ impl PnCounter {
     pub fn sum(&self) -> Option<i128> {
         match cell::read(self.row())? {
             Value::Integer(sum) => Some(sum),
-            Value::Bytes(_) => None,
+            // Neither is ever in a counter: `set` and `add` take integers, and `decode` refuses anything else.
+            Value::Bytes(_) | Value::Decimal(_) => None,
         }
     }
 
@@ -138,6 +139,9 @@ impl Canonical for PnCounter {
                 value: Some(text), ..
             } if cell::parse_integer(&text).is_none() => Err(DecodeError::Invalid(
                 "a counter set to what is not a number",
+            )),
+            cell if !cell.is_whole() => Err(DecodeError::Invalid(
+                "a counter with digits after the point",
             )),
             cell => Ok(cell),
         })?;

@@ -3,7 +3,7 @@
 //! Replicas increment, set, delete, join each other, sync to disk, crash back to what was synced (which peers may have
 //! seen more of) under a new id, and collect the remnant of a delete once it is alone and causally stable. In the end
 //! every replica must read the winner among the sets that no set or delete observed, plus exactly the increments that
-//! survived and that no set or delete observed.
+//! survived and that no set or delete observed. All amounts are tenths, so that integers and decimals are mixed.
 //!
 //! Each part of the design is shown to matter by a variant without it that must be caught.
 
@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::random::{Random, violations};
 use syncline_crdt::cell::{self, Cell, Increment, Sum, Value};
-use syncline_crdt::{CausalMap, Dot, ReplicaId, Siblings, Stamp};
+use syncline_crdt::{CausalMap, Decimal, Dot, ReplicaId, Siblings, Stamp};
 
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Variant {
@@ -132,7 +132,7 @@ impl Model {
         let row = replica.now.row();
         let increment = match self.variant {
             Variant::PerReplica => add_per_node(&row, replica.node, by),
-            _ => cell::add(&row, replica.id(), by).unwrap(),
+            _ => cell::add_decimal(&row, replica.id(), tenths(by)).unwrap(),
         };
         let dot = replica.fresh_dot();
         let stamp = Stamp::new(self.clock, 0);
@@ -150,7 +150,7 @@ impl Model {
 
     fn assign(&mut self, at: usize, value: Option<i64>) {
         let replica = &mut self.replicas[at];
-        let text = value.map(|value| value.to_string().into_bytes());
+        let text = value.map(|value| tenths(value).to_string().into_bytes());
         let base = cell::assign(&replica.now.row(), text);
         let dot = replica.fresh_dot();
         let stamp = Stamp::new(self.clock, 0);
@@ -244,7 +244,7 @@ impl Model {
         }
     }
 
-    fn expected(&self) -> Option<i128> {
+    fn expected(&self) -> Option<String> {
         let left = || {
             self.ops
                 .iter()
@@ -276,7 +276,7 @@ impl Model {
             .collect();
         let set = sets.max().map(|(_, value)| value);
         let is_present = set.is_some() || !increments.is_empty();
-        is_present.then(|| i128::from(set.unwrap_or(0) + increments.iter().sum::<i64>()))
+        is_present.then(|| tenths(set.unwrap_or(0) + increments.iter().sum::<i64>()).to_string())
     }
 
     fn is_right(&self) -> bool {
@@ -284,6 +284,10 @@ impl Model {
         let read = |replica: &Replica| read(self.variant, &replica.now.row());
         self.replicas.iter().all(|replica| read(replica) == want)
     }
+}
+
+fn tenths(count: i64) -> Decimal {
+    Decimal::parse(format!("{count}e-1").as_bytes()).unwrap()
 }
 
 /// An increment as it must not be: every node has one contribution for good.
@@ -303,11 +307,8 @@ fn add_per_node(row: &Siblings<Cell>, node: u8, by: i64) -> Increment {
             Cell::Contribution { .. } => {}
         }
     }
-    if by < 0 {
-        sum.down += u128::from(by.unsigned_abs());
-    } else {
-        sum.up += u128::from(by.unsigned_abs());
-    }
+    let part = if by < 0 { &mut sum.down } else { &mut sum.up };
+    *part = part.saturating_add(tenths(by).magnitude());
     let name = Some(own);
     Increment {
         supersedes,
@@ -315,7 +316,7 @@ fn add_per_node(row: &Siblings<Cell>, node: u8, by: i64) -> Increment {
     }
 }
 
-fn read(variant: Variant, row: &Siblings<Cell>) -> Option<i128> {
+fn read(variant: Variant, row: &Siblings<Cell>) -> Option<String> {
     let is_base = |cell: &Cell| matches!(cell, Cell::Base { .. });
     let latest = row.iter().filter(|sibling| is_base(&sibling.payload));
     let latest = latest.max_by_key(|sibling| (sibling.stamp, sibling.dot));
@@ -333,7 +334,8 @@ fn read(variant: Variant, row: &Siblings<Cell>) -> Option<i128> {
         (_, cell) => cell,
     });
     cell::read(&altered).map(|value| match value {
-        Value::Integer(number) => number,
+        Value::Integer(number) => number.to_string(),
+        Value::Decimal(number) => number.to_string(),
         Value::Bytes(text) => panic!("read text: {}", text.escape_ascii()),
     })
 }

@@ -304,7 +304,7 @@ impl Model {
     fn is_right(&self) -> bool {
         let read = |row: &Siblings<Cell>| match cell::read(row) {
             Some(Value::Integer(number)) => Some(number),
-            Some(Value::Bytes(_)) => unreachable!("only numbers are written"),
+            Some(_) => unreachable!("only integers are written"),
             None => None,
         };
         self.cluster.keys.iter().all(|key| {

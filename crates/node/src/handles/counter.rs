@@ -1,10 +1,12 @@
+use syncline_crdt::Decimal;
+
 use super::Handle;
 use crate::error::Error;
 use crate::namespace::Namespace;
 
 /// The counter under one key of a namespace: the raw value of the key, as a number.
 ///
-/// Additions made anywhere all count. Every method fails with [`Error::NotANumber`] when the value is text, with
+/// Additions made anywhere all count, integers and exact decimals alike. Every method fails with [`Error::NotANumber`] when the value is text, with
 /// [`Error::WrongKind`] when the key shows a map or a set, and with the errors of [`Namespace`] when the store fails.
 ///
 /// ```
@@ -29,7 +31,8 @@ impl Counter {
     /// Adds `by`, which may be negative, and returns what the number then is here.
     ///
     /// # Errors
-    /// See [`Counter`]; [`Error::Overflow`] when the result would leave 64 bits.
+    /// See [`Counter`]; [`Error::NotAnInteger`] when there are digits after the point, [`Error::Overflow`] when the result
+    /// would leave 64 bits.
     pub async fn add(&self, by: i64) -> Result<i64, Error> {
         self.0.write(move |t, key| t.counter(key).add(by)).await
     }
@@ -50,10 +53,43 @@ impl Counter {
         self.add(-1).await
     }
 
-    /// The number; 0 when there is none. Where merged additions leave 64 bits, the bound is read.
+    /// Adds an exact decimal, which may be negative, and returns what the number then is here.
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let node = syncline::Node::in_memory().await?;
+    /// use syncline::Decimal;
+    ///
+    /// let litres = node.namespace("app")?.counter("litres");
+    /// for part in ["0.1", "0.2", "-0.1"] {
+    ///     litres.add_decimal(Decimal::parse(part.as_bytes()).ok_or("no number")?).await?;
+    /// }
+    /// assert_eq!(litres.decimal().await?.to_string(), "0.2");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// See [`Counter`]; [`Error::Overflow`] when the result would leave the range of 64 bits.
+    pub async fn add_decimal(&self, by: Decimal) -> Result<Decimal, Error> {
+        self.0
+            .write(move |t, key| t.counter(key).add_decimal(by))
+            .await
+    }
+
+    /// The number as an exact decimal; 0 when there is none.
     ///
     /// # Errors
     /// See [`Counter`].
+    pub async fn decimal(&self) -> Result<Decimal, Error> {
+        self.0.read(|view, key| view.counter(key).decimal()).await
+    }
+
+    /// The number; 0 when there is none. Where merged additions leave 64 bits, the bound is read.
+    ///
+    /// # Errors
+    /// See [`Counter`]; [`Error::NotAnInteger`] when there are digits after the point.
     pub async fn value(&self) -> Result<i64, Error> {
         self.0.read(|view, key| view.counter(key).value()).await
     }

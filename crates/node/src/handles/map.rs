@@ -1,3 +1,5 @@
+use syncline_crdt::Decimal;
+
 use super::{Handle, owned};
 use crate::error::Error;
 use crate::namespace::Namespace;
@@ -90,11 +92,27 @@ impl Map {
     /// Adds `by` to the number in `field`, which is 0 when absent, and returns what it then is.
     ///
     /// # Errors
-    /// See [`Map`]; [`Error::NotANumber`] when the field holds text, [`Error::Overflow`] when the result would leave 64
-    /// bits.
+    /// See [`Map`]; [`Error::NotANumber`] when the field holds text, [`Error::NotAnInteger`] when it holds a number with
+    /// digits after the point, [`Error::Overflow`] when the result would leave 64 bits.
     pub async fn increment(&self, field: impl AsRef<[u8]>, by: i64) -> Result<i64, Error> {
         let field = owned(field);
         let write = self.0.write(move |t, key| t.map(key).increment(field, by));
+        write.await
+    }
+
+    /// Adds an exact decimal to the number in `field`, which is 0 when absent, and returns what it then is.
+    ///
+    /// # Errors
+    /// As [`Map::increment`], but never [`Error::NotAnInteger`].
+    pub async fn increment_decimal(
+        &self,
+        field: impl AsRef<[u8]>,
+        by: Decimal,
+    ) -> Result<Decimal, Error> {
+        let field = owned(field);
+        let write = self
+            .0
+            .write(move |t, key| t.map(key).increment_decimal(field, by));
         write.await
     }
 

@@ -1,8 +1,8 @@
 //! The numeric cell as the rows hold it: values and map fields, both of which count.
 
-use syncline_crdt::cell::{self, AddError, Cell, Value};
+use syncline_crdt::cell::{self, AddError, Cell, Increment, Value};
 use syncline_crdt::limits::MAX_VALUE;
-use syncline_crdt::{Row, RowKey, Sibling, Siblings};
+use syncline_crdt::{Decimal, ReplicaId, Row, RowKey, Sibling, Siblings};
 use syncline_store::StoreError;
 
 use crate::error::Error;
@@ -17,7 +17,7 @@ pub(crate) fn is_visible(row: &Row) -> bool {
     }
 }
 
-/// The value as bytes; a number as its decimal digits.
+/// The value as bytes; a number in its shortest decimal form.
 pub(crate) fn bytes<S: ReadRows + ?Sized>(
     rows: &S,
     key: &RowKey,
@@ -74,6 +74,7 @@ fn read(cell: &Siblings<Cell>) -> Option<Vec<u8>> {
     cell::read(cell).map(|value| match value {
         Value::Bytes(bytes) => bytes,
         Value::Integer(sum) => saturated(sum).to_string().into_bytes(),
+        Value::Decimal(sum) => within(sum).to_string().into_bytes(),
     })
 }
 
@@ -93,14 +94,41 @@ fn read_as_if(cell: &Siblings<Cell>, chosen: Vec<u8>) -> Option<Vec<u8>> {
     }))
 }
 
-/// The value as a number.
+/// The value as an integer.
 pub(crate) fn integer<S: ReadRows + ?Sized>(rows: &S, key: &RowKey) -> Result<Option<i64>, Error> {
     match cell::read(&readable(key, &rows.row(key)?)?) {
         None => Ok(None),
         Some(Value::Integer(sum)) => Ok(Some(saturated(sum))),
-        Some(Value::Bytes(_)) => Err(Error::NotANumber {
-            key: key.user_key(),
-        }),
+        Some(Value::Decimal(_)) => Err(not_an_integer(key)),
+        Some(Value::Bytes(_)) => Err(not_a_number(key)),
+    }
+}
+
+/// The value as a number, in whatever form it was written.
+pub(crate) fn decimal<S: ReadRows + ?Sized>(
+    rows: &S,
+    key: &RowKey,
+) -> Result<Option<Decimal>, Error> {
+    match cell::read(&readable(key, &rows.row(key)?)?) {
+        None => Ok(None),
+        Some(Value::Integer(sum)) => Ok(Some(saturated(sum).into())),
+        Some(Value::Decimal(sum)) => Ok(Some(within(sum))),
+        Some(Value::Bytes(text)) => {
+            let number = cell::parse_decimal(&text).ok_or_else(|| not_a_number(key))?;
+            Ok(Some(number))
+        }
+    }
+}
+
+fn not_a_number(key: &RowKey) -> Error {
+    Error::NotANumber {
+        key: key.user_key(),
+    }
+}
+
+fn not_an_integer(key: &RowKey) -> Error {
+    Error::NotAnInteger {
+        key: key.user_key(),
     }
 }
 
@@ -120,24 +148,45 @@ pub(crate) fn assign<S: WriteRows + ?Sized>(
     rows.put_row(key, cell.to_bytes())
 }
 
-/// Adds to the number and returns what it then is.
+/// Adds to the integer and returns what it then is.
 pub(crate) fn add<S: WriteRows + ?Sized>(
     rows: &mut S,
     key: &RowKey,
     by: i64,
 ) -> Result<i64, Error> {
+    write_increment(rows, key, |observed, replica| {
+        cell::add(observed, replica, by)
+    })?;
+    Ok(integer(rows, key)?.unwrap_or_default())
+}
+
+/// Adds to the number and returns what it then is.
+pub(crate) fn add_decimal<S: WriteRows + ?Sized>(
+    rows: &mut S,
+    key: &RowKey,
+    by: Decimal,
+) -> Result<Decimal, Error> {
+    write_increment(rows, key, |observed, replica| {
+        cell::add_decimal(observed, replica, by)
+    })?;
+    Ok(decimal(rows, key)?.unwrap_or_default())
+}
+
+fn write_increment<S: WriteRows + ?Sized>(
+    rows: &mut S,
+    key: &RowKey,
+    increment: impl FnOnce(&Siblings<Cell>, ReplicaId) -> Result<Increment, AddError>,
+) -> Result<(), Error> {
     let observed = readable(key, &rows.row(key)?)?;
     let replica = rows.replica()?;
-    let increment = cell::add(&observed, replica, by).map_err(|error| match error {
+    let increment = increment(&observed, replica).map_err(|error| match error {
         AddError::Overflow => Error::Overflow {
             key: key.user_key(),
         },
-        _ => Error::NotANumber {
-            key: key.user_key(),
-        },
+        AddError::NotAnInteger => not_an_integer(key),
+        _ => not_a_number(key),
     })?;
-    rows.put_row_superseding(key, increment.cell.to_bytes(), &increment.supersedes)?;
-    Ok(integer(rows, key)?.unwrap_or_default())
+    rows.put_row_superseding(key, increment.cell.to_bytes(), &increment.supersedes)
 }
 
 /// Removes what is there; `false` when a reader saw nothing. Contributions leave a remnant, everything else no row at
@@ -227,4 +276,9 @@ fn decodable(row: &Row) -> Siblings<Cell> {
 /// Sums are kept in 128 bits; where only a merge overflows, readers see the bound.
 fn saturated(sum: i128) -> i64 {
     i64::try_from(sum).unwrap_or(if sum < 0 { i64::MIN } else { i64::MAX })
+}
+
+/// As [`saturated`].
+fn within(sum: Decimal) -> Decimal {
+    sum.clamp(i64::MIN.into(), i64::MAX.into())
 }

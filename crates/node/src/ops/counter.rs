@@ -1,6 +1,6 @@
 //! A counter: additions made anywhere all count.
 
-use syncline_crdt::RowKey;
+use syncline_crdt::{Decimal, RowKey};
 
 use super::{cell, key};
 use crate::error::Error;
@@ -25,11 +25,24 @@ impl<S: ReadRows> Counter<S> {
     /// The number; 0 when there is none. Where merged additions leave 64 bits, the bound is read.
     ///
     /// # Errors
-    /// [`Error::NotANumber`] when the value is text, [`Error::WrongKind`] when the key shows a map or a set,
+    /// [`Error::NotANumber`] when the value is text, [`Error::NotAnInteger`] when it is a number with digits after the
+    /// point, [`Error::WrongKind`] when the key shows a map or a set,
     /// [`Error::NewerEncoding`] when a newer version wrote the value, [`Error::Store`] when reading fails.
     pub fn value(&self) -> Result<i64, Error> {
         let number = match key::expect_kind(&self.rows, &self.key, Kind::Value)? {
             true => cell::integer(&self.rows, &RowKey::cell(&self.key))?,
+            false => None,
+        };
+        Ok(number.unwrap_or_default())
+    }
+
+    /// The number as an exact decimal; 0 when there is none.
+    ///
+    /// # Errors
+    /// As [`Counter::value`], but never [`Error::NotAnInteger`].
+    pub fn decimal(&self) -> Result<Decimal, Error> {
+        let number = match key::expect_kind(&self.rows, &self.key, Kind::Value)? {
+            true => cell::decimal(&self.rows, &RowKey::cell(&self.key))?,
             false => None,
         };
         Ok(number.unwrap_or_default())
@@ -45,6 +58,16 @@ impl<S: WriteRows> Counter<S> {
     pub fn add(&mut self, by: i64) -> Result<i64, Error> {
         key::expect_kind(&self.rows, &self.key, Kind::Value)?;
         cell::add(&mut self.rows, &RowKey::cell(&self.key), by)
+    }
+
+    /// Adds an exact decimal, which may be negative, and returns what the number then is.
+    ///
+    /// # Errors
+    /// As [`Counter::decimal`]; [`Error::Overflow`] when the result would leave the range of 64 bits,
+    /// [`Error::Store`] also when the key is over its limit.
+    pub fn add_decimal(&mut self, by: Decimal) -> Result<Decimal, Error> {
+        key::expect_kind(&self.rows, &self.key, Kind::Value)?;
+        cell::add_decimal(&mut self.rows, &RowKey::cell(&self.key), by)
     }
 
     /// Deletes the counter, so that it reads 0; whether there was one. Additions which this has not observed stay.

@@ -1,6 +1,6 @@
 //! A map: each field is a row of its own, and each is a cell, so that fields can be counted in.
 
-use syncline_crdt::{Family, RowKey};
+use syncline_crdt::{Decimal, Family, RowKey};
 use syncline_merkle::KeyRange;
 
 use super::{Entry, cell, key, scan};
@@ -136,12 +136,26 @@ impl<S: WriteRows> Map<S> {
     /// Adds `by` to the number in `field`, which is 0 when absent, and returns what it then is.
     ///
     /// # Errors
-    /// See [`Map`]; [`Error::NotANumber`] when the field holds text, [`Error::Overflow`] when the result would leave 64
-    /// bits, [`Error::Store`] also when key or field is over its limit.
+    /// See [`Map`]; [`Error::NotANumber`] when the field holds text, [`Error::NotAnInteger`] when it holds a number with
+    /// digits after the point, [`Error::Overflow`] when the result would leave 64 bits, [`Error::Store`] also when key or field is over its limit.
     pub fn increment(&mut self, field: impl AsRef<[u8]>, by: i64) -> Result<i64, Error> {
         self.exists()?;
         let row = self.field(field.as_ref());
         cell::add(&mut self.rows, &row, by)
+    }
+
+    /// Adds an exact decimal to the number in `field`, which is 0 when absent, and returns what it then is.
+    ///
+    /// # Errors
+    /// As [`Map::increment`], but never [`Error::NotAnInteger`].
+    pub fn increment_decimal(
+        &mut self,
+        field: impl AsRef<[u8]>,
+        by: Decimal,
+    ) -> Result<Decimal, Error> {
+        self.exists()?;
+        let row = self.field(field.as_ref());
+        cell::add_decimal(&mut self.rows, &row, by)
     }
 
     /// Takes out every field and returns how many had a value.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use syncline::{Error, Kind, Namespace};
+use syncline::{Decimal, Error, Kind, Namespace};
 
 use crate::pair::{Ahead, Pair};
 
@@ -174,6 +174,66 @@ async fn sums_beyond_64_bits_read_as_the_bound() {
     pair.a.counter("x").add(-7).await.unwrap();
     pair.heal().await;
     assert_eq!(both!(pair, n => n.counter("x").value()), i64::MAX - 7);
+}
+
+#[tokio::test]
+async fn decimals_add_up_exactly() {
+    let pair = Pair::apart().await;
+    let number = |text: &str| Decimal::parse(text.as_bytes()).unwrap();
+    pair.a.put("x", "1.0").await.unwrap();
+    pair.heal().await;
+    assert_eq!(pair.a.get("x").await.unwrap().as_deref(), Some(&b"1.0"[..]));
+    let refused = pair.a.counter("x").increment().await;
+    assert!(matches!(refused, Err(Error::NotAnInteger { .. })));
+    let sum = pair.a.counter("x").add_decimal(number("0.1")).await;
+    assert_eq!(sum.unwrap(), number("1.1"));
+    pair.b
+        .counter("x")
+        .add_decimal(number("0.2"))
+        .await
+        .unwrap();
+    pair.b
+        .counter("x")
+        .add_decimal(number("-0.1"))
+        .await
+        .unwrap();
+    pair.heal().await;
+    assert_eq!(both!(pair, n => n.counter("x").decimal()), number("1.2"));
+    assert_eq!(pair.b.get("x").await.unwrap().as_deref(), Some(&b"1.2"[..]));
+    let read = pair.b.counter("x").value().await;
+    assert!(matches!(read, Err(Error::NotAnInteger { .. })));
+
+    // Back among the integers, as which they count on.
+    pair.b
+        .counter("x")
+        .add_decimal(number("0.8"))
+        .await
+        .unwrap();
+    assert_eq!(pair.b.counter("x").increment().await.unwrap(), 3);
+    let field = pair.a.map("m").increment_decimal("f", number("2.5")).await;
+    assert_eq!(field.unwrap(), number("2.5"));
+    pair.b.map("m").increment("f", 1).await.unwrap();
+    pair.heal().await;
+    let field = both!(pair, n => n.map("m").get("f"));
+    assert_eq!(field.as_deref(), Some(&b"3.5"[..]));
+
+    // Only a merge leaves the range.
+    pair.a.put("y", "9223372036854775806.5").await.unwrap();
+    pair.heal().await;
+    pair.a
+        .counter("y")
+        .add_decimal(number("0.4"))
+        .await
+        .unwrap();
+    pair.b
+        .counter("y")
+        .add_decimal(number("0.4"))
+        .await
+        .unwrap();
+    let refused = pair.b.counter("y").add_decimal(number("1")).await;
+    assert!(matches!(refused, Err(Error::Overflow { .. })));
+    pair.heal().await;
+    assert_eq!(both!(pair, n => n.counter("y").decimal()), i64::MAX.into());
 }
 
 #[tokio::test]

@@ -44,7 +44,7 @@ pub(crate) fn prepare<E: Engine>(staging: &Staging<E>) -> Result<Prepared, Store
     write_context(&staging.context_edits, &mut batch);
     let commits = base.head.state.commits + 1;
     let sketch = write_sketch(staging, &changes, commits, &mut batch)?;
-    let log = removals::write(staging, &mut batch)?;
+    let (log, missing) = removals::write(staging, &mut batch)?;
     if batch.is_empty() {
         return Ok(Prepared::Unchanged);
     }
@@ -58,6 +58,7 @@ pub(crate) fn prepare<E: Engine>(staging: &Staging<E>) -> Result<Prepared, Store
         },
         context: Arc::new(staging.context.clone()),
         sketch,
+        missing,
         withdrawals: base.head.withdrawals + staging.withdrawn,
     };
     Ok(Prepared::Changes(Box::new(batch), head))

@@ -13,7 +13,7 @@
 //! | `context` | replica, first counter (u64) | last counter (u64) |
 //! | `removals` | 0, removal's replica, counter (u64), row key | none |
 //! | | 1, place in the log (u64) | removal's replica, counter (u64) |
-//! | | 2, replica | u64: removals by its dots up to this one may be missing |
+//! | | 2, replica, first counter (u64) | last counter (u64): removals by these dots may be missing |
 //! | `sketch` | 0, index of the first (u16) | u64: commit of the checkpoint; 64 symbols |
 //! | | 1, number (u16) | u64: commit of the checkpoint that they follow; changes |
 //!
@@ -21,8 +21,9 @@
 //! its replica (u64) and its counter (u64). Rows of changes that follow an earlier checkpoint are
 //! left over.
 //!
-//! Format 1 had neither a removal log nor a sketch, and a `state` of four numbers. Opening a store of
-//! format 1 makes it one of format 2.
+//! Format 1 had neither a removal log nor a sketch, and a `state` of four numbers. Format 2 knew of
+//! missing removals only up to which dot of a replica (2, replica) they may be missing. Opening a store
+//! of an older format makes it one of this.
 //!
 //! Integers are big-endian, so that keys order as what they stand for does. A row's digest is over
 //! its key and its canonical bytes and doubles as its checksum. What is inside a row, families and
@@ -34,7 +35,7 @@ use syncline_merkle::{DigestKey, ItemDigest, Node, RangeDigest};
 use crate::{Removal, StoreError};
 
 /// The version of the layout that this code reads and writes.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// The keys of the `meta` table.
 pub(crate) mod meta {
@@ -231,14 +232,21 @@ pub(crate) fn read_log(key: &[u8], value: &[u8]) -> Option<(u64, Dot)> {
     Some((u64::from_be_bytes(place), read_dot_key(value)?))
 }
 
-pub(crate) fn floor_key(replica: ReplicaId) -> [u8; 17] {
-    let mut key = [FLOORS; 17];
-    key[1..].copy_from_slice(replica.as_bytes());
+/// The key of an interval of dots whose removals may be missing from the log, by the first of them.
+pub(crate) fn missing_key(first: Dot) -> [u8; 25] {
+    let mut key = [MISSING; 25];
+    key[1..].copy_from_slice(&dot_key(first));
     key
 }
 
+/// Adds such an interval to those read before.
+pub(crate) fn read_missing(key: &[u8], value: &[u8], missing: &mut Context) -> Option<()> {
+    read_interval(key.strip_prefix(&[MISSING])?, value, missing)
+}
+
+/// What format 2 had instead: the last dot of a replica whose removal may be missing.
 pub(crate) fn read_floor(key: &[u8], value: &[u8]) -> Option<Dot> {
-    let replica = key.strip_prefix(&[FLOORS])?.try_into().ok()?;
+    let replica = key.strip_prefix(&[MISSING])?.try_into().ok()?;
     let counter = u64::from_be_bytes(value.try_into().ok()?);
     Some(Dot::new(ReplicaId::from_bytes(replica), counter))
 }
@@ -246,7 +254,7 @@ pub(crate) fn read_floor(key: &[u8], value: &[u8]) -> Option<Dot> {
 /// What the keys of the removal log begin with.
 pub(crate) const REMOVED: u8 = 0;
 pub(crate) const LOGGED: u8 = 1;
-pub(crate) const FLOORS: u8 = 2;
+pub(crate) const MISSING: u8 = 2;
 
 /// The key of the symbols of a checkpoint from this index on.
 pub(crate) fn checkpoint_key(first: u16) -> [u8; 3] {

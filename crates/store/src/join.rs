@@ -31,8 +31,9 @@ pub struct Incoming<'a> {
     /// Removals that the peer's log names, for ours: those that are news here are logged. What is
     /// at their keys is among `rows` and `absent`, here or in another join.
     pub removals: Vec<Removal>,
-    /// Of which dots in `learned` all removals are among `removals`, here or in an earlier join. Of
-    /// the others, our log will say that their removals may be missing from it.
+    /// The dots all of whose removals are among `removals`, here and not in another join: our log
+    /// may have given those up. Of other dots in `learned`, it will say that their removals may be
+    /// missing from it; of these it will not, even if it did before.
     pub logged: Context,
     /// Whether the rows as they are after the join are wanted back.
     pub report_rows: bool,
@@ -117,15 +118,22 @@ impl<E: Engine> Staging<E> {
             self.join_row(&key, row, incoming.context, &mut joined)?;
         }
         self.clock.observe(latest);
+        let missing = &self.base.head.missing;
         for removal in incoming.removals {
-            if !self.context.contains(&removal.dot) {
+            let dot = &removal.dot;
+            if !self.context.contains(dot) || self.removals.may_miss(dot, missing) {
                 self.removals.log(removal);
             }
         }
+        self.removals.tell(&incoming.logged);
+        let new = incoming.learned.difference(&self.context);
         self.see(dots);
         // What is learned and not live in a row is dead: by removals or otherwise, nobody knows.
-        let dead = incoming.learned.difference(&self.context);
-        self.removals.miss(&dead.difference(&incoming.logged));
+        let dead = new.difference(&self.context);
+        self.removals.miss(
+            &new.difference(&incoming.logged),
+            &dead.difference(&incoming.logged),
+        );
         self.context
             .merge_recording(&incoming.learned, &mut self.context_edits);
         self.torn = false;

@@ -1,6 +1,6 @@
-//! From what an engine holds to a store's head: identity, format, context and sketch.
+//! From what an engine holds to a store's head: identity, format, context, sketch, and how far the
+//! removal log reaches.
 
-use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -8,11 +8,11 @@ use syncline_crdt::Context;
 use syncline_merkle::DigestKey;
 use syncline_merkle::sketch::SketchKey;
 
-use crate::OpenError;
 use crate::engine::{Batch, Durability, Engine, Snapshot, Table};
 use crate::format::{self, FORMAT, State, meta};
 use crate::sketch::Sketch;
 use crate::store::Head;
+use crate::{OpenError, removals};
 
 /// The head of the store in an engine; an empty engine becomes a new store, and one of an older
 /// format a store of this one.
@@ -31,34 +31,48 @@ pub(crate) fn open(
             state: State::default(),
             context: Arc::default(),
             sketch: Arc::new(Sketch::empty()),
+            missing: Arc::default(),
             withdrawals: 0,
         });
     };
     let format = check_identity(&snapshot, &format, digest_key, namespace)?;
     let state = read_state(&snapshot, format)?;
     let context = read_context(&snapshot)?;
-    let sketch = match format {
-        FORMAT => Sketch::read(&snapshot, sketch_key)?,
-        _ => None,
-    };
-    let sketch = match sketch {
+    let mut batch = Batch::new();
+    if format != FORMAT {
+        batch.put(Table::Meta, meta::FORMAT, &FORMAT.to_be_bytes());
+        batch.put(Table::Meta, meta::STATE, &state.to_bytes());
+    }
+    let sketch = match Sketch::read(&snapshot, sketch_key)?.filter(|_| format > 1) {
         Some(sketch) => sketch,
         None => {
-            let mut batch = Batch::new();
-            if format != FORMAT {
-                bring_up_to_date(&state, &context, &mut batch);
-            }
             tracing::warn!(namespace, format, "the sketch is made from the dot index");
-            let sketch = Sketch::mended(&snapshot, sketch_key, &[], state.commits, &mut batch)?;
-            drop(snapshot);
-            engine.commit(batch, Durability::Durable)?;
-            sketch
+            Sketch::mended(&snapshot, sketch_key, &[], state.commits, &mut batch)?
         }
     };
+    let missing = match format {
+        FORMAT => removals::read_missing(&snapshot)?,
+        2 => removals::read_floors(&snapshot)?,
+        // Nothing was logged then.
+        _ => None,
+    };
+    let missing = match missing {
+        Some(missing) if format == FORMAT => missing,
+        known => {
+            let missing = known.unwrap_or_else(|| removals::all_up_to_the_last_of(&context));
+            removals::rewrite_missing(&snapshot, &missing, &mut batch)?;
+            missing
+        }
+    };
+    if !batch.is_empty() {
+        drop(snapshot);
+        engine.commit(batch, Durability::Durable)?;
+    }
     Ok(Head {
         state,
         context: Arc::new(context),
         sketch: Arc::new(sketch),
+        missing: Arc::new(missing),
         withdrawals: 0,
     })
 }
@@ -126,19 +140,6 @@ pub(crate) fn read_context(snapshot: &impl Snapshot) -> Result<Context, OpenErro
         })?;
     }
     Ok(context)
-}
-
-/// From format 1, which has logged no removals: any dot so far may be one's.
-fn bring_up_to_date(state: &State, context: &Context, batch: &mut Batch) {
-    batch.put(Table::Meta, meta::FORMAT, &FORMAT.to_be_bytes());
-    batch.put(Table::Meta, meta::STATE, &state.to_bytes());
-    let ends = context
-        .intervals()
-        .map(|(replica, _, last)| (replica, last));
-    for (replica, last) in ends.collect::<BTreeMap<_, _>>() {
-        let key = format::floor_key(replica);
-        batch.put(Table::Removals, &key, &last.to_be_bytes());
-    }
 }
 
 /// Tables with content and no format are not a new store.

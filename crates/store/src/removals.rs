@@ -7,20 +7,24 @@
 //!
 //! It is a *hint*, and nothing else may rest on it: joining a row again is always harmless, and a
 //! row that it fails to name is found by the sketch or by the walk. It is bounded, and gives up the
-//! oldest removals first. For each replica it keeps a *floor*: removals by dots of the replica up to
-//! there may be missing, because they were given up, or because they became known without their
-//! keys.
+//! oldest removals first. It knows of which dots removals may be *missing*, because they were given
+//! up, or because they became known without their keys; who misses none of these is told all.
+//!
+//! Sessions hand it on: what a peer's log names is logged here as well, under the removals' own
+//! dots, and what is told in full is missing no longer.
 
 use std::collections::BTreeSet;
 use std::ops::{Bound, ControlFlow};
 
-use syncline_crdt::{Context, Dot, ReplicaId, RowKey};
+use syncline_crdt::{Context, Dot, RowKey};
 
 use crate::engine::{Bounds, Direction, Engine, Snapshot, Table};
 use crate::{StoreError, View, format};
 
+mod missing;
 mod upkeep;
 
+pub(crate) use missing::{all_up_to_the_last_of, read_floors, read_missing, rewrite_missing};
 pub(crate) use upkeep::{NewRemovals, Told, write};
 
 /// How much a store remembers of its removals.
@@ -88,7 +92,7 @@ impl<E: Engine> View<E> {
     /// let view = store.view()?;
     /// let start = view.context();
     /// let lacking = view.removals_lacking(&peer, start, None, 1 << 20)?;
-    /// assert!(lacking.complete && view.removals_cover(&peer, start)?);
+    /// assert!(lacking.complete && view.removals_cover(&peer, start));
     /// assert_eq!(lacking.removals[0].key, name);
     /// assert!(view.removals_lacking(start, start, None, 1 << 20)?.removals.is_empty());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -140,45 +144,15 @@ impl<E: Engine> View<E> {
     /// That a peer's context has a removal's dot does not say that the removal has reached its rows:
     /// a session that was broken off may have merged the one and not have found the others.
     ///
-    /// # Errors
-    /// Whatever keeps the engine from being read.
-    pub fn removals_cover(&self, peer: &Context, start: &Context) -> Result<bool, StoreError> {
-        for (replica, first, _) in start.difference(peer).intervals() {
-            if self.removal_floor(replica)? >= first {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+    /// O(n log m) in the intervals of what the peer has not seen, and of what is missing.
+    pub fn removals_cover(&self, peer: &Context, start: &Context) -> bool {
+        let asked = start.difference(peer);
+        asked.intersection(&self.head.missing).is_empty()
     }
 
-    /// The dots whose removals may be missing from the log: for each replica, all up to its floor.
-    ///
-    /// # Errors
-    /// Whatever keeps the engine from being read.
-    pub fn removals_missing(&self) -> Result<Context, StoreError> {
-        let mut missing = Context::new();
-        let bounds = (Bound::Included(&[format::FLOORS][..]), Bound::Unbounded);
-        self.snapshot.visit(
-            Table::Removals,
-            bounds,
-            Direction::Forward,
-            &mut |key, value| {
-                if let Some(floor) = format::read_floor(key, value) {
-                    missing.insert_range(floor.replica, 1, floor.counter);
-                }
-                ControlFlow::Continue(())
-            },
-        )?;
-        Ok(missing)
-    }
-
-    /// Up to which of a replica's dots removals may be missing; 0 if none is.
-    fn removal_floor(&self, replica: ReplicaId) -> Result<u64, StoreError> {
-        let key = format::floor_key(replica);
-        Ok(match self.snapshot.get(Table::Removals, &key)? {
-            None => 0,
-            Some(value) => format::read_floor(&key, &value).map_or(u64::MAX, |floor| floor.counter),
-        })
+    /// The dots whose removals may be missing from the log. Some may be no removal's.
+    pub fn removals_missing(&self) -> &Context {
+        &self.head.missing
     }
 
     /// Shows removals to `visitor` until it breaks off; returns whether it did.
@@ -248,6 +222,7 @@ impl<E: Engine> View<E> {
             ControlFlow::Continue(())
         })?;
         outcome?;
+        is_sound &= read_missing(&self.snapshot)?.as_ref() == Some(self.removals_missing());
         Ok(is_sound && places.is_empty() && removals == log.end - log.start && bytes == log.bytes)
     }
 

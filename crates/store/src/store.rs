@@ -114,6 +114,8 @@ pub(crate) struct Head {
     pub(crate) state: State,
     pub(crate) context: Arc<Context>,
     pub(crate) sketch: Arc<Sketch>,
+    /// The dots whose removals may be missing from the log.
+    pub(crate) missing: Arc<Context>,
     /// Rows withdrawn since the store was opened.
     pub(crate) withdrawals: u64,
 }

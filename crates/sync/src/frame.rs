@@ -90,6 +90,23 @@ pub(crate) enum Purpose {
     Wanted,
     /// The removal log names their keys: this is what the sender holds there now, mostly nothing.
     Removed,
+    /// The same, with what removed them, for the receiver's own log: to those who offer to take it.
+    RemovedBy(RemovedBy),
+}
+
+/// Which removals the rows of a frame are named for, and of how many that is all.
+///
+/// The frame goes on from where the one before of its kind ended, in dot order, among the dots that the sender had seen
+/// at its start and the receiver had not. Of these, all removals are in the frame up to `frontier`, save by dots in
+/// `missing`; and all that lived in the sender was sent before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RemovedBy {
+    /// None is the last of all dots.
+    pub(crate) frontier: Option<WireDot>,
+    /// Dots whose removals the sender's log may lack: a canonical context.
+    pub(crate) missing: Vec<u8>,
+    /// For each row, the dots that removed something out of it, in the encoding of [`crate::rows::removers`].
+    pub(crate) removers: Vec<u8>,
 }
 
 /// In what form wanted rows are to be sent.

@@ -18,6 +18,8 @@ pub(crate) const VERSIONS: (u16, u16) = (1, 1);
 pub(crate) mod features {
     /// The side keeps a sketch of its live dots.
     pub(crate) const SKETCH: u64 = 1;
+    /// The side keeps a removal log, and takes into it what a peer's log names.
+    pub(crate) const REMOVALS: u64 = 1 << 2;
 }
 
 /// The longest name of a namespace, in bytes.

@@ -100,7 +100,7 @@ mod store;
 
 pub use config::{Config, Request, Strategy};
 pub use error::{Refusal, RefusalCode, ReplicaError, SessionError};
-pub use replica::{Additions, Incoming, Removals, Replica, Rows, Sketch, View};
+pub use replica::{Additions, Incoming, Removal, Removals, Replica, Rows, Sketch, View};
 pub use report::{Report, Traffic};
 pub use session::{Opening, Session};
 #[cfg(feature = "store")]

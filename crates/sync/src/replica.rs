@@ -91,10 +91,15 @@ pub trait View: Source<Error = ReplicaError> + Send + Sized {
         max_bytes: usize,
     ) -> Result<Additions, ReplicaError>;
 
+    /// Whether there is a removal log, which also takes in what peers tell of theirs ([`Incoming::removals`]).
+    fn keeps_removals(&self) -> bool {
+        false
+    }
+
     /// What was removed by dots that are in `start` and not in `peer`, from after `after`, in dot order; no more than
     /// take up `max_bytes`, but at least one if there is any. A hint: entries may be missing, and too many do no harm.
     ///
-    /// Without a log there is nothing to say, and it reaches nowhere; that is the default.
+    /// To be implemented with [`keeps_removals`](Self::keeps_removals), and not asked for otherwise.
     ///
     /// # Errors
     /// Whatever keeps it from being read.
@@ -150,14 +155,24 @@ pub struct Sketch {
 /// Some of what was removed.
 #[derive(Clone, Debug, Default)]
 pub struct Removals {
-    /// Keys of rows out of which something was removed.
-    pub keys: Vec<RowKey>,
-    /// All removals that were asked for, up to and including this dot, are in `keys` now or were so before.
+    /// In the order of their dots.
+    pub removals: Vec<Removal>,
+    /// All removals of the log that were asked for, up to and including this dot, are in `removals` now or were so
+    /// before.
     pub frontier: Option<Dot>,
     /// Whether there are no more.
     pub complete: bool,
-    /// Whether the log goes back far enough to know of all the removals that were asked for.
-    pub reaches: bool,
+    /// Of the dots that were asked for, those whose removals the log may lack.
+    pub missing: Context,
+}
+
+/// A removal, and a row out of which it removed something.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Removal {
+    /// The removal's own dot.
+    pub dot: Dot,
+    /// The row's key.
+    pub key: RowKey,
 }
 
 /// Some rows of a range.
@@ -192,6 +207,10 @@ pub struct Incoming<'a> {
     pub context: &'a Context,
     /// What may be called seen from now on, if anything.
     pub learned: Option<Context>,
+    /// Removals that the peer's log names, for ours. `rows` has what the peer holds at their keys.
+    pub removals: Vec<Removal>,
+    /// The dots all of whose removals are in `removals`. Of other dots that are learned, nobody knows what they removed.
+    pub logged: Context,
     /// [`View::withdrawals`] as of the session's start.
     pub since: u64,
     /// Whether the commit is to be durable, with all before it, when the call returns.

@@ -33,6 +33,8 @@ use syncline_crdt::{
 use crate::error::SessionError;
 use crate::frame::MAX_FRAME;
 
+pub(crate) mod removers;
+
 /// What the row key of a string, register or counter ends with.
 const CELL_END: [u8; 3] = [0x00, 0x01, Family::CELL.0];
 

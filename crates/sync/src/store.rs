@@ -5,7 +5,7 @@ use syncline_merkle::{Cut, Item, KeyRange, RangeDigest, Source};
 use syncline_store::{Durability, Engine, Store, StoreError, View as StoreView};
 
 use crate::error::ReplicaError;
-use crate::replica::{Additions, Incoming, Removals, Replica, Rows, Sketch, View};
+use crate::replica::{Additions, Incoming, Removal, Removals, Replica, Rows, Sketch, View};
 
 /// A store's view as a session reads it.
 ///
@@ -29,10 +29,15 @@ impl<E: Engine> Replica for Store<E> {
         if Self::view(self)?.withdrawals() != incoming.since {
             return Err(ReplicaError::Withdrawn);
         }
+        let removals = incoming.removals.into_iter();
         group.join(syncline_store::Incoming {
             rows: incoming.rows,
             covers: incoming.covers,
             learned: incoming.learned.unwrap_or_default(),
+            removals: removals
+                .map(|Removal { dot, key }| syncline_store::Removal { dot, key })
+                .collect(),
+            logged: incoming.logged,
             ..syncline_store::Incoming::from_peer(incoming.context)
         })?;
         Ok(group.commit(durability)?)
@@ -99,6 +104,10 @@ impl<E: Engine> View for Reading<E> {
         })
     }
 
+    fn keeps_removals(&self) -> bool {
+        true
+    }
+
     fn removals(
         &self,
         peer: &Context,
@@ -107,15 +116,15 @@ impl<E: Engine> View for Reading<E> {
         max_bytes: usize,
     ) -> Result<Removals, ReplicaError> {
         let found = self.0.removals_lacking(peer, start, after, max_bytes)?;
+        let asked = start.difference(peer);
+        let removals = found.removals.into_iter();
         Ok(Removals {
-            keys: found
-                .removals
-                .into_iter()
-                .map(|removal| removal.key)
+            removals: removals
+                .map(|syncline_store::Removal { dot, key }| Removal { dot, key })
                 .collect(),
             frontier: found.frontier,
             complete: found.complete,
-            reaches: self.0.removals_cover(peer, start)?,
+            missing: asked.intersection(self.0.removals_missing()),
         })
     }
 

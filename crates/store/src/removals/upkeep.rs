@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
-use syncline_crdt::{Context, Delta, Dot, ReplicaId, RowKey};
+use syncline_crdt::{Context, Delta, Dot, RowKey};
 
 use super::Removal;
+use super::missing::{coarsened, spans, write_missing};
 use crate::StoreError;
 use crate::engine::{Batch, Engine, Table};
 use crate::format::{self, LogState};
@@ -15,8 +17,10 @@ use crate::staging::Staging;
 #[derive(Debug, Default)]
 pub(crate) struct NewRemovals {
     rows: BTreeMap<Dot, BTreeSet<RowKey>>,
-    /// The greatest dot of each replica whose removals became known without their keys.
-    missing: BTreeMap<ReplicaId, u64>,
+    /// Dots that became known without the keys of what they may have removed.
+    missing: Context,
+    /// Dots all of whose removals were told, and of which that may not have been so before.
+    told: Context,
 }
 
 impl NewRemovals {
@@ -27,17 +31,33 @@ impl NewRemovals {
             .insert(removal.key);
     }
 
-    /// Notes that dots have become known of which some may have removed rows, nobody knows which.
-    pub(crate) fn miss(&mut self, dots: &Context) {
-        for (replica, _, last) in dots.intervals() {
-            raise(&mut self.missing, Dot::new(replica, last));
+    /// Notes that `dead`, dots among those that have become known as `new`, may have removed rows,
+    /// nobody knows which.
+    pub(crate) fn miss(&mut self, new: &Context, dead: &Context) {
+        let spans = spans(new, dead);
+        if !self.told.is_empty() {
+            self.told = self.told.difference(&spans);
         }
+        self.missing.merge(&spans);
     }
-}
 
-fn raise(floors: &mut BTreeMap<ReplicaId, u64>, dot: Dot) {
-    let floor = floors.entry(dot.replica).or_default();
-    *floor = dot.counter.max(*floor);
+    /// Notes that of these dots all removals have been logged.
+    pub(crate) fn tell(&mut self, dots: &Context) {
+        self.missing = self.missing.difference(dots);
+        self.told.merge(dots);
+    }
+
+    /// The dots whose removals may be missing, where those of `before` were before the group.
+    fn missing(&self, before: &Context) -> Context {
+        let mut missing = before.difference(&self.told);
+        missing.merge(&self.missing);
+        missing
+    }
+
+    /// Whether a removal by the dot may be missing, where those of `before` were before the group.
+    pub(crate) fn may_miss(&self, dot: &Dot, before: &Context) -> bool {
+        self.missing.contains(dot) || before.contains(dot) && !self.told.contains(dot)
+    }
 }
 
 /// What a delta says of removals: which rows of ours it removed, as far as it can be told by whom.
@@ -95,20 +115,21 @@ const RUN: usize = 256;
 
 /// Writes the group's removals to the log, and takes out what is over its bounds. Entries that
 /// cannot be read are passed over: a hint is not worth a failed commit.
+///
+/// Returns what the log then is, and what may be missing from it.
 pub(crate) fn write<E: Engine>(
     staging: &Staging<E>,
     batch: &mut Batch,
-) -> Result<LogState, StoreError> {
-    let NewRemovals { rows, missing } = &staging.removals;
+) -> Result<(LogState, Arc<Context>), StoreError> {
     let base = &staging.base;
+    let rows = &staging.removals.rows;
     let mut log = base.head.state.log;
-    let mut missing = missing.clone();
+    let mut missing = staging.removals.missing(&base.head.missing);
+    let mut give_up = |dot: Dot| missing.insert_range(dot.replica, 1, dot.counter);
     let bounds = base.shared.removal_log;
     // Of more than it can hold, the first need not be written at all.
     let over = (rows.len() as u64).saturating_sub(bounds.removals) as usize;
-    rows.keys()
-        .take(over)
-        .for_each(|dot| raise(&mut missing, *dot));
+    rows.keys().take(over).for_each(|dot| give_up(*dot));
     let kept: BTreeMap<Dot, &BTreeSet<RowKey>> = rows
         .iter()
         .skip(over)
@@ -160,13 +181,12 @@ pub(crate) fn write<E: Engine>(
         batch.remove(Table::Removals, &format::log_key(place));
         log.bytes = log.bytes.saturating_sub(format::LOG_LEN);
         log.start = place + 1;
-        raise(&mut missing, dot);
+        give_up(dot);
     }
-    for (replica, floor) in missing {
-        if base.removal_floor(replica)? < floor {
-            let key = format::floor_key(replica);
-            batch.put(Table::Removals, &key, &floor.to_be_bytes());
-        }
+    let missing = coarsened(missing);
+    if missing == *base.head.missing {
+        return Ok((log, Arc::clone(&base.head.missing)));
     }
-    Ok(log)
+    write_missing(&base.head.missing, &missing, batch);
+    Ok((log, Arc::new(missing)))
 }

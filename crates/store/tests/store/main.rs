@@ -4,6 +4,7 @@
 mod additions;
 mod crashing;
 mod golden;
+mod handing_on;
 mod harness;
 mod joining;
 mod limits;

@@ -64,6 +64,18 @@ fn examples() -> Vec<Frame<'static>> {
         Frame::Want(Wish::Unseen, Bytes(b"keys")),
         Frame::Want(Wish::Whole, Bytes(b"keys")),
         Frame::Root(root(), 7),
+        Frame::Rows(Purpose::Removed, Bytes(b"rows")),
+        Frame::Rows(
+            Purpose::RemovedBy(RemovedBy {
+                frontier: Some(dot.into()),
+                missing: vec![0],
+                removers: vec![1, 2],
+            }),
+            Bytes(b"rows"),
+        ),
+        Frame::Symbols(Bytes(b"symbols")),
+        Frame::MoreSymbols(300),
+        Frame::Dropped(Bytes(b"context")),
     ]
 }
 

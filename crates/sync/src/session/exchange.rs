@@ -7,7 +7,7 @@ use syncline_crdt::{Dot, Nothing, Row, RowKey};
 use syncline_merkle::{KeyRange, RangeDigest, after};
 
 use super::ground::{Batch, Ground};
-use super::removals::{self, LogUse};
+use super::removals::{self, LogUse, Told};
 use super::wire::{Shipment, Wire};
 use super::{Next, Role};
 use crate::error::SessionError;
@@ -26,6 +26,8 @@ pub(super) struct Exchange {
     flight: u32,
     copying: bool,
     log: LogUse,
+    /// Whether both sides tell what their logs name by the removals' dots.
+    hands_on: bool,
     /// Dots of ours that the peer had not seen, less those that were sent because they are live.
     dead: u128,
     ours: Outgoing,
@@ -58,6 +60,8 @@ enum Outgoing {
 #[derive(Debug)]
 enum Incoming {
     Additions,
+    /// What was removed is told by its dots, up to this one so far; at none all of it was.
+    Removals(Option<Dot>),
     /// The next frame of the copy begins at this key; at none after the last.
     Copy(Option<Vec<u8>>),
     Ended,
@@ -80,6 +84,7 @@ impl Exchange {
             flight: wire.next_flight(),
             copying: false,
             log,
+            hands_on: false,
             dead: ours.difference(theirs).len(),
             ours: match ours_implied {
                 true => Outgoing::Ended,
@@ -99,6 +104,11 @@ impl Exchange {
         })
     }
 
+    /// The same between sides that both take what the other's log names into their own, or not.
+    pub(super) fn handing_on(self, hands_on: bool) -> Self {
+        Self { hands_on, ..self }
+    }
+
     /// All rows both ways.
     pub(super) fn of_copies<R: Replica>(
         role: Role,
@@ -112,6 +122,7 @@ impl Exchange {
             flight: wire.next_flight(),
             copying: true,
             log: LogUse::Never,
+            hands_on: false,
             dead: 0,
             ours: Outgoing::Copy(lower.clone()),
             ours_implied: false,
@@ -197,7 +208,11 @@ impl Exchange {
             self.sent_rows = true;
             shipment.push(&key, row, &known);
         }
-        shipment.flush(Purpose::Removed);
+        match self.hands_on {
+            // That nothing was removed is worth telling too.
+            true => shipment.flush_even_if_empty(Purpose::RemovedBy(logged.by)),
+            false => shipment.flush(Purpose::Removed),
+        }
         match logged.rest {
             Some(rest) => {
                 self.ours = Outgoing::Removals(Some(rest));
@@ -326,6 +341,21 @@ impl Exchange {
                 };
             }
             (Incoming::Additions, Purpose::Removed) => {}
+            (
+                theirs @ (Incoming::Additions | Incoming::Removals(Some(_))),
+                Purpose::RemovedBy(by),
+            ) if self.hands_on => {
+                let after = match theirs {
+                    Incoming::Removals(after) => *after,
+                    _ => None,
+                };
+                let keys = batch.rows.iter().map(|(key, _)| key);
+                let told = Told::read(&by, keys, after, ground)?;
+                *theirs = Incoming::Removals(told.frontier);
+                batch.removals = told.removals;
+                batch.logged = told.all_of;
+                batch.learned = Some(told.learned);
+            }
             (Incoming::Copy(lower), Purpose::Copy(upper)) => {
                 let from = lower.take().ok_or(UNEXPECTED_ROWS)?;
                 batch.covers = Some(covered(&batch.rows, from, upper.as_deref(), &ground.range)?);
@@ -344,7 +374,10 @@ impl Exchange {
         ground: &mut Ground<R>,
         wire: &mut Wire,
     ) -> Result<Next, SessionError> {
-        if !matches!(self.theirs, Incoming::Additions | Incoming::Copy(None)) {
+        if !matches!(
+            self.theirs,
+            Incoming::Additions | Incoming::Removals(None) | Incoming::Copy(None)
+        ) {
             return Err(SessionError::Unexpected {
                 frame: "the end of its rows",
                 phase: "some were still to come, or none",

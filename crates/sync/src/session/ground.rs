@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::error::{ReplicaError, SessionError};
 use crate::forms::{ContextHash, hash_context};
 use crate::hello::features;
-use crate::replica::{Incoming, Replica, View};
+use crate::replica::{Incoming, Removal, Replica, View};
 use crate::rows::{Arrival, RowWriter};
 
 /// What a side was when the session began, as of one commit. All that it says in the session rests on this.
@@ -48,6 +48,8 @@ pub(super) struct Batch {
     pub(super) rows: Vec<(RowKey, Row)>,
     pub(super) covers: Option<KeyRange>,
     pub(super) learned: Option<Context>,
+    pub(super) removals: Vec<Removal>,
+    pub(super) logged: Context,
     /// How much of a crash's loss this is.
     pub(super) bytes: usize,
     pub(super) durable: bool,
@@ -64,6 +66,9 @@ impl<R: Replica> Ground<R> {
             features: match view.sketch()? {
                 Some(_) => features::SKETCH,
                 None => 0,
+            } | match view.keeps_removals() {
+                true => features::REMOVALS,
+                false => 0,
             },
             withdrawals: view.withdrawals(),
         };
@@ -143,6 +148,8 @@ impl<R: Replica> Ground<R> {
             covers: None,
             context: &context,
             learned: None,
+            removals: Vec::new(),
+            logged: Context::new(),
             since: self.start.withdrawals,
             durable: false,
         })?;
@@ -214,6 +221,8 @@ impl<R: Replica> Ground<R> {
             covers: batch.covers,
             context: self.theirs()?,
             learned: batch.learned,
+            removals: batch.removals,
+            logged: batch.logged,
             since: self.start.withdrawals,
             durable,
         })?;
@@ -232,6 +241,8 @@ impl<R: Replica> Ground<R> {
             covers: None,
             context: &context,
             learned: None,
+            removals: Vec::new(),
+            logged: Context::new(),
             since: self.start.withdrawals,
             durable: false,
         })?;

@@ -11,7 +11,7 @@ use crate::config::{Config, Request, Strategy};
 use crate::error::{Refusal, RefusalCode, SessionError};
 use crate::forms::ContextForm;
 use crate::frame::{Frame, LENGTH_PREFIX, MAX_FRAME};
-use crate::hello::{self, Asks, Hello, MAX_NAMESPACE, VERSIONS};
+use crate::hello::{self, Asks, Hello, MAX_NAMESPACE, VERSIONS, features};
 use crate::replica::Replica;
 
 /// What a session of two replicas that agree takes at most, both ways, with names of namespaces up to 40 bytes or so.
@@ -249,7 +249,9 @@ impl<R: Replica> Session<R> {
                     Strategy::Full => Exchange::of_copies(role, ground, wire, self.their_root),
                     strategy => {
                         let log = LogUse::of(strategy, self.has_sketch());
-                        Exchange::of_additions(role, ground, wire, self.their_root, log)?
+                        let exchange =
+                            Exchange::of_additions(role, ground, wire, self.their_root, log)?;
+                        exchange.handing_on(self.features & features::REMOVALS != 0)
                     }
                 };
                 let next = exchange.begin();

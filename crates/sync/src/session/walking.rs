@@ -145,7 +145,9 @@ impl Walking {
                 let left = self.wishes.checked_sub(rows.len() as u64);
                 self.wishes = left.ok_or(UNASKED)?;
             }
-            Purpose::Addition(_) | Purpose::Copy(_) | Purpose::Removed => return Err(UNASKED),
+            Purpose::Addition(_) | Purpose::Copy(_) | Purpose::Removed | Purpose::RemovedBy(_) => {
+                return Err(UNASKED);
+            }
         }
         ground.join(Batch {
             rows,

@@ -6,6 +6,7 @@ mod convergence;
 mod damage;
 mod figures;
 mod fragments;
+mod handing_on;
 mod hostile;
 mod live;
 mod pump;

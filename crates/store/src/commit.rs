@@ -9,18 +9,20 @@ use syncline_crdt::{Dot, Edit, RowKey};
 use syncline_merkle::{Change, Item, ItemDigest, KeyRange, Node, Nodes, tree};
 
 use crate::engine::{Batch, Direction, Engine, Snapshot, Table};
-use crate::format::{self, State};
+use crate::format::{self, State, meta};
 use crate::sketch::{Elements, Sketch};
 use crate::staging::{Staged, Staging};
 use crate::store::Head;
+use crate::watch::departures;
 use crate::{StoreError, View, removals};
 
 /// What a group comes to.
 pub(crate) enum Prepared {
     /// Nothing has changed.
     Unchanged,
-    /// The batch that makes the changes, and the head that goes with it.
-    Changes(Box<Batch>, Head),
+    /// The batch that makes the changes, the head that goes with it, and the keys of the rows that
+    /// change, if anybody listens.
+    Changes(Box<Batch>, Head, Option<Vec<RowKey>>),
     /// Damaged rows were found on the way: they have to be withdrawn first.
     Damaged(BTreeSet<RowKey>),
 }
@@ -45,9 +47,17 @@ pub(crate) fn prepare<E: Engine>(staging: &Staging<E>) -> Result<Prepared, Store
     let commits = base.head.state.commits + 1;
     let sketch = write_sketch(staging, &changes, commits, &mut batch)?;
     let (log, missing) = removals::write(staging, &mut batch)?;
+    let departed = changes.iter().filter(|row| row.departs(base));
+    let departed = departed.map(|row| row.key);
+    let departures = departures::write(base, commits, departed, &mut batch)?;
     if batch.is_empty() {
         return Ok(Prepared::Unchanged);
     }
+    if let Some(openings) = base.shared.openings.to_remember(commits) {
+        batch.put(Table::Meta, meta::OPENINGS, &openings);
+    }
+    let listened = base.shared.feed.has_listeners();
+    let changed = listened.then(|| changes.iter().map(|row| row.key.clone()).collect());
     let head = Head {
         state: State {
             commits,
@@ -60,8 +70,9 @@ pub(crate) fn prepare<E: Engine>(staging: &Staging<E>) -> Result<Prepared, Store
         sketch,
         missing,
         withdrawals: base.head.withdrawals + staging.withdrawn,
+        departures,
     };
-    Ok(Prepared::Changes(Box::new(batch), head))
+    Ok(Prepared::Changes(Box::new(batch), head, changed))
 }
 
 /// A row that differs from the snapshot, with its new digest.
@@ -69,6 +80,15 @@ struct ChangedRow<'s> {
     key: &'s RowKey,
     staged: &'s Staged,
     digest: Option<ItemDigest>,
+}
+
+impl ChangedRow<'_> {
+    /// Whether the row changes without a dot that was not seen before, by which the change could be
+    /// found. A dot that comes from another row, or comes back, was seen.
+    fn departs<E: Engine>(&self, base: &View<E>) -> bool {
+        let mut new = self.staged.new_dots();
+        !new.any(|dot| !base.context().contains(&dot))
+    }
 }
 
 /// Rows and dot index. Returns the rows that differ, in key order.

@@ -6,6 +6,7 @@
 //! | `meta` | `format` | u32: the version of all of this |
 //! | | `namespace` | UTF-8 |
 //! | | `secret` | 16 bytes, fingerprint of the cluster's secret |
+//! | | `openings` | (u64, 16 bytes) each: first commit of an opening, its id |
 //! | | `state` | u64 × 7: commits, greatest stamp, rows, user keys; of the removal log first place, place after the last, bytes |
 //! | `rows` | row key | 32 bytes of item digest, canonical row |
 //! | `dots` | replica (16 bytes), counter (u64) | row key |
@@ -14,6 +15,8 @@
 //! | `removals` | 0, removal's replica, counter (u64), row key | none |
 //! | | 1, place in the log (u64) | removal's replica, counter (u64) |
 //! | | 2, replica, first counter (u64) | last counter (u64): removals by these dots may be missing |
+//! | | 3 | u64 × 2, of the log of departures: the last commit whose departures may be missing, bytes |
+//! | | 3, commit (u64), index of the first (u32) | up to 128 row keys that departed, packed |
 //! | `sketch` | 0, index of the first (u16) | u64: commit of the checkpoint; 64 symbols |
 //! | | 1, number (u16) | u64: commit of the checkpoint that they follow; changes |
 //!
@@ -21,9 +24,12 @@
 //! its replica (u64) and its counter (u64). Rows of changes that follow an earlier checkpoint are
 //! left over.
 //!
+//! Departed row keys ascend. Each is packed as the length of what it has in common with the one
+//! before it, the length of the rest, both as varints, and the rest.
+//!
 //! Format 1 had neither a removal log nor a sketch, and a `state` of four numbers. Format 2 knew of
-//! missing removals only up to which dot of a replica (2, replica) they may be missing. Opening a store
-//! of an older format makes it one of this.
+//! missing removals only up to which dot of a replica (2, replica) they may be missing, and had no
+//! departures and no openings. Opening a store of an older format makes it one of this.
 //!
 //! Integers are big-endian, so that keys order as what they stand for does. A row's digest is over
 //! its key and its canonical bytes and doubles as its checksum. What is inside a row, families and
@@ -32,6 +38,7 @@
 use syncline_crdt::{Canonical, Context, Dot, ReplicaId, Row, RowKey, Stamp};
 use syncline_merkle::{DigestKey, ItemDigest, Node, RangeDigest};
 
+use crate::watch::departures::Place;
 use crate::{Removal, StoreError};
 
 /// The version of the layout that this code reads and writes.
@@ -43,6 +50,7 @@ pub(crate) mod meta {
     pub(crate) const NAMESPACE: &[u8] = b"namespace";
     pub(crate) const SECRET: &[u8] = b"secret";
     pub(crate) const STATE: &[u8] = b"state";
+    pub(crate) const OPENINGS: &[u8] = b"openings";
 }
 
 /// What every commit moves, in one row.
@@ -69,6 +77,32 @@ pub(crate) struct LogState {
     pub(crate) end: u64,
     /// What their rows take.
     pub(crate) bytes: u64,
+}
+
+/// How far the log of departures reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct DepartureState {
+    /// The last commit of which departures may be missing.
+    pub(crate) floor: u64,
+    /// What its entries take.
+    pub(crate) bytes: u64,
+}
+
+impl DepartureState {
+    pub(crate) fn to_bytes(self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&self.floor.to_be_bytes());
+        bytes[8..].copy_from_slice(&self.bytes.to_be_bytes());
+        bytes
+    }
+
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (floor, bytes) = bytes.split_first_chunk()?;
+        Some(Self {
+            floor: u64::from_be_bytes(*floor),
+            bytes: u64::from_be_bytes(bytes.try_into().ok()?),
+        })
+    }
 }
 
 impl State {
@@ -255,6 +289,23 @@ pub(crate) fn read_floor(key: &[u8], value: &[u8]) -> Option<Dot> {
 pub(crate) const REMOVED: u8 = 0;
 pub(crate) const LOGGED: u8 = 1;
 pub(crate) const MISSING: u8 = 2;
+pub(crate) const DEPARTURES: u8 = 3;
+
+/// The key of an entry of the log of departures, by the first in it.
+pub(crate) fn departures_key(first: Place) -> [u8; 13] {
+    let mut key = [DEPARTURES; 13];
+    key[1..9].copy_from_slice(&first.commit.to_be_bytes());
+    key[9..].copy_from_slice(&first.index.to_be_bytes());
+    key
+}
+
+pub(crate) fn read_departures_key(key: &[u8]) -> Option<Place> {
+    let (commit, index) = key.strip_prefix(&[DEPARTURES])?.split_first_chunk()?;
+    Some(Place {
+        commit: u64::from_be_bytes(*commit),
+        index: u32::from_be_bytes(index.try_into().ok()?),
+    })
+}
 
 /// The key of the symbols of a checkpoint from this index on.
 pub(crate) fn checkpoint_key(first: u16) -> [u8; 3] {

@@ -104,7 +104,7 @@ impl<'s, E: Engine> Group<'s, E> {
         let prepared = loop {
             match prepare(&staging)? {
                 Prepared::Unchanged => break None,
-                Prepared::Changes(batch, head) => break Some((batch, head)),
+                Prepared::Changes(batch, head, keys) => break Some((batch, head, keys)),
                 Prepared::Damaged(keys) => staging.withdraw_all(&keys).map(drop)?,
             }
         };
@@ -113,8 +113,9 @@ impl<'s, E: Engine> Group<'s, E> {
         // The snapshot goes before the commit, so that pages which it alone still needs can be used
         // again at once.
         drop(staging);
-        if let Some((batch, head)) = prepared {
-            shared.commit(*batch, head, durability.min(Durability::Buffered))?;
+        if let Some((batch, head, keys)) = prepared {
+            let durability = durability.min(Durability::Buffered);
+            shared.commit(*batch, head, keys.as_deref(), durability)?;
         }
         writer.last = last;
         drop(writer);

@@ -48,6 +48,7 @@ mod staging;
 mod store;
 mod transaction;
 mod view;
+mod watch;
 mod withdraw;
 
 pub use additions::Additions;
@@ -66,6 +67,7 @@ pub use sketch::SKETCH_SYMBOLS;
 pub use store::{Config, Store};
 pub use transaction::Transaction;
 pub use view::View;
+pub use watch::{Arrival, Bookmark, Changes, Listener, Signal};
 pub use withdraw::Withdrawn;
 
 /// How many rows one transaction may write.

@@ -9,39 +9,45 @@ use syncline_merkle::DigestKey;
 use syncline_merkle::sketch::SketchKey;
 
 use crate::engine::{Batch, Durability, Engine, Snapshot, Table};
-use crate::format::{self, FORMAT, State, meta};
+use crate::format::{self, DepartureState, FORMAT, State, meta};
 use crate::sketch::Sketch;
 use crate::store::Head;
+use crate::watch::openings::{Opening, Openings};
 use crate::{OpenError, removals};
 
 /// The head of the store in an engine; an empty engine becomes a new store, and one of an older
-/// format a store of this one.
+/// format a store of this one. Beside it, the openings that are remembered.
 pub(crate) fn open(
     engine: &impl Engine,
     digest_key: &DigestKey,
     sketch_key: &SketchKey,
     namespace: &str,
-) -> Result<Head, OpenError> {
+) -> Result<(Head, Vec<Opening>), OpenError> {
     let snapshot = engine.snapshot()?;
     let Some(format) = snapshot.get(Table::Meta, meta::FORMAT)? else {
         refuse_content_without_format(&snapshot)?;
         drop(snapshot);
         initialise(engine, digest_key, namespace)?;
-        return Ok(Head {
+        let head = Head {
             state: State::default(),
             context: Arc::default(),
             sketch: Arc::new(Sketch::empty()),
             missing: Arc::default(),
             withdrawals: 0,
-        });
+            departures: DepartureState::default(),
+        };
+        return Ok((head, Vec::new()));
     };
     let format = check_identity(&snapshot, &format, digest_key, namespace)?;
     let state = read_state(&snapshot, format)?;
     let context = read_context(&snapshot)?;
+    let (departures, past) = read_past(&snapshot, format, &state)?;
     let mut batch = Batch::new();
     if format != FORMAT {
         batch.put(Table::Meta, meta::FORMAT, &FORMAT.to_be_bytes());
         batch.put(Table::Meta, meta::STATE, &state.to_bytes());
+        let key = [format::DEPARTURES];
+        batch.put(Table::Removals, &key, &departures.to_bytes());
     }
     let sketch = match Sketch::read(&snapshot, sketch_key)?.filter(|_| format > 1) {
         Some(sketch) => sketch,
@@ -68,13 +74,15 @@ pub(crate) fn open(
         drop(snapshot);
         engine.commit(batch, Durability::Durable)?;
     }
-    Ok(Head {
+    let head = Head {
         state,
         context: Arc::new(context),
         sketch: Arc::new(sketch),
         missing: Arc::new(missing),
         withdrawals: 0,
-    })
+        departures,
+    };
+    Ok((head, past))
 }
 
 /// The format of the store, if it is the one that was asked for.
@@ -140,6 +148,33 @@ pub(crate) fn read_context(snapshot: &impl Snapshot) -> Result<Context, OpenErro
         })?;
     }
     Ok(context)
+}
+
+/// How far the log of departures reaches, and the openings so far. Formats before 3 had neither.
+fn read_past(
+    snapshot: &impl Snapshot,
+    format: u32,
+    state: &State,
+) -> Result<(DepartureState, Vec<Opening>), OpenError> {
+    if format < 3 {
+        let departures = DepartureState {
+            floor: state.commits,
+            bytes: 0,
+        };
+        return Ok((departures, Vec::new()));
+    }
+    let damaged = |what: &str| OpenError::DamagedTables(format!("its {what} cannot be read"));
+    let departures = match snapshot.get(Table::Removals, &[format::DEPARTURES])? {
+        Some(bytes) => {
+            DepartureState::from_bytes(&bytes).ok_or_else(|| damaged("log of departures"))?
+        }
+        None => DepartureState::default(),
+    };
+    let past = match snapshot.get(Table::Meta, meta::OPENINGS)? {
+        Some(bytes) => Openings::read(&bytes).ok_or_else(|| damaged("list of openings"))?,
+        None => Vec::new(),
+    };
+    Ok((departures, past))
 }
 
 /// Tables with content and no format are not a new store.

@@ -96,6 +96,8 @@ pub enum Mismatch {
     Sketch,
     /// The removal log does not hold what it is said to.
     RemovalLog,
+    /// The log of departures does not hold what it is said to.
+    Departures,
     /// A row is stamped later than the clock knows.
     Clock {
         /// The row.
@@ -134,6 +136,9 @@ pub(crate) fn recount<E: Engine>(view: &View<E>) -> Result<Recount, StoreError> 
     }
     if !view.removal_log_is_sound()? {
         found.note(Mismatch::RemovalLog);
+    }
+    if !view.departures_are_sound()? {
+        found.note(Mismatch::Departures);
     }
     Ok(found)
 }

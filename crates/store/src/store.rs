@@ -3,15 +3,17 @@
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use syncline_crdt::{Context, Delta, Dot, RowKey, Stamp};
-use syncline_merkle::DigestKey;
 use syncline_merkle::sketch::SketchKey;
+use syncline_merkle::{DigestKey, KeyRange};
 
 use crate::engine::{Batch, Durability, Engine, EngineError, EngineSize, Snapshot, Table};
-use crate::format::{State, meta};
+use crate::format::{DepartureState, State, meta};
 use crate::sketch::Sketch;
+use crate::watch::Feed;
+use crate::watch::openings::Openings;
 use crate::{
-    Environment, Group, Incoming, Joined, OpenError, RemovalLogBounds, StoreError,
-    SystemEnvironment, Transaction, View, Withdrawn, opening,
+    Arrival, Environment, Group, Incoming, Joined, Listener, OpenError, RemovalLogBounds,
+    StoreError, SystemEnvironment, Transaction, View, Withdrawn, opening,
 };
 
 /// What a store is opened with.
@@ -25,6 +27,9 @@ pub struct Config {
     pub environment: Arc<dyn Environment>,
     /// How much is remembered of removals, for peers that missed them.
     pub removal_log: RemovalLogBounds,
+    /// How many bytes are remembered of rows that went, for those who follow the
+    /// [changes](View::changes) from a bookmark: some 20 a row. Who was away for longer begins anew.
+    pub departure_bytes: u64,
 }
 
 impl Config {
@@ -35,6 +40,7 @@ impl Config {
             secret,
             environment: Arc::new(SystemEnvironment),
             removal_log: RemovalLogBounds::default(),
+            departure_bytes: 16 << 20,
         }
     }
 }
@@ -92,6 +98,9 @@ pub(crate) struct Shared<E: Engine> {
     pub(crate) digest_key: DigestKey,
     pub(crate) sketch_key: SketchKey,
     pub(crate) removal_log: RemovalLogBounds,
+    pub(crate) departure_bytes: u64,
+    pub(crate) openings: Openings,
+    pub(crate) feed: Arc<Feed>,
     pub(crate) namespace: String,
     pub(crate) environment: Arc<dyn Environment>,
     /// The first commit or sync that failed; none is tried after it.
@@ -118,6 +127,7 @@ pub(crate) struct Head {
     pub(crate) missing: Arc<Context>,
     /// Rows withdrawn since the store was opened.
     pub(crate) withdrawals: u64,
+    pub(crate) departures: DepartureState,
 }
 
 /// The head of the last commit, and of the one that the engine is being given. A snapshot taken now
@@ -140,7 +150,8 @@ impl<E: Engine> Store<E> {
     pub fn open(engine: E, config: Config) -> Result<Self, OpenError> {
         let digest_key = DigestKey::derive(&config.secret);
         let sketch_key = SketchKey::derive(&config.secret);
-        let head = opening::open(&engine, &digest_key, &sketch_key, &config.namespace)?;
+        let (head, past) = opening::open(&engine, &digest_key, &sketch_key, &config.namespace)?;
+        let openings = Openings::new(past, head.state.commits, &*config.environment);
         tracing::debug!(
             namespace = config.namespace,
             rows = head.state.rows,
@@ -153,6 +164,9 @@ impl<E: Engine> Store<E> {
                 digest_key,
                 sketch_key,
                 removal_log: config.removal_log,
+                departure_bytes: config.departure_bytes,
+                openings,
+                feed: Feed::new(head.state.commits, Arc::clone(&head.context)),
                 namespace: config.namespace,
                 environment: config.environment,
                 failed: OnceLock::new(),
@@ -268,6 +282,22 @@ impl<E: Engine> Store<E> {
         self.shared.is_durable()
     }
 
+    /// Listens to the commits that change rows of a range.
+    pub fn listen(&self, range: KeyRange) -> Listener {
+        Listener::new(&self.shared.feed, range)
+    }
+
+    /// Waits until the store has seen all of a context, and a commit after the one of this number
+    /// can be read.
+    pub fn arrival(&self, wanted: impl Into<Arc<Context>>, after: u64) -> Arrival {
+        Arrival::new(&self.shared.feed, wanted.into(), after)
+    }
+
+    /// Tells those who listen and wait that nothing will come any more.
+    pub fn close_feed(&self) {
+        self.shared.feed.close();
+    }
+
     /// How much room the store takes.
     ///
     /// # Errors
@@ -319,15 +349,18 @@ impl<E: Engine> Shared<E> {
         error.into()
     }
 
-    /// Gives a batch to the engine and moves the head with it. Whoever calls it holds the right to
-    /// write.
+    /// Gives a batch to the engine and moves the head with it. `changed` are the keys of the rows in
+    /// it, if they were gathered. Whoever calls it holds the right to write.
     pub(crate) fn commit(
         &self,
         mut batch: Batch,
         head: Head,
+        changed: Option<&[RowKey]>,
         durability: Durability,
     ) -> Result<(), StoreError> {
         batch.put(Table::Meta, meta::STATE, &head.state.to_bytes());
+        let (commit, context) = (head.state.commits, Arc::clone(&head.context));
+        self.feed.announce(commit, changed);
         self.lock_published().coming = Some(head);
         // After an error the engine may have applied it or not. `coming` stays, so that views know
         // either outcome.
@@ -337,6 +370,8 @@ impl<E: Engine> Shared<E> {
         if let Some(head) = published.coming.take() {
             published.current = head;
         }
+        drop(published);
+        self.feed.show(commit, context);
         Ok(())
     }
 

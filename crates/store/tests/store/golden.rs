@@ -2,9 +2,12 @@
 //! read.
 
 use std::ops::Bound;
+use std::sync::Arc;
 
 use syncline_crdt::{RowKey, Siblings, Stamp};
-use syncline_store::{Durability, Engine, Incoming, Removal, Snapshot, Table};
+use syncline_store::{
+    Config, Durability, Engine, Environment, Incoming, Removal, Snapshot, Store, Table,
+};
 
 use crate::harness::*;
 
@@ -14,7 +17,11 @@ crate::over_all_engines! {
 
 fn every_table_has_the_frozen_bytes<H: Harness>() {
     let harness = H::new();
-    let store = harness.open();
+    let config = Config {
+        environment: Arc::new(AlwaysTheSame),
+        ..config()
+    };
+    let store = Store::open(harness.mount(), config).unwrap();
     let both: syncline_crdt::Row = [
         Siblings::one(
             dot(1, 300),
@@ -33,6 +40,8 @@ fn every_table_has_the_frozen_bytes<H: Harness>() {
         rows: vec![
             (cell("a\0b"), both),
             (RowKey::member(b"online", b"ada"), row(dot(2, 2), "")),
+            (RowKey::member(b"online", b"bob"), row(dot(2, 7), "")),
+            (RowKey::member(b"online", b"eve"), row(dot(2, 8), "")),
             (fence, row(dot(2, 4), "")),
         ],
         // One removal is told, of another replica nobody knows what it has done.
@@ -45,6 +54,19 @@ fn every_table_has_the_frozen_bytes<H: Harness>() {
         ..Incoming::from_peer(&seen)
     };
     store.join(incoming, Durability::Durable).unwrap();
+    // Two rows depart, which a session has found to be gone.
+    store
+        .join(
+            Incoming {
+                absent: vec![
+                    RowKey::member(b"online", b"bob"),
+                    RowKey::member(b"online", b"eve"),
+                ],
+                ..Incoming::from_peer(&context([dot(2, 7), dot(2, 8)]))
+            },
+            Durability::Durable,
+        )
+        .unwrap();
     drop(store);
     let engine = harness.mount();
     let snapshot = engine.snapshot().unwrap();
@@ -56,6 +78,18 @@ fn every_table_has_the_frozen_bytes<H: Harness>() {
         }
     }
     assert_eq!(dump, include_str!("golden.txt"));
+}
+
+struct AlwaysTheSame;
+
+impl Environment for AlwaysTheSame {
+    fn wall_ms(&self) -> u64 {
+        1_000
+    }
+
+    fn entropy(&self) -> [u8; 10] {
+        [0xab; 10]
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -178,6 +178,7 @@ fn floors_of_format_2_become_intervals<H: Harness>() {
     remove(&store, "a");
     drop(store);
     let floor = |replica: u8| [&[2][..], dot(replica, 1).replica.as_bytes()].concat();
+    forget_departures(&harness);
     let interval = [&floor(1)[..], &5u64.to_be_bytes()].concat();
     harness.tamper(|batch| {
         batch.put(Table::Meta, b"format", &2u32.to_be_bytes());
@@ -193,7 +194,7 @@ fn floors_of_format_2_become_intervals<H: Harness>() {
     }
     let engine = harness.mount();
     let snapshot = engine.snapshot().unwrap();
-    let all = (Bound::Included(&[2][..]), Bound::Unbounded);
+    let all = (Bound::Included(&[2][..]), Bound::Excluded(&[3][..]));
     assert_eq!(snapshot.range(Table::Removals, all).count(), 1);
     drop((snapshot, engine));
 

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::fs;
+use std::ops::Bound;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -279,4 +280,20 @@ pub(crate) fn stored<H: Harness>(harness: &H, key: &RowKey) -> Vec<u8> {
         .get(Table::Rows, key.as_bytes())
         .unwrap();
     value.unwrap()
+}
+
+/// Takes out what stores before format 3 did not have.
+pub(crate) fn forget_departures<H: Harness>(harness: &H) {
+    use syncline_store::Snapshot;
+    let engine = harness.mount();
+    let snapshot = engine.snapshot().unwrap();
+    let departures = (Bound::Included(&[3][..]), Bound::Excluded(&[4][..]));
+    let entries = snapshot.range(Table::Removals, departures);
+    let keys: Vec<_> = entries.map(|entry| entry.unwrap().0).collect();
+    drop((engine, snapshot));
+    harness.tamper(|batch| {
+        batch.remove(Table::Meta, b"openings");
+        keys.iter()
+            .for_each(|key| batch.remove(Table::Removals, key));
+    });
 }

@@ -14,6 +14,7 @@ mod opening;
 mod reading;
 mod removals;
 mod sketching;
+mod watching;
 mod withdrawing;
 mod writing;
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use syncline_crdt::RowKey;
 use syncline_store::{OpenError, StoreError};
@@ -96,6 +97,14 @@ pub enum Error {
     /// The transaction's own closure gave up.
     #[error("the transaction was given up and nothing was written: {0}")]
     Aborted(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// What a token names has not come here in time.
+    #[error(
+        "what was written elsewhere has not come to this node within {timeout:?}; sync with a node that has it, or wait longer"
+    )]
+    NotArrived {
+        /// How long it was waited for.
+        timeout: Duration,
+    },
     /// The node was shut down.
     #[error("the node was shut down; start one anew to go on")]
     Closed,

@@ -74,10 +74,12 @@ mod start_error;
 mod storage;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod token;
 mod transaction;
 pub mod trust;
 pub mod typed;
 mod view;
+pub mod watch;
 mod writer;
 
 pub use builder::Builder;
@@ -92,8 +94,10 @@ pub use node::Node;
 pub use registers::{Conflict, Registers, Resolver, Sibling};
 pub use scan::Scan;
 pub use start_error::StartError;
+pub use token::{Recorded, Token, TokenError};
 pub use transaction::Transaction;
 pub use view::View;
+pub use watch::Watch;
 pub use writer::WriteStats;
 
 pub use syncline_crdt::{Decimal, Dot, ReplicaId, Stamp};

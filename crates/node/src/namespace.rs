@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::RangeBounds;
 use std::sync::Arc;
+use std::time::Duration;
 
 use syncline_merkle::KeyRange;
 use syncline_store::Durability;
@@ -14,8 +15,10 @@ use crate::ops::{Entry, Kind, key, scan};
 use crate::registers::{Conflict, Registers};
 use crate::replica::Replica;
 use crate::scan::{Page, ReadPage, Scan};
+use crate::token::{Record, Recorded, Token};
 use crate::transaction::Transaction;
 use crate::view::View;
+use crate::watch::{Resume, Watch};
 use crate::writer::WriteStats;
 
 /// Rows that one transaction of a bulk removal takes.
@@ -53,6 +56,8 @@ pub struct Namespace {
     replica: Replica,
     durability: Durability,
     registers: Registers,
+    /// Where what is written through this handle is recorded.
+    record: Option<Record>,
 }
 
 impl Namespace {
@@ -67,6 +72,7 @@ impl Namespace {
             replica,
             durability,
             registers,
+            record: None,
         }
     }
 
@@ -275,7 +281,8 @@ impl Namespace {
             transaction.read_registers_as(registers);
             body(transaction)
         };
-        queue.transact(self.durability, body, open).await
+        let record = self.record.clone();
+        queue.transact(self.durability, body, record, open).await
     }
 
     /// Runs several reads on one consistent state, on a thread where they may block.
@@ -322,6 +329,71 @@ impl Namespace {
     pub async fn size(&self) -> Result<u64, Error> {
         let open = self.replica.open().await?;
         blocking(move || Ok(open.store.size()?.bytes)).await
+    }
+
+    /// What lies under keys that begin with `prefix`, and from then on whatever changes there, by whomever and wherever it
+    /// was written. See [`Watch`].
+    ///
+    /// # Errors
+    /// See [`Namespace`].
+    pub async fn watch(&self, prefix: impl AsRef<[u8]>) -> Result<Watch, Error> {
+        self.watch_from(prefix, []).await
+    }
+
+    /// What has changed under a prefix since a [`Resume`] point, whose bytes somebody has kept, and from then on whatever
+    /// changes. See [`Watch`].
+    ///
+    /// Bytes that do not fit, for whatever reason, make it begin anew as [`Namespace::watch`] does: when they are of another
+    /// prefix or another node, when a power failure has taken back what they include, when a backup was restored, or when more was
+    /// removed since than the namespace remembers. The first event says so.
+    ///
+    /// # Errors
+    /// See [`Namespace`].
+    pub async fn watch_from(
+        &self,
+        prefix: impl AsRef<[u8]>,
+        resume: impl AsRef<[u8]>,
+    ) -> Result<Watch, Error> {
+        // What is wrong with the namespace shows here.
+        drop(self.replica.open().await?);
+        let (replica, registers) = (self.replica.clone(), self.registers.clone());
+        let watch = Watch::new(replica, registers, self.durability, prefix.as_ref());
+        Ok(watch.from(resume.as_ref()))
+    }
+
+    /// The point from which a [watch](Namespace::watch_from) tells only what changes from now on.
+    ///
+    /// # Errors
+    /// See [`Namespace`].
+    pub async fn resume_from_now(&self, prefix: impl AsRef<[u8]>) -> Result<Resume, Error> {
+        let prefix = prefix.as_ref().to_vec();
+        let open = self.replica.open().await?;
+        blocking(move || Ok(Resume::new(prefix, open.store.view()?.bookmark()))).await
+    }
+
+    /// The same namespace, with a record of what is written through it, and through the handles made of it: to read one's
+    /// own writes on another node. See [`Recorded`].
+    #[must_use]
+    pub fn recorded(&self) -> Recorded {
+        let record = Record::default();
+        Recorded::new(
+            Self {
+                record: Some(record.clone()),
+                ..self.clone()
+            },
+            record,
+        )
+    }
+
+    /// Waits until all that a token names can be read here. See [`Recorded`].
+    ///
+    /// It wakes with the commit that brings it, by a sync or otherwise, and sees to no sync itself.
+    ///
+    /// # Errors
+    /// [`Error::NotArrived`] after the timeout; see also [`Namespace`].
+    pub async fn wait_for(&self, token: &Token, timeout: Duration) -> Result<(), Error> {
+        let arrived = tokio::time::timeout(timeout, token.arrival(&self.replica)).await;
+        arrived.unwrap_or(Err(Error::NotArrived { timeout }))
     }
 
     async fn start_scan<T: Send + 'static>(

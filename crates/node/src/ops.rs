@@ -4,7 +4,7 @@
 //! `transaction.set("online")` reads and writes inside a transaction. The asynchronous handles at the root of the crate
 //! run these very operations on threads of their own.
 
-mod cell;
+pub(crate) mod cell;
 mod counter;
 pub(crate) mod key;
 mod map;

@@ -54,6 +54,16 @@ pub(crate) struct Open {
     pub(crate) store: Store<AnyEngine>,
     pub(crate) writer: Writer,
     turn: Turn,
+    _feed: Feed,
+}
+
+/// Those who watch and wait hold nothing open, and are told when this is dropped.
+struct Feed(Store<AnyEngine>);
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.0.close_feed();
+    }
 }
 
 /// Holds a replica open: as long as one of these lives, closing waits. Sessions work on it.
@@ -245,6 +255,7 @@ impl Settings {
         let turn = Turn::default();
         let writer = Writer::start(store.clone(), turn.clone()).map_err(Error::Thread)?;
         Ok(Open {
+            _feed: Feed(store.clone()),
             store,
             writer,
             turn,

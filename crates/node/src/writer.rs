@@ -16,9 +16,11 @@ use std::thread;
 use syncline_store::{Durability, Group, Store, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::core::lock;
 use crate::engine::AnyEngine;
 use crate::error::Error;
 use crate::rows::StoreRows;
+use crate::token::{Record, Token};
 use crate::transaction::Transaction;
 
 /// Transactions that may wait; whoever brings one more waits for a place.
@@ -145,6 +147,7 @@ impl Queue {
         self,
         durability: Durability,
         body: F,
+        record: Option<Record>,
         keep: impl Send + 'static,
     ) -> Result<T, Error>
     where
@@ -156,6 +159,7 @@ impl Queue {
             work: Box::new(Job {
                 body: Some(body),
                 outcome: None,
+                record: record.map(|record| (record, Token::default())),
                 reply,
             }),
             durability,
@@ -275,6 +279,8 @@ trait Work: Send {
 struct Job<F, T> {
     body: Option<F>,
     outcome: Option<Outcome<T>>,
+    /// Where what it writes is recorded, and what that is.
+    record: Option<(Record, Token)>,
     reply: oneshot::Sender<Outcome<T>>,
 }
 
@@ -295,7 +301,12 @@ where
             group.transact(|rows| body(&mut Transaction::new(&mut StoreRows::new(rows))))
         }));
         let (outcome, rows) = match outcome {
-            Ok(Ok((value, delta))) => (Ok(Ok(value)), delta.rows().len()),
+            Ok(Ok((value, delta))) => {
+                if let Some((_, token)) = &mut self.record {
+                    *token = Token::of(&delta);
+                }
+                (Ok(Ok(value)), delta.rows().len())
+            }
             Ok(Err(error)) => (Ok(Err(error)), 0),
             Err(panic) => (Err(panic), 0),
         };
@@ -312,7 +323,12 @@ where
             // Its own failure says more than that of the commit it was no part of.
             (Some(failed @ (Err(_) | Ok(Err(_)))), _) => failed,
             (_, Err(error)) => Ok(Err(Error::Store(error))),
-            (Some(done), Ok(())) => done,
+            (Some(done), Ok(())) => {
+                if let Some((record, token)) = &self.record {
+                    lock(record).add(token);
+                }
+                done
+            }
             (None, Ok(())) => Ok(Err(Error::Closed)),
         };
         // Nobody waits any more when the caller's future was dropped; what is committed stays so.

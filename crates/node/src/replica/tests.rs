@@ -7,6 +7,8 @@ use syncline_store::{
 };
 
 use super::*;
+use crate::registers::Registers;
+use crate::watch::{Change, Event, Watch};
 
 /// A disk in memory, whose commits fail when told to.
 #[derive(Clone, Debug, Default)]
@@ -33,19 +35,59 @@ async fn add(replica: &Replica, by: i64) -> Result<i64, Error> {
     let open = replica.open().await?;
     let queue = open.writer.queue();
     queue
-        .transact(Durability::Durable, move |t| t.counter("c").add(by), open)
+        .transact(
+            Durability::Durable,
+            move |t| t.counter("c").add(by),
+            None,
+            open,
+        )
         .await
+}
+
+fn failing(place: &FailingPlace) -> Replica {
+    Replica::new(Settings {
+        namespace: "app".to_owned(),
+        secret: [7; 32],
+        environment: Arc::new(SystemEnvironment),
+        place: Place::Failing(place.clone()),
+    })
+}
+
+#[tokio::test]
+async fn a_watch_tells_what_is_as_durable_as_its_handle_and_goes_on_after_failures() {
+    let place = FailingPlace::default();
+    let replica = failing(&place);
+    add(&replica, 1).await.unwrap();
+    let watch = |durability| Watch::new(replica.clone(), Registers::default(), durability, b"");
+    let (mut quick, mut safe) = (watch(Durability::Buffered), watch(Durability::Durable));
+    let value = |event| match event {
+        Event::Change(Change::Value { values, .. }) => Some(values.concat()),
+        _ => None,
+    };
+
+    place.faults.lock().unwrap().as_ref().unwrap().fail_flush();
+    assert_eq!(quick.next().await.unwrap(), Event::Reset);
+    assert_eq!(value(quick.next().await.unwrap()).unwrap(), b"1");
+    assert!(matches!(quick.next().await.unwrap(), Event::Resume(_)));
+    assert!(matches!(safe.next().await, Err(Error::Store(_))));
+    // The store was opened again, and the commits that were made since are told as if nothing had been.
+    assert_eq!(safe.next().await.unwrap(), Event::Reset);
+    assert_eq!(value(safe.next().await.unwrap()).unwrap(), b"1");
+    assert_eq!(add(&replica, 2).await.unwrap(), 3);
+    assert_eq!(value(quick.next().await.unwrap()).unwrap(), b"3");
+
+    // While it waits it holds nothing open, and it hears of the end.
+    assert!(matches!(quick.next().await.unwrap(), Event::Resume(_)));
+    let waiting = tokio::spawn(async move { quick.next().await });
+    tokio::task::yield_now().await;
+    replica.close().await.unwrap();
+    assert!(matches!(waiting.await.unwrap(), Err(Error::Closed)));
 }
 
 #[tokio::test]
 async fn a_full_disk_fails_the_write_and_nothing_more() {
     let place = FailingPlace::default();
-    let replica = Replica::new(Settings {
-        namespace: "app".to_owned(),
-        secret: [7; 32],
-        environment: Arc::new(SystemEnvironment),
-        place: Place::Failing(place.clone()),
-    });
+    let replica = failing(&place);
     assert_eq!(add(&replica, 1).await.unwrap(), 1);
 
     place.fail(Fault::DiskFull);

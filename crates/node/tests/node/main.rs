@@ -9,5 +9,7 @@ mod peers;
 mod registers;
 mod semantics;
 mod testing;
+mod tokens;
 mod transactions;
 mod typed;
+mod watching;

@@ -249,7 +249,7 @@ impl Listener {
     }
 
     /// As [`View::changes`] in the listener's range, where what changed lately is known without a
-    /// search. The view has to be of the store that is listened to.
+    /// search.
     ///
     /// # Errors
     /// As there.
@@ -261,7 +261,10 @@ impl Listener {
         max_rows: usize,
     ) -> Result<Changes, StoreError> {
         let since = from.map_or(0, |bookmark| bookmark.commit);
-        let keys = self.with(|heard| heard.take(since, view.commit()));
+        // Of another store, or of this one as it was opened again, nothing was heard.
+        let keys = Arc::ptr_eq(&self.feed, &view.shared.feed)
+            .then(|| self.with(|heard| heard.take(since, view.commit())))
+            .flatten();
         let known = from
             .filter(|bookmark| bookmark.is_complete() && view.continues(bookmark))
             .and(keys);

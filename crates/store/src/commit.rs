@@ -69,6 +69,7 @@ pub(crate) fn prepare<E: Engine>(staging: &Staging<E>) -> Result<Prepared, Store
         context: Arc::new(staging.context.clone()),
         sketch,
         missing,
+        sketch_testifies: base.head.sketch_testifies,
         withdrawals: base.head.withdrawals + staging.withdrawn,
         departures,
     };
@@ -124,6 +125,9 @@ fn write_rows<'s, E: Engine>(staging: &'s Staging<E>, batch: &mut Batch) -> Vec<
         });
     }
     // All removals first: a dot that goes from one row to another must end up indexed.
+    for dot in &staging.orphans {
+        batch.remove(Table::Dots, &format::dot_key(*dot));
+    }
     for change in &changes {
         for dot in change.staged.gone_dots() {
             batch.remove(Table::Dots, &format::dot_key(dot));
@@ -203,9 +207,8 @@ impl<E: Engine> Nodes for Checked<'_, E> {
             if !sound {
                 self.damaged.borrow_mut().insert(format::read_row_key(key)?);
             }
-            // What stands in for a digest that is cut off does not matter: nothing is committed on
-            // top of damage.
-            Ok(format::row_digest(value).unwrap_or(ItemDigest::from_bytes([0; 32])))
+            // That it may be wrong does not matter: nothing is committed on top of damage.
+            Ok(format::row_digest_as_it_is(value))
         })
     }
 }
@@ -230,20 +233,29 @@ fn write_sketch<E: Engine>(
                 .map(|(dot, live)| elements.change(dot, live)),
         );
     }
-    if changes.is_empty() && !staging.mends_index {
+    for dot in &staging.orphans {
+        if base
+            .snapshot
+            .get(Table::Dots, &format::dot_key(*dot))?
+            .is_some()
+        {
+            changes.push(elements.change(*dot, false));
+        }
+    }
+    if changes.is_empty() && staging.index.is_none() {
         return Ok(Arc::clone(&base.head.sketch));
     }
     let before = &base.head.sketch;
-    let after = match staging.mends_index {
-        true if Sketch::of_index(&base.snapshot, key)? != before.symbols() => {
-            Sketch::mended(&base.snapshot, key, &changes, commit, batch)?
+    let after = match &staging.index {
+        Some(index) if *index != before.symbols() => {
+            Sketch::mended(&base.snapshot, index.clone(), &changes, commit, batch)?
         }
         _ => before.after(&changes, commit, batch),
     };
     Ok(Arc::new(after))
 }
 
-fn write_context(edits: &[Edit], batch: &mut Batch) {
+pub(crate) fn write_context(edits: &[Edit], batch: &mut Batch) {
     for edit in edits {
         match *edit {
             Edit::Put {

@@ -120,6 +120,18 @@ pub enum OpenError {
         "the store is damaged ({0}); restore it from a backup, or remove it and sync from another replica"
     )]
     DamagedTables(String),
+    /// A row was found damaged, and nothing told which dots it held. Were the replica served, others
+    /// would take the row's absence for its removal.
+    #[error(
+        "the row at key {} of namespace {namespace:?} is damaged beyond repair, so that nothing is served of this replica; remove the store and sync it from another one",
+        show(key)
+    )]
+    Irreparable {
+        /// The namespace of the store.
+        namespace: String,
+        /// The bytes of the row's key.
+        key: Vec<u8>,
+    },
     /// The engine failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -137,9 +149,10 @@ pub enum StoreError {
         /// The bytes of the row's key.
         key: Vec<u8>,
     },
-    /// A row is damaged and nothing tells which dots it held.
+    /// A row is damaged and nothing tells which dots it held. From then on the store serves nobody,
+    /// and is not opened again: see [`OpenError::Irreparable`].
     #[error(
-        "the row at key {} is damaged beyond repair; remove the store and sync it from another replica",
+        "the row at key {} is damaged beyond repair, so that nothing is served of this replica; remove the store and sync it from another one",
         show(key)
     )]
     Irreparable {
@@ -208,6 +221,14 @@ pub enum StoreError {
     /// The engine failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
+}
+
+impl StoreError {
+    /// Whether it says that a row, or what should be its key, is damaged, rather than that nothing
+    /// can be read.
+    pub(crate) const fn is_damage(&self) -> bool {
+        matches!(self, Self::Damaged { .. })
+    }
 }
 
 /// A key's bytes for people: as text where it is, escaped where not, cut where long.

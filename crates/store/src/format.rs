@@ -8,6 +8,8 @@
 //! | | `secret` | 16 bytes, fingerprint of the cluster's secret |
 //! | | `openings` | (u64, 16 bytes) each: first commit of an opening, its id |
 //! | | `state` | u64 × 7: commits, greatest stamp, rows, user keys; of the removal log first place, place after the last, bytes |
+//! | | `scrub` | u64: when the last scrub finished, Unix milliseconds, 0 if none has; then where the next goes on: table (1 byte), key |
+//! | | `condemned` | key of a row that is damaged beyond repair; the store is not opened |
 //! | `rows` | row key | 32 bytes of item digest, canonical row |
 //! | `dots` | replica (16 bytes), counter (u64) | row key |
 //! | `digests` | level (1 byte), fence | 40 bytes of range digest |
@@ -39,7 +41,7 @@ use syncline_crdt::{Canonical, Context, Dot, ReplicaId, Row, RowKey, Stamp};
 use syncline_merkle::{DigestKey, ItemDigest, Node, RangeDigest};
 
 use crate::watch::departures::Place;
-use crate::{Removal, StoreError};
+use crate::{Batch, Phase, Removal, StoreError, Table};
 
 /// The version of the layout that this code reads and writes.
 pub const FORMAT: u32 = 3;
@@ -51,6 +53,8 @@ pub(crate) mod meta {
     pub(crate) const SECRET: &[u8] = b"secret";
     pub(crate) const STATE: &[u8] = b"state";
     pub(crate) const OPENINGS: &[u8] = b"openings";
+    pub(crate) const SCRUB: &[u8] = b"scrub";
+    pub(crate) const CONDEMNED: &[u8] = b"condemned";
 }
 
 /// What every commit moves, in one row.
@@ -154,6 +158,31 @@ impl State {
     }
 }
 
+/// Where a scrub goes on: in the table of its phase, at this key.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct ScrubPosition {
+    pub(crate) phase: Phase,
+    pub(crate) from: Vec<u8>,
+}
+
+pub(crate) fn write_scrub(finished_ms: u64, position: &ScrubPosition, batch: &mut Batch) {
+    batch.put_with(Table::Meta, meta::SCRUB, |out| {
+        out.extend_from_slice(&finished_ms.to_be_bytes());
+        out.push(position.phase as u8);
+        out.extend_from_slice(&position.from);
+    });
+}
+
+pub(crate) fn read_scrub(value: &[u8]) -> Option<(u64, ScrubPosition)> {
+    let (finished_ms, position) = value.split_first_chunk()?;
+    let (phase, from) = position.split_first()?;
+    let position = ScrubPosition {
+        phase: *Phase::ALL.get(usize::from(*phase))?,
+        from: from.to_vec(),
+    };
+    Some((u64::from_be_bytes(*finished_ms), position))
+}
+
 /// Appends the value of a row to `out` and returns its digest. `out` must be empty.
 pub(crate) fn write_row(
     digest_key: &DigestKey,
@@ -175,6 +204,24 @@ pub(crate) fn row_digest(value: &[u8]) -> Option<ItemDigest> {
     value
         .first_chunk()
         .map(|bytes| ItemDigest::from_bytes(*bytes))
+}
+
+/// What stands in for the digest of a row that may be damaged: the bytes that are there, and zeros.
+/// It is wrong where they are, and always the same, so that what is summed up with it can be taken
+/// out again.
+pub(crate) fn row_digest_as_it_is(value: &[u8]) -> ItemDigest {
+    let mut digest = [0; ITEM_DIGEST];
+    let len = value.len().min(ITEM_DIGEST);
+    digest[..len].copy_from_slice(&value[..len]);
+    ItemDigest::from_bytes(digest)
+}
+
+/// The dots in the value of a damaged row, if it can still be read as one.
+pub(crate) fn damaged_dots(value: &[u8]) -> Vec<Dot> {
+    let row = value
+        .get(ITEM_DIGEST..)
+        .and_then(|row| Row::from_bytes(row).ok());
+    row.map(|row| row.dots().collect()).unwrap_or_default()
 }
 
 /// A row as read, if its checksum holds.

@@ -1,13 +1,15 @@
 //! Several transactions and joins in one commit.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, MutexGuard};
 
-use syncline_crdt::{Delta, RowKey};
+use syncline_crdt::{Context, Delta, Dot, Edit, RowKey};
 
-use crate::commit::{Prepared, prepare};
-use crate::engine::Engine;
+use crate::commit::{Prepared, prepare, write_context};
+use crate::engine::{Batch, Engine, Table};
+use crate::format::meta;
 use crate::staging::Staging;
-use crate::store::Writer;
+use crate::store::{Head, Writer};
 use crate::{Durability, Incoming, Joined, StoreError, Transaction, View, Withdrawn};
 
 /// A commit in the making: made by [`Store::group`](crate::Store::group), it holds the store's
@@ -85,6 +87,63 @@ impl<'s, E: Engine> Group<'s, E> {
         self.staging.withdraw(keys)
     }
 
+    /// Withdraws the damaged ones of these rows, and those of these dots that the index lists under
+    /// what is no key.
+    pub(crate) fn withdraw_all(
+        &mut self,
+        keys: &BTreeSet<RowKey>,
+        unplaced: &BTreeSet<Dot>,
+    ) -> Result<Withdrawn, StoreError> {
+        self.staging.withdraw_all(keys, unplaced)
+    }
+
+    /// Commits what `work` finds to be mended in tables that are made from others, in place of
+    /// anything else that the group could do.
+    pub(crate) fn mend(
+        self,
+        work: impl FnOnce(&View<E>, &mut Mend) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let Self { writer, staging } = self;
+        let base = staging.base;
+        let mut mend = Mend {
+            batch: Batch::new(),
+            head: base.head.clone(),
+            context: None,
+        };
+        work(&base, &mut mend)?;
+        let Mend {
+            mut batch,
+            mut head,
+            context,
+        } = mend;
+        if let Some((context, edits)) = context {
+            write_context(&edits, &mut batch);
+            head.context = Arc::new(context);
+        }
+        if batch.is_empty() && head.state == base.head.state {
+            return Ok(());
+        }
+        head.state.commits += 1;
+        let shared = Arc::clone(&base.shared);
+        drop(base);
+        if let Some(openings) = shared.openings.to_remember(head.state.commits) {
+            batch.put(Table::Meta, meta::OPENINGS, &openings);
+        }
+        // No row has changed.
+        shared.commit(batch, head, Some(&[]), Durability::Buffered)?;
+        drop(writer);
+        Ok(())
+    }
+
+    /// Commits a note that nothing else depends on, in place of anything else that the group could do.
+    pub(crate) fn note(self, batch: Batch) -> Result<(), StoreError> {
+        let Self { writer, staging } = self;
+        let View { shared, head, .. } = staging.base;
+        shared.commit(batch, head, Some(&[]), Durability::Memory)?;
+        drop(writer);
+        Ok(())
+    }
+
     /// Commits everything that the group has done, atomically. If nothing has changed, nothing is
     /// written, save that a durable commit syncs what was not. Damaged rows that it comes across
     /// are withdrawn with it.
@@ -105,7 +164,9 @@ impl<'s, E: Engine> Group<'s, E> {
             match prepare(&staging)? {
                 Prepared::Unchanged => break None,
                 Prepared::Changes(batch, head, keys) => break Some((batch, head, keys)),
-                Prepared::Damaged(keys) => staging.withdraw_all(&keys).map(drop)?,
+                Prepared::Damaged(keys) => {
+                    staging.withdraw_all(&keys, &BTreeSet::new()).map(drop)?;
+                }
             }
         };
         let shared = Arc::clone(&staging.base.shared);
@@ -123,5 +184,25 @@ impl<'s, E: Engine> Group<'s, E> {
             Durability::Durable => shared.flush(),
             Durability::Buffered | Durability::Memory => Ok(()),
         }
+    }
+}
+
+/// What is mended: a batch, and the head that goes with it.
+pub(crate) struct Mend {
+    pub(crate) batch: Batch,
+    /// Its commit is counted when it is made.
+    pub(crate) head: Head,
+    /// The context, if it changes, and how.
+    context: Option<(Context, Vec<Edit>)>,
+}
+
+impl Mend {
+    /// Adds a dot to the context, if it is not there.
+    pub(crate) fn see(&mut self, dot: Dot) {
+        let head = &self.head;
+        let (context, edits) = self
+            .context
+            .get_or_insert_with(|| (Context::clone(&head.context), Vec::new()));
+        context.insert_recording(dot.replica, dot.counter, dot.counter, edits);
     }
 }

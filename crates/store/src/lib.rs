@@ -29,7 +29,8 @@
 //!
 //! A row's digest is stored with it and checked whenever it is read. A row that fails is
 //! *withdrawn*, not joined: it goes, and its dots leave the context as gaps, so that the next
-//! session fetches it from another replica. [`View::recount`] audits the whole.
+//! session fetches it from another replica. [`View::recount`] audits the whole, a [`Scrub`] does so a
+//! little at a time and mends what it finds.
 #![forbid(unsafe_code)]
 
 mod additions;
@@ -43,6 +44,7 @@ mod join;
 mod opening;
 mod recount;
 mod removals;
+mod scrub;
 mod sketch;
 mod staging;
 mod store;
@@ -50,6 +52,7 @@ mod transaction;
 mod view;
 mod watch;
 mod withdraw;
+mod witness;
 
 pub use additions::Additions;
 pub use engine::{
@@ -63,6 +66,7 @@ pub use group::Group;
 pub use join::{Incoming, Joined};
 pub use recount::{MAX_MISMATCHES, Mismatch, Recount};
 pub use removals::{Removal, RemovalLogBounds, Removals};
+pub use scrub::{Pace, Phase, Scrub, ScrubRate, ScrubReport, Step};
 pub use sketch::SKETCH_SYMBOLS;
 pub use store::{Config, Store};
 pub use transaction::Transaction;

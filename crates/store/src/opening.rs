@@ -33,12 +33,19 @@ pub(crate) fn open(
             context: Arc::default(),
             sketch: Arc::new(Sketch::empty()),
             missing: Arc::default(),
+            sketch_testifies: true,
             withdrawals: 0,
             departures: DepartureState::default(),
         };
         return Ok((head, Vec::new()));
     };
     let format = check_identity(&snapshot, &format, digest_key, namespace)?;
+    if let Some(key) = snapshot.get(Table::Meta, meta::CONDEMNED)? {
+        return Err(OpenError::Irreparable {
+            namespace: namespace.into(),
+            key,
+        });
+    }
     let state = read_state(&snapshot, format)?;
     let context = read_context(&snapshot)?;
     let (departures, past) = read_past(&snapshot, format, &state)?;
@@ -49,11 +56,14 @@ pub(crate) fn open(
         let key = [format::DEPARTURES];
         batch.put(Table::Removals, &key, &departures.to_bytes());
     }
-    let sketch = match Sketch::read(&snapshot, sketch_key)?.filter(|_| format > 1) {
+    let sketch = Sketch::read(&snapshot, sketch_key)?.filter(|_| format > 1);
+    let sketch_testifies = sketch.is_some();
+    let sketch = match sketch {
         Some(sketch) => sketch,
         None => {
             tracing::warn!(namespace, format, "the sketch is made from the dot index");
-            Sketch::mended(&snapshot, sketch_key, &[], state.commits, &mut batch)?
+            let index = Sketch::of_index(&snapshot, sketch_key)?;
+            Sketch::mended(&snapshot, index, &[], state.commits, &mut batch)?
         }
     };
     let missing = match format {
@@ -79,6 +89,7 @@ pub(crate) fn open(
         context: Arc::new(context),
         sketch: Arc::new(sketch),
         missing: Arc::new(missing),
+        sketch_testifies,
         withdrawals: 0,
         departures,
     };
@@ -165,9 +176,11 @@ fn read_past(
     }
     let damaged = |what: &str| OpenError::DamagedTables(format!("its {what} cannot be read"));
     let departures = match snapshot.get(Table::Removals, &[format::DEPARTURES])? {
-        Some(bytes) => {
-            DepartureState::from_bytes(&bytes).ok_or_else(|| damaged("log of departures"))?
-        }
+        // Whoever watches begins anew, and a scrub takes out what is left over.
+        Some(bytes) => DepartureState::from_bytes(&bytes).unwrap_or(DepartureState {
+            floor: state.commits,
+            bytes: 0,
+        }),
         None => DepartureState::default(),
     };
     let past = match snapshot.get(Table::Meta, meta::OPENINGS)? {

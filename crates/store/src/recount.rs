@@ -8,6 +8,7 @@ use syncline_merkle::{KeyRange, RangeDigest, tree};
 use crate::engine::{Direction, Engine, Snapshot, Table};
 use crate::format;
 use crate::opening::read_context;
+use crate::scrub::identity_is_sound;
 use crate::{StoreError, View};
 
 /// What a [`View::recount`] found.
@@ -98,6 +99,8 @@ pub enum Mismatch {
     RemovalLog,
     /// The log of departures does not hold what it is said to.
     Departures,
+    /// Format, namespace or fingerprint are not those with which the store was opened.
+    Identity,
     /// A row is stamped later than the clock knows.
     Clock {
         /// The row.
@@ -139,6 +142,9 @@ pub(crate) fn recount<E: Engine>(view: &View<E>) -> Result<Recount, StoreError> 
     }
     if !view.departures_are_sound()? {
         found.note(Mismatch::Departures);
+    }
+    if !identity_is_sound(view)? {
+        found.note(Mismatch::Identity);
     }
     Ok(found)
 }

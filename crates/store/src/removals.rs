@@ -21,9 +21,11 @@ use syncline_crdt::{Context, Dot, RowKey};
 use crate::engine::{Bounds, Direction, Engine, Snapshot, Table};
 use crate::{StoreError, View, format};
 
+mod forget;
 mod missing;
 mod upkeep;
 
+pub(crate) use forget::forget;
 pub(crate) use missing::{all_up_to_the_last_of, read_floors, read_missing, rewrite_missing};
 pub(crate) use upkeep::{NewRemovals, Told, write};
 

@@ -56,7 +56,7 @@ impl<'k> Elements<'k> {
         Self { key, last: None }
     }
 
-    fn of(&mut self, dot: Dot) -> Element {
+    pub(crate) fn of(&mut self, dot: Dot) -> Element {
         let tag = match self.last {
             Some((replica, tag)) if replica == dot.replica => tag,
             _ => self.key.tag(dot.replica.as_bytes()),
@@ -145,11 +145,11 @@ impl Sketch {
         after
     }
 
-    /// The sketch of the dot index with these changes, written in place of whatever the table has:
-    /// for a store whose sketch is wrong, cannot be read, or never was.
+    /// The sketch of the dot index, whose symbols are `index`, with these changes, written in place of
+    /// whatever the table has: for a store whose sketch is wrong, cannot be read, or never was.
     pub(crate) fn mended(
         snapshot: &impl Snapshot,
-        key: &SketchKey,
+        index: Prefix,
         changes: &[Change],
         commit: u64,
         batch: &mut Batch,
@@ -159,8 +159,7 @@ impl Sketch {
             batch.remove(Table::Sketch, key);
             ControlFlow::Continue(())
         })?;
-        let symbols = Self::of_index(snapshot, key)?;
-        Ok(Self::anew(symbols, changes, commit, batch))
+        Ok(Self::anew(index, changes, commit, batch))
     }
 
     /// The sketch of symbols and changes to them, written as a checkpoint to the batch of a commit.

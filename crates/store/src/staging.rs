@@ -6,6 +6,7 @@ use std::ops::{Bound, ControlFlow};
 
 use syncline_crdt::{Context, Dot, Edit, Hlc, Row, RowKey};
 use syncline_merkle::ItemDigest;
+use syncline_merkle::sketch::Prefix;
 
 use crate::engine::{Direction, Engine, Snapshot, Table};
 use crate::format;
@@ -27,8 +28,10 @@ pub(crate) struct Staging<E: Engine> {
     pub(crate) last: Option<Dot>,
     /// Damaged rows withdrawn by the group.
     pub(crate) withdrawn: u64,
-    /// Whether the dot index may have been mended beside that.
-    pub(crate) mends_index: bool,
+    /// The symbols of the snapshot's dot index, if it was read for a withdrawal and may be mended.
+    pub(crate) index: Option<Prefix>,
+    /// Dots that were withdrawn without a row that listed them; the index may have them elsewhere.
+    pub(crate) orphans: BTreeSet<Dot>,
     /// What the removal log gains.
     pub(crate) removals: NewRemovals,
     /// The leaves of the digest tree whose unaccounted part was given to a withdrawn row.
@@ -85,7 +88,8 @@ impl<E: Engine> Staging<E> {
             clock: Hlc::new(base.clock()),
             last,
             withdrawn: 0,
-            mends_index: false,
+            index: None,
+            orphans: BTreeSet::new(),
             removals: NewRemovals::default(),
             settled_leaves: BTreeSet::new(),
             torn: false,
@@ -102,7 +106,10 @@ impl<E: Engine> Staging<E> {
             return Ok(());
         }
         match self.find(key)? {
-            Found::Damaged => self.withdraw_all(&BTreeSet::from([key.clone()])).map(drop),
+            Found::Damaged => {
+                let keys = BTreeSet::from([key.clone()]);
+                self.withdraw_all(&keys, &BTreeSet::new()).map(drop)
+            }
             found => {
                 self.rows.insert(key.clone(), Staged::new(found));
                 Ok(())
@@ -130,7 +137,7 @@ impl<E: Engine> Staging<E> {
             }
         }
         if !damaged.is_empty() {
-            self.withdraw_all(&damaged)?;
+            self.withdraw_all(&damaged, &BTreeSet::new())?;
         }
         Ok(())
     }

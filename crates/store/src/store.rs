@@ -81,7 +81,7 @@ impl std::fmt::Debug for Config {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Store<E: Engine> {
-    shared: Arc<Shared<E>>,
+    pub(crate) shared: Arc<Shared<E>>,
 }
 
 impl<E: Engine> Clone for Store<E> {
@@ -105,6 +105,8 @@ pub(crate) struct Shared<E: Engine> {
     pub(crate) environment: Arc<dyn Environment>,
     /// The first commit or sync that failed; none is tried after it.
     failed: OnceLock<String>,
+    /// The row that is damaged beyond repair, because of which nobody is served.
+    condemned: OnceLock<Vec<u8>>,
     writer: Mutex<Writer>,
     published: Mutex<Published>,
 }
@@ -125,6 +127,9 @@ pub(crate) struct Head {
     pub(crate) sketch: Arc<Sketch>,
     /// The dots whose removals may be missing from the log.
     pub(crate) missing: Arc<Context>,
+    /// Whether the sketch knows of the live dots what the index may have lost. Not if it was made from
+    /// the index, until that was checked.
+    pub(crate) sketch_testifies: bool,
     /// Rows withdrawn since the store was opened.
     pub(crate) withdrawals: u64,
     pub(crate) departures: DepartureState,
@@ -170,6 +175,7 @@ impl<E: Engine> Store<E> {
                 namespace: config.namespace,
                 environment: config.environment,
                 failed: OnceLock::new(),
+                condemned: OnceLock::new(),
                 writer: Mutex::new(Writer { last: None }),
                 published: Mutex::new(Published {
                     current: head,
@@ -309,6 +315,7 @@ impl<E: Engine> Store<E> {
 
 impl<E: Engine> Shared<E> {
     pub(crate) fn view(shared: &Arc<Self>) -> Result<View<E>, StoreError> {
+        shared.check_fate()?;
         // Under the lock neither head moves on, so the snapshot is of one of the two.
         let published = shared.lock_published();
         let snapshot = shared.engine.snapshot()?;
@@ -333,7 +340,35 @@ impl<E: Engine> Shared<E> {
         Ok(writer)
     }
 
+    /// Serves nobody from now on, after a restart neither: a row is gone and nothing tells what it
+    /// held, so any join could take its absence for a removal. Whoever calls it holds the right to
+    /// write.
+    pub(crate) fn condemn(&self, head: &Head, key: &RowKey) -> StoreError {
+        let key = key.as_bytes().to_vec();
+        let namespace = &self.namespace;
+        tracing::error!(
+            namespace,
+            key = %key.escape_ascii(),
+            "a row is damaged beyond repair; the replica is not served until it is removed and fetched from a peer"
+        );
+        let mut batch = Batch::new();
+        batch.put(Table::Meta, meta::CONDEMNED, &key);
+        if let Err(error) = self.commit(batch, head.clone(), Some(&[]), Durability::Durable) {
+            tracing::error!(namespace, %error, "that could not be written down");
+        }
+        self.condemned.get_or_init(|| key.clone());
+        StoreError::Irreparable { key }
+    }
+
+    fn check_fate(&self) -> Result<(), StoreError> {
+        match self.condemned.get() {
+            Some(key) => Err(StoreError::Irreparable { key: key.clone() }),
+            None => Ok(()),
+        }
+    }
+
     fn check(&self) -> Result<(), StoreError> {
+        self.check_fate()?;
         match self.failed.get() {
             Some(cause) => Err(StoreError::Failed {
                 cause: cause.clone(),

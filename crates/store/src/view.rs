@@ -264,7 +264,7 @@ impl<E: Engine> View<E> {
     }
 
     /// Shows the first entries within the bounds, at most `limit`, to a visitor that can fail.
-    fn collect(
+    pub(crate) fn collect(
         &self,
         table: Table,
         bounds: Bounds<'_>,

@@ -13,6 +13,7 @@ use syncline_merkle::KeyRange;
 
 use crate::engine::{Batch, Direction, Engine, Snapshot, Table};
 use crate::format::{self, DepartureState};
+use crate::group::Mend;
 use crate::{StoreError, View};
 
 /// A place in the log: a commit, and which of its departures.
@@ -112,6 +113,26 @@ pub(crate) fn write<'k, E: Engine>(
     log.bytes = left;
     batch.put(Table::Removals, &[format::DEPARTURES], &log.to_bytes());
     Ok(log)
+}
+
+/// Empties the log, where it cannot be believed: whoever watches from a bookmark of before has to
+/// begin anew. What is of no part of the table goes, too.
+pub(crate) fn forget<E: Engine>(base: &View<E>, mend: &mut Mend) -> Result<(), StoreError> {
+    let first = [format::DEPARTURES];
+    let log = (Bound::Included(&first[..]), Bound::Unbounded);
+    let direction = Direction::Forward;
+    base.snapshot
+        .visit(Table::Removals, log, direction, &mut |key, _| {
+            mend.batch.remove(Table::Removals, key);
+            ControlFlow::Continue(())
+        })?;
+    mend.head.departures = DepartureState {
+        floor: base.head.state.commits + 1,
+        bytes: 0,
+    };
+    let state = mend.head.departures.to_bytes();
+    mend.batch.put(Table::Removals, &first, &state);
+    Ok(())
 }
 
 impl<E: Engine> View<E> {

@@ -13,6 +13,7 @@ mod opaque;
 mod opening;
 mod reading;
 mod removals;
+mod scrubbing;
 mod sketching;
 mod watching;
 mod withdrawing;

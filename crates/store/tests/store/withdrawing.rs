@@ -1,6 +1,6 @@
 //! Damaged rows: noticed, withdrawn, fetched again, never joined.
 
-use syncline_crdt::RowKey;
+use syncline_crdt::{Dot, RowKey};
 use syncline_merkle::KeyRange;
 use syncline_store::{Durability, Incoming, Mismatch, Store, StoreError, Table, Withdrawn};
 
@@ -19,6 +19,9 @@ crate::over_all_engines! {
     damage_does_not_enter_a_delta_join
     a_transaction_goes_on_over_damage
     a_dot_is_never_used_again_after_its_withdrawal
+    what_the_index_lost_the_sketch_tells
+    a_dot_listed_elsewhere_is_withdrawn_with_its_row
+    a_stray_entry_of_the_index_brings_nothing_back
     damage_that_nothing_tells_the_dots_of_is_refused
 }
 
@@ -293,19 +296,86 @@ fn a_dot_is_never_used_again_after_its_withdrawal<H: Harness>() {
     assert_sound(&store);
 }
 
+/// Takes a row's only dot out of the index.
+fn unlist<H: Harness>(harness: &H, other: &Store<H::Engine>, key: &RowKey) {
+    let row = other.view().unwrap().get(key).unwrap().unwrap();
+    let indexed = dot_key(row.dots().next().unwrap());
+    harness.tamper(|batch| batch.remove(Table::Dots, &indexed));
+}
+
+fn dot_key(dot: Dot) -> Vec<u8> {
+    [&dot.replica.as_bytes()[..], &dot.counter.to_be_bytes()].concat()
+}
+
+/// The index is damaged in the same place as the row: what the row held, the sketch knows.
+fn what_the_index_lost_the_sketch_tells<H: Harness>() {
+    let (harness, other) = twins::<H>(30);
+    unlist(&harness, &other, &key(4));
+    unlist(&harness, &other, &key(9));
+    damage(&harness, &key(4), 60);
+    damage(&harness, &key(5), 60);
+    let store = harness.open();
+    // Whoever asks for one has all: the sketch does not tell of which row they are.
+    let withdrawn = store.withdraw(&[key(5)]).unwrap();
+    assert_eq!(withdrawn, Withdrawn { rows: 2, dots: 2 });
+    assert_sound(&store);
+    sync(&store, &other);
+    assert_eq!(
+        other.view().unwrap().row_count(),
+        30,
+        "nothing was taken for removed"
+    );
+    sync(&other, &store);
+    assert_same(&store, &other);
+}
+
+/// The index lists a damaged row's dot under another row, one that is sound.
+fn a_dot_listed_elsewhere_is_withdrawn_with_its_row<H: Harness>() {
+    for elsewhere in [
+        key(20).into_bytes(),
+        cell("never there").into_bytes(),
+        b"no key".to_vec(),
+    ] {
+        let (harness, other) = twins::<H>(30);
+        let row = other.view().unwrap().get(&key(4)).unwrap().unwrap();
+        let indexed = dot_key(row.dots().next().unwrap());
+        harness.tamper(|batch| batch.put(Table::Dots, &indexed, &elsewhere));
+        damage(&harness, &key(4), 60);
+        let store = harness.open();
+        assert_eq!(store.withdraw(&[key(4)]).unwrap().dots, 1);
+        assert_sound(&store);
+        sync(&store, &other);
+        sync(&other, &store);
+        assert_eq!(
+            other.view().unwrap().row_count(),
+            30,
+            "nothing was taken for removed"
+        );
+        assert_same(&store, &other);
+    }
+}
+
+/// An entry of the index that stands for nothing goes; the dot that it names may have been dropped
+/// here alone, and stays dropped.
+fn a_stray_entry_of_the_index_brings_nothing_back<H: Harness>() {
+    let (harness, other) = twins::<H>(30);
+    let dropped = other.view().unwrap().get(&key(7)).unwrap().unwrap();
+    let dropped = dropped.dots().next().unwrap();
+    remove(&harness.open(), "k0007");
+    harness.tamper(|batch| batch.put(Table::Dots, &dot_key(dropped), key(8).as_bytes()));
+    let store = harness.open();
+    assert_eq!(store.withdraw(&[key(8)]).unwrap(), Withdrawn::default());
+    assert_sound(&store);
+    assert!(store.view().unwrap().context().contains(&dropped));
+    sync(&other, &store);
+    assert_eq!(store.view().unwrap().get(&key(7)).unwrap(), None);
+}
+
+/// The row, the index and the sketch are damaged in the same place.
 fn damage_that_nothing_tells_the_dots_of_is_refused<H: Harness>() {
     let (harness, other) = twins::<H>(10);
-    let dot = other
-        .view()
-        .unwrap()
-        .get(&key(4))
-        .unwrap()
-        .unwrap()
-        .dots()
-        .next()
-        .unwrap();
-    let indexed = [&dot.replica.as_bytes()[..], &dot.counter.to_be_bytes()].concat();
-    harness.tamper(|batch| batch.remove(Table::Dots, &indexed));
+    unlist(&harness, &other, &key(4));
+    harness.tamper(|batch| batch.put(Table::Sketch, &[1, 0, 0], b"damaged"));
     damage(&harness, &key(4), 60);
     damage(&harness, &key(5), 60);
     let store = harness.open();
@@ -321,7 +391,6 @@ fn damage_that_nothing_tells_the_dots_of_is_refused<H: Harness>() {
         before.context(),
         "none of them was withdrawn"
     );
-    assert_eq!(store.withdraw(&[key(5)]).unwrap().rows, 1);
 }
 
 /// New fences split leaves, which are summed up anew from their rows: a damaged one among them is

@@ -22,6 +22,7 @@ crate::over_all_engines! {
     what_the_index_lost_the_sketch_tells
     a_dot_listed_elsewhere_is_withdrawn_with_its_row
     a_stray_entry_of_the_index_brings_nothing_back
+    where_nothing_else_tells_the_row_itself_is_asked
     damage_that_nothing_tells_the_dots_of_is_refused
 }
 
@@ -371,25 +372,40 @@ fn a_stray_entry_of_the_index_brings_nothing_back<H: Harness>() {
     assert_eq!(store.view().unwrap().get(&key(7)).unwrap(), None);
 }
 
-/// The row, the index and the sketch are damaged in the same place.
-fn damage_that_nothing_tells_the_dots_of_is_refused<H: Harness>() {
+/// The index is damaged in the same place as the row, and so is the sketch, anywhere.
+fn damaged_in_three_places<H: Harness>(row: Option<&[u8]>) -> (H, Store<H::Engine>) {
     let (harness, other) = twins::<H>(10);
     unlist(&harness, &other, &key(4));
     harness.tamper(|batch| batch.put(Table::Sketch, &[1, 0, 0], b"damaged"));
     damage(&harness, &key(4), 60);
     damage(&harness, &key(5), 60);
+    if let Some(row) = row {
+        harness.tamper(|batch| batch.put(Table::Rows, key(4).as_bytes(), row));
+    }
+    (harness, other)
+}
+
+fn where_nothing_else_tells_the_row_itself_is_asked<H: Harness>() {
+    let (harness, other) = damaged_in_three_places::<H>(None);
     let store = harness.open();
-    let before = store.view().unwrap();
+    let withdrawn = store.withdraw(&[key(5), key(4)]).unwrap();
+    assert_eq!(withdrawn, Withdrawn { rows: 2, dots: 2 });
+    assert_sound(&store);
+    sync(&store, &other);
+    sync(&other, &store);
+    assert_eq!(other.view().unwrap().row_count(), 10);
+    assert_same(&store, &other);
+}
+
+fn damage_that_nothing_tells_the_dots_of_is_refused<H: Harness>() {
+    let (harness, _) = damaged_in_three_places::<H>(Some(b"no row any more"));
+    let store = harness.open();
     let error = store.withdraw(&[key(5), key(4)]).unwrap_err();
     assert!(matches!(&error, StoreError::Irreparable { key: named } if named == key(4).as_bytes()));
+    assert!(error.to_string().contains("remove the store"), "{error}");
     assert!(
-        error.to_string().contains("remove the store and sync it"),
-        "{error}"
-    );
-    assert_eq!(
-        store.view().unwrap().context(),
-        before.context(),
-        "none of them was withdrawn"
+        store.view().is_err(),
+        "others would take its absence for a removal"
     );
 }
 

@@ -97,6 +97,9 @@ pub enum Error {
     /// The transaction's own closure gave up.
     #[error("the transaction was given up and nothing was written: {0}")]
     Aborted(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A view or a scan of the namespace is held, and what was asked for cannot be done under it.
+    #[error("a view or a scan of the namespace is held; drop it and try again")]
+    InView,
     /// What a token names has not come here in time.
     #[error(
         "what was written elsewhere has not come to this node within {timeout:?}; sync with a node that has it, or wait longer"

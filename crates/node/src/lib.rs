@@ -103,7 +103,8 @@ pub use writer::WriteStats;
 pub use syncline_crdt::{Decimal, Dot, ReplicaId, Stamp};
 pub use syncline_merkle::RangeDigest;
 pub use syncline_store::{
-    Durability, Environment, Mismatch, OpenError, Recount, StoreError, SystemEnvironment,
+    Compaction, Durability, Environment, Mismatch, OpenError, Recount, StoreError,
+    SystemEnvironment,
 };
 #[cfg(feature = "net")]
 pub use syncline_sync::quic::{Limits, NodeId};

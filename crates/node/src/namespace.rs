@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use syncline_merkle::KeyRange;
-use syncline_store::Durability;
+use syncline_store::{Compaction, Durability};
 
 use crate::blocking;
 use crate::core::Core;
@@ -329,6 +329,24 @@ impl Namespace {
     pub async fn size(&self) -> Result<u64, Error> {
         let open = self.replica.open().await?;
         blocking(move || Ok(open.store.size()?.bytes)).await
+    }
+
+    /// Gives the room that the namespace's file no longer needs back to the file system: after much was removed, say. Without it,
+    /// the room is used again by what is written later. A namespace in memory has no file, and stays as it is.
+    ///
+    /// Everybody who uses the namespace waits meanwhile, and it waits for whoever does; sessions of peers, too. Takes time
+    /// linear in the file. A crash in the middle loses nothing.
+    ///
+    /// # Errors
+    /// [`Error::InView`] while a [`View`] or a [`Scan`] of the namespace is held; see also [`Namespace`].
+    pub async fn compact(&self) -> Result<Compaction, Error> {
+        match self.replica.compact().await? {
+            Some(compaction) => Ok(compaction),
+            None => self.size().await.map(|bytes| Compaction {
+                before: bytes,
+                after: bytes,
+            }),
+        }
     }
 
     /// What lies under keys that begin with `prefix`, and from then on whatever changes there, by whomever and wherever it

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use syncline_crdt::RowKey;
 use syncline_store::{
-    Config, Environment, LogOptions, LoggedEngine, MemoryDisk, OpenError, RedbOptions, Store,
+    Compaction, Config, Environment, LogOptions, LoggedEngine, MemoryDisk, OpenError, RedbEngine,
+    RedbOptions, Store,
 };
 use syncline_sync::{Incoming, ReplicaError};
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
@@ -207,6 +208,37 @@ impl Replica {
             Ok(_) => Error::Damaged { key: user_key },
             Err(error) => error,
         }
+    }
+
+    /// Closes the replica, has its file give back room that it no longer needs, and lets in those who came meanwhile. `None`
+    /// for one in memory.
+    pub(crate) async fn compact(&self) -> Result<Option<Compaction>, Error> {
+        let settings = self.settings.clone();
+        let Place::File { path, cache_bytes } = settings.place.clone() else {
+            return Ok(None);
+        };
+        let mut state = self.state.clone().write_owned().await;
+        match &*state {
+            State::Closed => return Err(Error::Closed),
+            State::Open(open) if open.store.is_viewed() => return Err(Error::InView),
+            State::Open(_) | State::Unopened => {}
+        }
+        // The lock goes along, as it does in opening.
+        blocking(move || {
+            if let State::Open(open) = std::mem::replace(&mut *state, State::Unopened) {
+                open.writer.stop();
+            }
+            let options = RedbOptions { cache_bytes };
+            // What a crash or a failure has left in the log goes to the file first.
+            let compacted = settings.place.engine().and_then(|engine| {
+                drop(engine);
+                RedbEngine::compact(path, options)
+            });
+            compacted
+                .map(Some)
+                .map_err(|source| settings.unopened(source))
+        })
+        .await
     }
 
     /// Lets nobody in any more, waits for those inside, has everything accepted committed and made durable.

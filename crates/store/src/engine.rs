@@ -17,7 +17,7 @@ pub use batch::Batch;
 pub use failing::{FailingEngine, Fault, Faults};
 pub use logged::{LogOptions, LoggedEngine, LoggedSnapshot};
 pub use memory::{MemoryDisk, MemoryEngine};
-pub use redb::{RedbEngine, RedbOptions};
+pub use redb::{Compaction, RedbEngine, RedbOptions};
 
 /// The ordered tables of a store. Their rows' bytes are laid out in [`crate::format`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

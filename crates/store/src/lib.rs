@@ -56,9 +56,9 @@ mod witness;
 
 pub use additions::Additions;
 pub use engine::{
-    Batch, Bounds, Direction, Durability, Engine, EngineError, EngineSize, Entry, FailingEngine,
-    Fault, Faults, LogOptions, LoggedEngine, LoggedSnapshot, MemoryDisk, MemoryEngine, RedbEngine,
-    RedbOptions, Snapshot, Table, Visitor,
+    Batch, Bounds, Compaction, Direction, Durability, Engine, EngineError, EngineSize, Entry,
+    FailingEngine, Fault, Faults, LogOptions, LoggedEngine, LoggedSnapshot, MemoryDisk,
+    MemoryEngine, RedbEngine, RedbOptions, Snapshot, Table, Visitor,
 };
 pub use environment::{Environment, SystemEnvironment};
 pub use error::{OpenError, StoreError};

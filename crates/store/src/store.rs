@@ -101,6 +101,8 @@ pub(crate) struct Shared<E: Engine> {
     pub(crate) departure_bytes: u64,
     pub(crate) openings: Openings,
     pub(crate) feed: Arc<Feed>,
+    /// Each view has one of these.
+    pub(crate) viewing: Arc<()>,
     pub(crate) namespace: String,
     pub(crate) environment: Arc<dyn Environment>,
     /// The first commit or sync that failed; none is tried after it.
@@ -171,6 +173,7 @@ impl<E: Engine> Store<E> {
                 removal_log: config.removal_log,
                 departure_bytes: config.departure_bytes,
                 openings,
+                viewing: Arc::new(()),
                 feed: Feed::new(head.state.commits, Arc::clone(&head.context)),
                 namespace: config.namespace,
                 environment: config.environment,
@@ -297,6 +300,11 @@ impl<E: Engine> Store<E> {
     /// can be read.
     pub fn arrival(&self, wanted: impl Into<Arc<Context>>, after: u64) -> Arrival {
         Arrival::new(&self.shared.feed, wanted.into(), after)
+    }
+
+    /// Whether anybody holds a view, which keeps the engine open.
+    pub fn is_viewed(&self) -> bool {
+        Arc::strong_count(&self.shared.viewing) > 1
     }
 
     /// Tells those who listen and wait that nothing will come any more.

@@ -22,11 +22,14 @@ pub struct View<E: Engine> {
     pub(crate) shared: Arc<Shared<E>>,
     pub(crate) snapshot: E::Snapshot,
     pub(crate) head: Head,
+    /// Shared by all views, which are counted by it.
+    _viewing: Arc<()>,
 }
 
 impl<E: Engine> View<E> {
     pub(crate) fn new(shared: Arc<Shared<E>>, snapshot: E::Snapshot, head: Head) -> Self {
         Self {
+            _viewing: Arc::clone(&shared.viewing),
             shared,
             snapshot,
             head,

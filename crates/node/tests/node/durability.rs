@@ -248,3 +248,48 @@ async fn a_node_may_be_dropped() {
     };
     assert_eq!(value.unwrap(), b"w");
 }
+
+#[tokio::test]
+async fn a_file_that_held_more_gives_the_room_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let node = start(directory.path()).await;
+    let app = node.namespace("app").unwrap();
+    let fill = app
+        .transaction(|t| (0..4_000).try_for_each(|n| t.put(format!("k{n}"), vec![n as u8; 1_000])));
+    fill.await.unwrap();
+    // So that it reaches the file.
+    node.shutdown().await.unwrap();
+    let node = start(directory.path()).await;
+    let app = node.namespace("app").unwrap();
+    let cleared =
+        app.transaction(|t| (1..4_000).try_for_each(|n| t.delete(format!("k{n}")).map(drop)));
+    cleared.await.unwrap();
+    let mut watch = app.watch("").await.unwrap();
+    while !matches!(
+        watch.next().await.unwrap(),
+        syncline::watch::Event::Resume(_)
+    ) {}
+
+    // Not under the feet of a reader.
+    let view = app.view().await.unwrap();
+    assert!(matches!(app.compact().await, Err(Error::InView)));
+    assert_eq!(view.get("k0").unwrap().unwrap(), [0; 1_000]);
+    drop(view);
+    let compaction = app.compact().await.unwrap();
+    assert!(compaction.before > 4_000_000, "{compaction:?}");
+    assert!(compaction.after < 1_000_000, "{compaction:?}");
+
+    // All is there, and goes on, watches too.
+    assert_eq!(app.get("k0").await.unwrap().unwrap(), [0; 1_000]);
+    assert!(app.read(|view| view.recount()).await.unwrap().is_sound());
+    app.put("k0", "new").await.unwrap();
+    assert!(matches!(
+        watch.next().await.unwrap(),
+        syncline::watch::Event::Change(change) if change.key() == b"k0"
+    ));
+    node.shutdown().await.unwrap();
+    assert!(matches!(app.compact().await, Err(Error::Closed)));
+    let memory = Node::in_memory().await.unwrap().namespace("app").unwrap();
+    let compaction = memory.compact().await.unwrap();
+    assert_eq!(compaction.before, compaction.after);
+}

@@ -20,8 +20,10 @@ use super::{
 use crate::OpenError;
 
 mod apply;
+mod compact;
 
 use apply::apply;
+pub use compact::Compaction;
 
 /// Settings of the file engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

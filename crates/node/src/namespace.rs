@@ -197,7 +197,8 @@ impl Namespace {
     /// ```
     /// # #[tokio::main]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let [ada, bob] = syncline::Node::in_memory_cluster().await?;
+    /// # let cluster = syncline::testing::cluster(2).await?;
+    /// # let [ada, bob] = [0, 1].map(|node| cluster[node].clone());
     /// let (ours, theirs) = (ada.namespace("app")?, bob.namespace("app")?);
     /// ours.put("motto", "merge").await?;
     /// theirs.put("motto", "do not fork").await?;

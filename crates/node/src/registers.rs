@@ -23,7 +23,8 @@ pub type Sibling = syncline_crdt::Sibling<Vec<u8>>;
 ///     let values = siblings.iter().map(|sibling| &sibling.payload);
 ///     values.max_by_key(|value| (value.len(), std::cmp::Reverse(*value))).cloned().unwrap_or_default()
 /// });
-/// # let [ada, bob] = syncline::Node::in_memory_cluster().await?;
+/// # let cluster = syncline::testing::cluster(2).await?;
+/// # let [ada, bob] = [0, 1].map(|node| cluster[node].clone());
 /// let notes = ada.namespace_with("notes", longest)?;
 /// notes.put("today", "rain, then sun").await?;
 /// bob.namespace("notes")?.put("today", "snow").await?;

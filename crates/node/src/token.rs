@@ -85,7 +85,8 @@ impl Token {
 /// # #[tokio::main]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # use std::time::Duration;
-/// # let [here, elsewhere] = syncline::Node::in_memory_cluster().await?;
+/// # let cluster = syncline::testing::cluster(2).await?;
+/// # let [here, elsewhere] = [0, 1].map(|node| cluster[node].clone());
 /// let session = here.namespace("shop")?.recorded();
 /// session.set("cart").insert("tea").await?;
 /// session.counter("visits").increment().await?;

@@ -9,7 +9,6 @@ use super::Network;
 use super::peer_addr::PeerAddr;
 use super::peers::Peers;
 use crate::builder::{Builder, Trust};
-use crate::node::Node;
 use crate::start_error::StartError;
 use crate::trust::Cluster;
 
@@ -47,39 +46,6 @@ impl Plan {
         };
         let peers = Peers::new(self.peers);
         Ok(Network::new(self.settings, listen, peers))
-    }
-}
-
-/// A cluster at once (feature `net`).
-impl Node {
-    /// Nodes of one cluster in memory, each listening on loopback: for tests, and for trying things out.
-    ///
-    /// ```
-    /// # #[tokio::main]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use syncline::Node;
-    ///
-    /// let [ada, bob, eve] = Node::in_memory_cluster().await?;
-    /// for node in [&ada, &bob, &eve] {
-    ///     node.namespace("app")?.counter("nodes").increment().await?;
-    /// }
-    /// assert!(ada.sync_with(&bob).await?.agreed());
-    /// assert!(eve.sync_with(&ada).await?.agreed());
-    /// assert_eq!(eve.namespace("app")?.counter("nodes").value().await?, 3);
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// [`StartError`], when the system yields no randomness or no port.
-    pub async fn in_memory_cluster<const N: usize>() -> Result<[Self; N], StartError> {
-        let cluster = Cluster::throwaway()?;
-        let mut nodes = Vec::with_capacity(N);
-        for _ in 0..N {
-            let builder = Self::builder().in_memory().cluster(&cluster);
-            nodes.push(builder.listen("127.0.0.1:0").start().await?);
-        }
-        Ok(nodes.try_into().expect("one node was pushed for each of N"))
     }
 }
 

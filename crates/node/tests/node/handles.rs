@@ -2,6 +2,8 @@
 
 use syncline::{Error, Kind, Namespace, Node, StoreError};
 
+use super::pair::Pair;
+
 async fn app() -> Namespace {
     let node = Node::in_memory().await.unwrap();
     node.namespace("app").unwrap()
@@ -288,15 +290,14 @@ async fn what_is_over_a_limit_is_refused_and_changes_nothing() {
 /// The limit is that of the value alone, whatever its encoding puts around it, and everywhere a value can be.
 #[tokio::test]
 async fn a_value_of_exactly_the_limit_is_written_and_synced() {
-    let [ada, bob] = Node::in_memory_cluster().await.unwrap();
-    let [a, b] = [&ada, &bob].map(|node| node.namespace("app").unwrap());
+    let Pair { a, b, nodes } = Pair::apart().await;
     let largest = vec![b'v'; 16 << 20];
     a.put("plain", &largest).await.unwrap();
     // What was counted with leaves a baseline behind.
     a.counter("counted").add(1).await.unwrap();
     a.put("counted", &largest).await.unwrap();
     a.map("m").set("f", &largest).await.unwrap();
-    assert!(a.sync_with(&bob).await.unwrap().agreed);
+    assert!(a.sync_with(&nodes[1]).await.unwrap().agreed);
     for key in ["plain", "counted"] {
         assert_eq!(b.get(key).await.unwrap().as_ref(), Some(&largest));
     }

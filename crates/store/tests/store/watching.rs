@@ -23,6 +23,7 @@ crate::over_all_engines! {
     what_a_crash_takes_back_is_told_anew
     a_copy_that_went_another_way_begins_anew
     a_removal_that_a_session_finds_late_is_told
+    a_dot_that_goes_to_another_row_is_told
     what_was_withdrawn_is_told_when_it_goes_and_when_it_comes_back
     a_log_that_does_not_reach_back_is_no_silence
     large_commits_and_large_ranges_come_in_parts
@@ -420,6 +421,22 @@ fn a_removal_that_a_session_finds_late_is_told<H: Harness>() {
     sync(&there, &here);
     mirror.catch_up(&here);
     assert_eq!((mirror.held.len(), mirror.begun_anew), (1, 1));
+}
+
+fn a_dot_that_goes_to_another_row_is_told<H: Harness>() {
+    // By a bug or a lie of somebody. The row with the lesser key keeps it.
+    let store = H::new().open();
+    let mut mirror = Mirror::new(KeyRange::ALL);
+    for key in ["b", "a"] {
+        let nobody = context([]);
+        let incoming = Incoming {
+            rows: vec![(cell(key), row(dot(1, 1), "x"))],
+            ..Incoming::from_peer(&nobody)
+        };
+        store.join(incoming, Durability::Memory).unwrap();
+        mirror.catch_up(&store);
+    }
+    assert!(mirror.held.contains_key(&cell("a")) && mirror.held.len() == 1);
 }
 
 fn what_was_withdrawn_is_told_when_it_goes_and_when_it_comes_back<H: Harness>() {

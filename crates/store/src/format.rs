@@ -19,6 +19,7 @@
 //! | | 2, replica, first counter (u64) | last counter (u64): removals by these dots may be missing |
 //! | | 3 | u64 × 2, of the log of departures: the last commit whose departures may be missing, bytes |
 //! | | 3, commit (u64), index of the first (u32) | up to 128 row keys that departed, packed |
+//! | | 4, first of the removals' dots | a removal of a range: its dots, bounds, and what had been observed, in canonical bytes |
 //! | `sketch` | 0, index of the first (u16) | u64: commit of the checkpoint; 64 symbols |
 //! | | 1, number (u16) | u64: commit of the checkpoint that they follow; changes |
 //!
@@ -31,7 +32,7 @@
 //!
 //! Format 1 had neither a removal log nor a sketch, and a `state` of four numbers. Format 2 knew of
 //! missing removals only up to which dot of a replica (2, replica) they may be missing, and had no
-//! departures and no openings. Opening a store of an older format makes it one of this.
+//! removals of ranges, departures and openings. Opening a store of an older format makes it one of this.
 //!
 //! Integers are big-endian, so that keys order as what they stand for does. A row's digest is over
 //! its key and its canonical bytes and doubles as its checksum. What is inside a row, families and
@@ -41,7 +42,7 @@ use syncline_crdt::{Canonical, Context, Dot, ReplicaId, Row, RowKey, Stamp};
 use syncline_merkle::{DigestKey, ItemDigest, Node, RangeDigest};
 
 use crate::watch::departures::Place;
-use crate::{Batch, Phase, Removal, StoreError, Table};
+use crate::{Batch, Phase, RangeRemoval, Removal, StoreError, Table};
 
 /// The version of the layout that this code reads and writes.
 pub const FORMAT: u32 = 3;
@@ -332,11 +333,25 @@ pub(crate) fn read_floor(key: &[u8], value: &[u8]) -> Option<Dot> {
     Some(Dot::new(ReplicaId::from_bytes(replica), counter))
 }
 
+/// The key of a removal of a range, by the first of its dots.
+pub(crate) fn range_key(first: Dot) -> [u8; 25] {
+    let mut key = [RANGES; 25];
+    key[1..].copy_from_slice(&dot_key(first));
+    key
+}
+
+pub(crate) fn read_range(key: &[u8], value: &[u8]) -> Option<(Dot, RangeRemoval)> {
+    let first = read_dot_key(key.strip_prefix(&[RANGES])?)?;
+    let removal = RangeRemoval::from_bytes(value).ok()?;
+    (removal.first() == Some(first)).then_some((first, removal))
+}
+
 /// What the keys of the removal log begin with.
 pub(crate) const REMOVED: u8 = 0;
 pub(crate) const LOGGED: u8 = 1;
 pub(crate) const MISSING: u8 = 2;
 pub(crate) const DEPARTURES: u8 = 3;
+pub(crate) const RANGES: u8 = 4;
 
 /// The key of an entry of the log of departures, by the first in it.
 pub(crate) fn departures_key(first: Place) -> [u8; 13] {

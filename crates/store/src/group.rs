@@ -39,7 +39,7 @@ use crate::{Durability, Incoming, Joined, StoreError, Transaction, View, Withdra
 /// ```
 pub struct Group<'s, E: Engine> {
     writer: MutexGuard<'s, Writer>,
-    staging: Staging<E>,
+    pub(crate) staging: Staging<E>,
 }
 
 impl<'s, E: Engine> Group<'s, E> {

@@ -10,7 +10,7 @@ use crate::format;
 use crate::removals::Told;
 use crate::staging::Staging;
 use crate::transaction::{check_key, check_payload};
-use crate::{Removal, StoreError, View};
+use crate::{RangeRemoval, Removal, StoreError, View};
 
 /// Rows that another replica holds, and what it has seen.
 #[derive(Debug, Clone)]
@@ -31,8 +31,11 @@ pub struct Incoming<'a> {
     /// Removals that the peer's log names, for ours: those that are news here are logged. What is
     /// at their keys is among `rows` and `absent`, here or in another join.
     pub removals: Vec<Removal>,
-    /// The dots all of whose removals are among `removals`, here and not in another join: our log
-    /// may have given those up. Of other dots in `learned`, it will say that their removals may be
+    /// Removals of whole ranges that it names. What they had observed in their ranges has been dropped
+    /// here before.
+    pub ranges: Vec<RangeRemoval>,
+    /// The dots all of whose removals are among `removals` and `ranges`, here and not in another join:
+    /// our log may have given those up. Of other dots in `learned`, it will say that their removals may be
     /// missing from it; of these it will not, even if it did before.
     pub logged: Context,
     /// Whether the rows as they are after the join are wanted back.
@@ -49,6 +52,7 @@ impl<'a> Incoming<'a> {
             context,
             learned: Context::new(),
             removals: Vec::new(),
+            ranges: Vec::new(),
             logged: Context::new(),
             report_rows: false,
         }
@@ -123,6 +127,13 @@ impl<E: Engine> Staging<E> {
             let dot = &removal.dot;
             if !self.context.contains(dot) || self.removals.may_miss(dot, missing) {
                 self.removals.log(removal);
+            }
+        }
+        for removal in incoming.ranges {
+            let unknown = removal.dots.difference(&self.context);
+            let untold = removal.dots.intersection(&self.removals.missing(missing));
+            if !unknown.is_empty() || !untold.is_empty() {
+                self.removals.log_range(removal);
             }
         }
         self.removals.tell(&incoming.logged);

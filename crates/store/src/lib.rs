@@ -34,6 +34,7 @@
 #![forbid(unsafe_code)]
 
 mod additions;
+mod chunks;
 mod commit;
 mod engine;
 mod environment;
@@ -42,6 +43,7 @@ pub mod format;
 mod group;
 mod join;
 mod opening;
+mod range_removal;
 mod recount;
 mod removals;
 mod scrub;
@@ -55,6 +57,7 @@ mod withdraw;
 mod witness;
 
 pub use additions::Additions;
+pub use chunks::{Chunk, Dropped, Remains, Remnant, Removing};
 pub use engine::{
     Batch, Bounds, Compaction, Direction, Durability, Engine, EngineError, EngineSize, Entry,
     FailingEngine, Fault, Faults, LogOptions, LoggedEngine, LoggedSnapshot, MemoryDisk,
@@ -64,6 +67,7 @@ pub use environment::{Environment, SystemEnvironment};
 pub use error::{OpenError, StoreError};
 pub use group::Group;
 pub use join::{Incoming, Joined};
+pub use range_removal::{ChunkLimit, RangeDelta, RangeRemoval};
 pub use recount::{MAX_MISMATCHES, Mismatch, Recount};
 pub use removals::{Removal, RemovalLogBounds, Removals};
 pub use scrub::{Pace, Phase, Scrub, ScrubRate, ScrubReport, Step};

@@ -10,6 +10,10 @@
 //! oldest removals first. It knows of which dots removals may be *missing*, because they were given
 //! up, or because they became known without their keys; who misses none of these is told all.
 //!
+//! A removal of a whole range is one entry, a [`RangeRemoval`](crate::RangeRemoval), however many
+//! rows it took: [`View::removals_lacking`] does not name them, [`View::range_removals_lacking`] has
+//! the range. What may be missing speaks of both.
+//!
 //! Sessions hand it on: what a peer's log names is logged here as well, under the removals' own
 //! dots, and what is told in full is missing no longer.
 
@@ -23,6 +27,7 @@ use crate::{StoreError, View, format};
 
 mod forget;
 mod missing;
+mod ranges;
 mod upkeep;
 
 pub(crate) use forget::forget;
@@ -75,7 +80,8 @@ impl<E: Engine> View<E> {
     ///
     /// `start` is our context as of the session's beginning, `peer` the other's as of theirs. Ends
     /// as soon as the keys take `max_bytes`, but never within what one dot removed, nor without
-    /// anything while there is something. Continue with `after` set to the frontier, on this view
+    /// anything while there is something. Rows that went with a whole range are not named: see
+    /// [`range_removals_lacking`](Self::range_removals_lacking). Continue with `after` set to the frontier, on this view
     /// or a later one. Whether it is all that the peer missed,
     /// [`removals_cover`](Self::removals_cover) says.
     ///
@@ -140,8 +146,8 @@ impl<E: Engine> View<E> {
         Ok(found)
     }
 
-    /// Whether the log names every row that was removed by a dot which is in `start` and not in
-    /// `peer`. As all of the log, this is a hint: where it errs, roots will differ.
+    /// Whether the log names every row, or the range it was in, that was removed by a dot which is in
+    /// `start` and not in `peer`. As all of the log, this is a hint: where it errs, roots will differ.
     ///
     /// That a peer's context has a removal's dot does not say that the removal has reached its rows:
     /// a session that was broken off may have merged the one and not have found the others.
@@ -212,14 +218,18 @@ impl<E: Engine> View<E> {
         let direction = Direction::Forward;
         self.snapshot
             .visit(Table::Removals, bounds, direction, removed)?;
+        let (ranges, range_bytes, readable) = self.ranges_logged()?;
+        is_sound &= readable;
+        bytes += range_bytes;
+        removals += ranges;
         let mut places = log.start..log.end;
         let mut outcome = Ok(());
         self.visit_log(0, |place, dot| {
             is_sound &= places.next() == Some(place);
             bytes += format::LOG_LEN;
-            match self.removed_by(dot) {
-                Ok(keys) => is_sound &= !keys.is_empty(),
-                Err(error) => outcome = Err(error),
+            match (self.removed_by(dot), self.range_removed_by(dot)) {
+                (Ok(keys), Ok(range)) => is_sound &= keys.is_empty() == range.is_some(),
+                (Err(error), _) | (_, Err(error)) => outcome = Err(error),
             }
             ControlFlow::Continue(())
         })?;

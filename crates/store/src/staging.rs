@@ -277,7 +277,7 @@ impl<E: Engine> Staging<E> {
 }
 
 impl Staged {
-    fn new(found: Found) -> Self {
+    pub(crate) fn new(found: Found) -> Self {
         let (before, row) = match found {
             Found::Sound(digest, row) => {
                 let before = Before {

@@ -38,7 +38,7 @@ use crate::{MAX_TRANSACTION_ROWS, Removal, StoreError};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Transaction<'g, E: Engine> {
-    staging: &'g mut Staging<E>,
+    pub(crate) staging: &'g mut Staging<E>,
     /// The first dot of the transaction's own; the others follow it.
     first: Option<Dot>,
     /// How many dots it has made.
@@ -47,6 +47,8 @@ pub struct Transaction<'g, E: Engine> {
     /// The dots that were live before and are no more.
     superseded: Vec<Dot>,
     removals: Vec<Removal>,
+    /// A dot that the delta is not to have in its context.
+    unspoken: Option<Dot>,
     /// Each row touched, as it was before.
     undo: Vec<(RowKey, Row, bool)>,
     clock_before: Hlc,
@@ -64,6 +66,7 @@ impl<'g, E: Engine> Transaction<'g, E> {
             stamp: None,
             superseded: Vec::new(),
             removals: Vec::new(),
+            unspoken: None,
             undo: Vec::new(),
             finished: false,
         }
@@ -188,6 +191,14 @@ impl<'g, E: Engine> Transaction<'g, E> {
         self.staging.last_dot().replica
     }
 
+    /// Ends the transaction of a chunk, which removes rows of a range under a dot of its own if it
+    /// has `changed` any. The delta does not have this dot.
+    pub(crate) fn finish_removal(mut self, changed: bool) -> (Delta, Option<Dot>) {
+        let dot = changed.then(|| self.fresh_dot());
+        self.unspoken = dot;
+        (self.finish(), dot)
+    }
+
     /// Makes the transaction's dots seen, and returns its delta.
     pub(crate) fn finish(mut self) -> Delta {
         self.finished = true;
@@ -206,6 +217,9 @@ impl<'g, E: Engine> Transaction<'g, E> {
                 ..
             } = &mut *self.staging;
             context.insert_recording(replica, counter, last, context_edits);
+        }
+        if let Some(dot) = self.unspoken {
+            context.remove(dot);
         }
         delta.observe_all(&context);
         for (key, ..) in std::mem::take(&mut self.undo) {

@@ -19,7 +19,7 @@ pub(crate) mod features {
     /// The side keeps a sketch of its live dots.
     pub(crate) const SKETCH: u64 = 1;
     /// The side keeps a removal log, and takes into it what a peer's log names.
-    pub(crate) const REMOVALS: u64 = 1 << 2;
+    pub(crate) const REMOVALS: u64 = 1 << 4;
 }
 
 /// The longest name of a namespace, in bytes.

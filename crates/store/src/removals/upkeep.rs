@@ -8,15 +8,17 @@ use syncline_crdt::{Context, Delta, Dot, RowKey};
 
 use super::Removal;
 use super::missing::{coarsened, spans, write_missing};
-use crate::StoreError;
+use super::ranges::{Written, taken_by};
 use crate::engine::{Batch, Engine, Table};
 use crate::format::{self, LogState};
 use crate::staging::Staging;
+use crate::{RangeRemoval, StoreError};
 
 /// What a group adds to the log.
 #[derive(Debug, Default)]
 pub(crate) struct NewRemovals {
     rows: BTreeMap<Dot, BTreeSet<RowKey>>,
+    ranges: Vec<RangeRemoval>,
     /// Dots that became known without the keys of what they may have removed.
     missing: Context,
     /// Dots all of whose removals were told, and of which that may not have been so before.
@@ -29,6 +31,10 @@ impl NewRemovals {
             .entry(removal.dot)
             .or_default()
             .insert(removal.key);
+    }
+
+    pub(crate) fn log_range(&mut self, removal: RangeRemoval) {
+        self.ranges.push(removal);
     }
 
     /// Notes that `dead`, dots among those that have become known as `new`, may have removed rows,
@@ -48,7 +54,7 @@ impl NewRemovals {
     }
 
     /// The dots whose removals may be missing, where those of `before` were before the group.
-    fn missing(&self, before: &Context) -> Context {
+    pub(crate) fn missing(&self, before: &Context) -> Context {
         let mut missing = before.difference(&self.told);
         missing.merge(&self.missing);
         missing
@@ -125,11 +131,12 @@ pub(crate) fn write<E: Engine>(
     let rows = &staging.removals.rows;
     let mut log = base.head.state.log;
     let mut missing = staging.removals.missing(&base.head.missing);
-    let mut give_up = |dot: Dot| missing.insert_range(dot.replica, 1, dot.counter);
     let bounds = base.shared.removal_log;
     // Of more than it can hold, the first need not be written at all.
     let over = (rows.len() as u64).saturating_sub(bounds.removals) as usize;
-    rows.keys().take(over).for_each(|dot| give_up(*dot));
+    for dot in rows.keys().take(over) {
+        missing.insert_range(dot.replica, 1, dot.counter);
+    }
     let kept: BTreeMap<Dot, &BTreeSet<RowKey>> = rows
         .iter()
         .skip(over)
@@ -149,6 +156,17 @@ pub(crate) fn write<E: Engine>(
             let entry = format::removal_key(*dot, key.as_bytes());
             batch.put(Table::Removals, &entry, b"");
             log.bytes += entry.len() as u64;
+        }
+    }
+    let mut written = Written::default();
+    for removal in &staging.removals.ranges {
+        let end = log.end;
+        let lost = written.add(base, removal, &mut log, batch)?;
+        missing.merge(&lost);
+        if log.end > end
+            && let Some(first) = removal.first()
+        {
+            new.push((end, first));
         }
     }
     let mut oldest = VecDeque::new();
@@ -178,10 +196,17 @@ pub(crate) fn write<E: Engine>(
             batch.remove(Table::Removals, &entry);
             log.bytes = log.bytes.saturating_sub(entry.len() as u64);
         }
+        if let Some(removal) = written.known(base, dot)? {
+            batch.remove(Table::Removals, &format::range_key(dot));
+            log.bytes = log.bytes.saturating_sub(taken_by(&removal));
+            for (replica, _, last) in removal.dots.intervals() {
+                missing.insert_range(replica, 1, last);
+            }
+        }
         batch.remove(Table::Removals, &format::log_key(place));
         log.bytes = log.bytes.saturating_sub(format::LOG_LEN);
         log.start = place + 1;
-        give_up(dot);
+        missing.insert_range(dot.replica, 1, dot.counter);
     }
     let missing = coarsened(missing);
     if missing == *base.head.missing {

@@ -5,8 +5,10 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use syncline_crdt::{RowKey, Siblings, Stamp};
+use syncline_merkle::KeyRange;
 use syncline_store::{
-    Config, Durability, Engine, Environment, Incoming, Removal, Snapshot, Store, Table,
+    Config, Durability, Engine, Environment, Incoming, RangeRemoval, Removal, Snapshot, Store,
+    Table,
 };
 
 use crate::harness::*;
@@ -49,8 +51,13 @@ fn every_table_has_the_frozen_bytes<H: Harness>() {
             dot: dot(2, 6),
             key: cell("gone"),
         }],
-        learned: context([dot(2, 6), dot(3, 5)]),
-        logged: context([dot(2, 6)]),
+        ranges: vec![RangeRemoval {
+            dots: context([dot(2, 9)]),
+            range: KeyRange::prefix(b"set"),
+            observed: context([dot(1, 1), dot(1, 2)]),
+        }],
+        learned: context([dot(2, 6), dot(2, 9), dot(3, 5)]),
+        logged: context([dot(2, 6), dot(2, 9)]),
         ..Incoming::from_peer(&seen)
     };
     store.join(incoming, Durability::Durable).unwrap();

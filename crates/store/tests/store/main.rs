@@ -11,6 +11,7 @@ mod limits;
 mod model;
 mod opaque;
 mod opening;
+mod ranges;
 mod reading;
 mod removals;
 mod scrubbing;

@@ -4,7 +4,8 @@ use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use syncline_crdt::RowKey;
+use syncline_crdt::{Context, RowKey};
+use syncline_merkle::KeyRange;
 use syncline_store::{
     Compaction, Config, Environment, LogOptions, LoggedEngine, MemoryDisk, OpenError, RedbEngine,
     RedbOptions, Store,
@@ -115,6 +116,20 @@ impl syncline_sync::Replica for InUse {
             self.writer.look_after(&self.store);
         }
         flushed
+    }
+
+    fn drop_observed(
+        &self,
+        range: &KeyRange,
+        observed: &Context,
+        since: u64,
+    ) -> Result<Option<KeyRange>, ReplicaError> {
+        let _turn = self.turn.take();
+        let dropped = syncline_sync::Replica::drop_observed(&self.store, range, observed, since);
+        if dropped.is_err() {
+            self.writer.look_after(&self.store);
+        }
+        dropped
     }
 
     fn withdraw(&self, key: &RowKey) -> Result<(), ReplicaError> {

@@ -154,7 +154,7 @@ impl<E: Engine> Store<E> {
             joined.removed += dropped.removed;
             rest = dropped.rest;
             if rest.is_none() && covered {
-                group.learn_range_removals(&[removal.clone()])?;
+                group.learn_range_removals(std::slice::from_ref(removal))?;
             }
             group.commit(durability)?;
         }

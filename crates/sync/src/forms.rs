@@ -91,6 +91,22 @@ impl ContextForm {
         }
     }
 
+    /// The context it stands for, where `ours` is the receiver's, as the peer has it.
+    pub(crate) fn read(&self, ours: &Context) -> Result<Context, SessionError> {
+        let read = |bytes: &[u8]| {
+            Context::from_bytes(bytes)
+                .map_err(|_| SessionError::Malformed("its context is not canonical"))
+        };
+        match self {
+            Self::Whole(bytes) => read(bytes),
+            Self::Edited { without, with } => {
+                let mut context = ours.difference(&read(without)?);
+                context.merge(&read(with)?);
+                Ok(context)
+            }
+        }
+    }
+
     /// The context it stands for, where `ours` is the receiver's; checked against the hash in the greeting, so that
     /// what is concluded from it rests on no arithmetic of the peer's.
     pub(crate) fn resolve(
@@ -98,18 +114,7 @@ impl ContextForm {
         ours: &Context,
         hash: ContextHash,
     ) -> Result<Context, SessionError> {
-        let read = |bytes: &[u8]| {
-            Context::from_bytes(bytes)
-                .map_err(|_| SessionError::Malformed("its context is not canonical"))
-        };
-        let context = match self {
-            Self::Whole(bytes) => read(bytes)?,
-            Self::Edited { without, with } => {
-                let mut context = ours.difference(&read(without)?);
-                context.merge(&read(with)?);
-                context
-            }
-        };
+        let context = self.read(ours)?;
         match hash_context(&context.to_bytes()) == hash {
             true => Ok(context),
             false => Err(SessionError::Malformed(

@@ -72,6 +72,25 @@ pub(crate) enum Frame<'a> {
     MoreSymbols(u64),
     /// Dots that the sketch showed to be live in the receiver, and that the sender has dropped: a context.
     Dropped(#[serde(borrow)] Bytes<'a>),
+    /// Of no meaning yet.
+    Reserved12,
+    /// Of no meaning yet.
+    Reserved13,
+    /// A whole range was removed: to be applied when all additions have come.
+    RangeRemoved(RangeRemoved),
+    /// The sender is at work on removals of ranges. Nothing is to be done about it.
+    Working,
+}
+
+/// A removal of a range.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RangeRemoved {
+    /// The removals' own dots: a canonical context.
+    pub(crate) dots: Vec<u8>,
+    pub(crate) lower: Vec<u8>,
+    pub(crate) upper: Option<Vec<u8>>,
+    /// What is dead in the range.
+    pub(crate) observed: ContextForm,
 }
 
 /// What rows are sent for, and what may be concluded from them.
@@ -134,6 +153,9 @@ impl<'a> Frame<'a> {
             Self::Symbols(_) => "symbols of its sketch",
             Self::MoreSymbols(_) => "a wish for more symbols",
             Self::Dropped(_) => "dots that it dropped",
+            Self::Reserved12 | Self::Reserved13 => "of an unknown kind",
+            Self::RangeRemoved(_) => "a removal of a range",
+            Self::Working => "a sign of work",
         }
     }
 

@@ -100,7 +100,9 @@ mod store;
 
 pub use config::{Config, Request, Strategy};
 pub use error::{Refusal, RefusalCode, ReplicaError, SessionError};
-pub use replica::{Additions, Incoming, Removal, Removals, Replica, Rows, Sketch, View};
+pub use replica::{
+    Additions, Incoming, RangeRemoval, Removal, Removals, Replica, Rows, Sketch, View,
+};
 pub use report::{Report, Traffic};
 pub use session::{Opening, Session};
 #[cfg(feature = "store")]

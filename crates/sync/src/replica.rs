@@ -43,6 +43,22 @@ pub trait Replica {
     /// Whatever keeps it from being written.
     fn flush(&self) -> Result<(), ReplicaError>;
 
+    /// Drops what others have removed out of the first rows of a range: of each, all siblings whose dots `observed` has.
+    /// About as many rows as make a small commit; returns what is left of the range. Nothing is added to the context.
+    ///
+    /// Only asked of who [keeps removals](View::keeps_removals).
+    ///
+    /// # Errors
+    /// As [`join`](Self::join).
+    fn drop_observed(
+        &self,
+        _range: &KeyRange,
+        _observed: &Context,
+        _since: u64,
+    ) -> Result<Option<KeyRange>, ReplicaError> {
+        Err(ReplicaError::Failed("it keeps no removal log".into()))
+    }
+
     /// Takes a damaged row out of the rows, digests and dot index, and its dots out of the context, in one commit.
     ///
     /// # Errors
@@ -113,6 +129,22 @@ pub trait View: Source<Error = ReplicaError> + Send + Sized {
         Ok(Removals::default())
     }
 
+    /// The removals of whole ranges by dots that are in `start` and not in `peer`, as many as take up `max_bytes`. Those
+    /// that are left out are the later ones in the order of their dots.
+    ///
+    /// To be implemented with [`keeps_removals`](Self::keeps_removals), and not asked for otherwise.
+    ///
+    /// # Errors
+    /// Whatever keeps them from being read.
+    fn range_removals(
+        &self,
+        _peer: &Context,
+        _start: &Context,
+        _max_bytes: usize,
+    ) -> Result<Vec<RangeRemoval>, ReplicaError> {
+        Ok(Vec::new())
+    }
+
     /// The sketch of all live dots. A replica that keeps none, the default, is searched by the walk.
     ///
     /// # Errors
@@ -166,6 +198,18 @@ pub struct Removals {
     pub missing: Context,
 }
 
+/// The statement that of everything in `observed`, nothing lives in `range` any more: the removals of `dots` took it
+/// away. `observed` is a filter for the rows of the range, and must not be merged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RangeRemoval {
+    /// The removals' own dots, all of one replica.
+    pub dots: Context,
+    /// Which row keys.
+    pub range: KeyRange,
+    /// What the maker had observed when it began.
+    pub observed: Context,
+}
+
 /// A removal, and a row out of which it removed something.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Removal {
@@ -209,7 +253,9 @@ pub struct Incoming<'a> {
     pub learned: Option<Context>,
     /// Removals that the peer's log names, for ours. `rows` has what the peer holds at their keys.
     pub removals: Vec<Removal>,
-    /// The dots all of whose removals are in `removals`. Of other dots that are learned, nobody knows what they removed.
+    /// Removals of whole ranges that it names, which have been [applied](Replica::drop_observed) before.
+    pub ranges: Vec<RangeRemoval>,
+    /// The dots all of whose removals are in `removals` and `ranges`. Of other dots that are learned, nobody knows what they removed.
     pub logged: Context,
     /// [`View::withdrawals`] as of the session's start.
     pub since: u64,
@@ -232,6 +278,15 @@ impl<R: Replica + ?Sized> Replica for &R {
         (**self).flush()
     }
 
+    fn drop_observed(
+        &self,
+        range: &KeyRange,
+        observed: &Context,
+        since: u64,
+    ) -> Result<Option<KeyRange>, ReplicaError> {
+        (**self).drop_observed(range, observed, since)
+    }
+
     fn withdraw(&self, key: &RowKey) -> Result<(), ReplicaError> {
         (**self).withdraw(key)
     }
@@ -250,6 +305,15 @@ impl<R: Replica + ?Sized> Replica for alloc::sync::Arc<R> {
 
     fn flush(&self) -> Result<(), ReplicaError> {
         (**self).flush()
+    }
+
+    fn drop_observed(
+        &self,
+        range: &KeyRange,
+        observed: &Context,
+        since: u64,
+    ) -> Result<Option<KeyRange>, ReplicaError> {
+        (**self).drop_observed(range, observed, since)
     }
 
     fn withdraw(&self, key: &RowKey) -> Result<(), ReplicaError> {

@@ -71,6 +71,7 @@
 mod exchange;
 mod ground;
 mod opening;
+mod ranges;
 mod removals;
 mod sketching;
 mod walking;
@@ -251,6 +252,15 @@ impl<R: Replica> Session<R> {
                 self.wire.count_rows_received(tally);
                 let rows = self.ground.complete(arrivals)?;
                 walking.rows(&purpose, rows, bytes.len(), &mut self.ground)?;
+                Next::Idle
+            }
+            (Frame::RangeRemoved(stated), Phase::Exchanging(exchange)) => {
+                exchange.range_removed(stated, bytes.len(), &mut self.ground)?;
+                Next::Idle
+            }
+            // While it is still applying, we may have gone on to a search.
+            (Frame::Working, Phase::Exchanging(_) | Phase::Sketching(_) | Phase::Walking(_)) => {
+                self.wire.uncount_received();
                 Next::Idle
             }
             (Frame::Fragment(last, rows), Phase::Exchanging(_) | Phase::Walking(_)) => {

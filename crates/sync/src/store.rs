@@ -2,10 +2,12 @@
 
 use syncline_crdt::{Context, Dot, Row, RowKey};
 use syncline_merkle::{Cut, Item, KeyRange, RangeDigest, Source};
-use syncline_store::{Durability, Engine, Store, StoreError, View as StoreView};
+use syncline_store::{ChunkLimit, Durability, Engine, Store, StoreError, View as StoreView};
 
 use crate::error::ReplicaError;
-use crate::replica::{Additions, Incoming, Removal, Removals, Replica, Rows, Sketch, View};
+use crate::replica::{
+    Additions, Incoming, RangeRemoval, Removal, Removals, Replica, Rows, Sketch, View,
+};
 
 /// A store's view as a session reads it.
 ///
@@ -37,6 +39,7 @@ impl<E: Engine> Replica for Store<E> {
             removals: removals
                 .map(|Removal { dot, key }| syncline_store::Removal { dot, key })
                 .collect(),
+            ranges: incoming.ranges.into_iter().map(stored).collect(),
             logged: incoming.logged,
             ..syncline_store::Incoming::from_peer(incoming.context)
         })?;
@@ -45,6 +48,21 @@ impl<E: Engine> Replica for Store<E> {
 
     fn flush(&self) -> Result<(), ReplicaError> {
         Ok(Self::flush(self)?)
+    }
+
+    fn drop_observed(
+        &self,
+        range: &KeyRange,
+        observed: &Context,
+        since: u64,
+    ) -> Result<Option<KeyRange>, ReplicaError> {
+        let mut group = self.group()?;
+        if Self::view(self)?.withdrawals() != since {
+            return Err(ReplicaError::Withdrawn);
+        }
+        let dropped = group.drop_observed(range, observed, ChunkLimit::default())?;
+        group.commit(Durability::Memory)?;
+        Ok(dropped.rest)
     }
 
     fn withdraw(&self, key: &RowKey) -> Result<(), ReplicaError> {
@@ -128,6 +146,21 @@ impl<E: Engine> View for Reading<E> {
         })
     }
 
+    fn range_removals(
+        &self,
+        peer: &Context,
+        start: &Context,
+        max_bytes: usize,
+    ) -> Result<Vec<RangeRemoval>, ReplicaError> {
+        let found = self.0.range_removals_lacking(peer, start, max_bytes)?;
+        let removals = found.into_iter().map(|removal| RangeRemoval {
+            dots: removal.dots,
+            range: removal.range,
+            observed: removal.observed,
+        });
+        Ok(removals.collect())
+    }
+
     fn sketch(&self) -> Result<Option<Sketch>, ReplicaError> {
         Ok(Some(Sketch {
             key: self.0.sketch_key().clone(),
@@ -161,6 +194,14 @@ impl<E: Engine> Source for Reading<E> {
 
     fn describe(&self, key: &[u8]) -> Result<Vec<u8>, ReplicaError> {
         Ok(self.0.describe(key)?)
+    }
+}
+
+fn stored(removal: RangeRemoval) -> syncline_store::RangeRemoval {
+    syncline_store::RangeRemoval {
+        dots: removal.dots,
+        range: removal.range,
+        observed: removal.observed,
     }
 }
 

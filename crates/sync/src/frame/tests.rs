@@ -76,6 +76,13 @@ fn examples() -> Vec<Frame<'static>> {
         Frame::Symbols(Bytes(b"symbols")),
         Frame::MoreSymbols(300),
         Frame::Dropped(Bytes(b"context")),
+        Frame::RangeRemoved(RangeRemoved {
+            dots: vec![1, 2],
+            lower: b"lower".to_vec(),
+            upper: Some(b"upper".to_vec()),
+            observed: ContextForm::Whole(vec![0]),
+        }),
+        Frame::Working,
     ]
 }
 

@@ -7,7 +7,7 @@
 //!
 //! All of it is one future, so that dropping it ends everything at once: the streams are reset, and
 //! the replica keeps what was committed. A step that was under way on its thread ends by itself; it
-//! is one commit at most.
+//! is one commit, or some more of a removal of a range.
 //!
 //! Both queues hold one frame, beside the one in each pump and the one in the session's hands. The
 //! session is asked for a frame only when there is room for one, which is the back-pressure on its

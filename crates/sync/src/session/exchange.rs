@@ -7,12 +7,13 @@ use syncline_crdt::{Dot, Nothing, Row, RowKey};
 use syncline_merkle::{KeyRange, RangeDigest, after};
 
 use super::ground::{Batch, Ground};
+use super::ranges::{self, Applying, Stated};
 use super::removals::{self, LogUse, Told};
 use super::wire::{Shipment, Wire};
 use super::{Next, Role};
 use crate::error::SessionError;
 use crate::forms::WireRoot;
-use crate::frame::{Frame, Purpose};
+use crate::frame::{Frame, Purpose, RangeRemoved};
 use crate::replica::{Replica, View};
 
 /// The exchange as one side sees it: its own stream of rows, and the peer's.
@@ -36,6 +37,10 @@ pub(super) struct Exchange {
     theirs: Incoming,
     theirs_implied: bool,
     received_rows: bool,
+    /// Removals of ranges that the peer has stated.
+    stated: Stated,
+    /// A root that the peer has stated while we were at work on these.
+    heard: Option<RangeDigest>,
     /// The peer's root as of its start.
     start_root: RangeDigest,
     /// Our root as the peer was told it.
@@ -47,6 +52,8 @@ pub(super) struct Exchange {
 /// Our rows.
 #[derive(Debug)]
 enum Outgoing {
+    /// Removals of ranges, before anything else.
+    Ranges,
     /// Rows with dots that the peer has not seen, after this dot.
     Additions(Option<Dot>),
     /// What the log says was removed, after this dot.
@@ -64,6 +71,8 @@ enum Incoming {
     Removals(Option<Dot>),
     /// The next frame of the copy begins at this key; at none after the last.
     Copy(Option<Vec<u8>>),
+    /// All have come, and removals of ranges are applied.
+    Applying(Applying),
     Ended,
 }
 
@@ -98,6 +107,8 @@ impl Exchange {
             },
             theirs_implied,
             received_rows: false,
+            stated: Stated::default(),
+            heard: None,
             start_root,
             our_root: ours_implied.then_some(ground.start.root),
             their_root: theirs_implied.then_some(start_root),
@@ -106,7 +117,15 @@ impl Exchange {
 
     /// The same between sides that both take what the other's log names into their own, or not.
     pub(super) fn handing_on(self, hands_on: bool) -> Self {
-        Self { hands_on, ..self }
+        let ours = match self.ours {
+            Outgoing::Additions(None) if hands_on && self.log != LogUse::Never => Outgoing::Ranges,
+            ours => ours,
+        };
+        Self {
+            hands_on,
+            ours,
+            ..self
+        }
     }
 
     /// All rows both ways.
@@ -130,6 +149,8 @@ impl Exchange {
             theirs: Incoming::Copy(Some(lower.clone())),
             theirs_implied: false,
             received_rows: false,
+            stated: Stated::default(),
+            heard: None,
             start_root,
             our_root: None,
             their_root: None,
@@ -151,11 +172,50 @@ impl Exchange {
         wire: &mut Wire,
     ) -> Result<Next, SessionError> {
         match core::mem::replace(&mut self.ours, Outgoing::Ended) {
-            Outgoing::Ended => Ok(Next::Idle),
+            Outgoing::Ended => self.apply(ground, wire),
+            Outgoing::Ranges => {
+                self.sent_rows |= ranges::state(self.flight, ground, wire)?;
+                self.ours = Outgoing::Additions(None);
+                Ok(Next::More)
+            }
             Outgoing::Additions(after) => self.send_additions(after, ground, wire),
             Outgoing::Removals(after) => self.send_removals(after, ground, wire),
             Outgoing::Copy(from) => self.send_copy(from, ground, wire),
         }
+    }
+
+    /// Applies some more of the removals of ranges that the peer has stated.
+    fn apply<R: Replica>(
+        &mut self,
+        ground: &mut Ground<R>,
+        wire: &mut Wire,
+    ) -> Result<Next, SessionError> {
+        let Incoming::Applying(applying) = &mut self.theirs else {
+            return Ok(Next::Idle);
+        };
+        if !applying.go_on(self.flight, ground, wire)? {
+            return Ok(Next::More);
+        }
+        self.theirs = Incoming::Ended;
+        match (self.role, self.heard.take()) {
+            (Role::Initiator, _) => self.decide(ground, wire),
+            (Role::Responder, Some(root)) => self.root(root, ground, wire),
+            (Role::Responder, None) => Ok(Next::Idle),
+        }
+    }
+
+    /// The peer has stated a removal of a range.
+    pub(super) fn range_removed<R: Replica>(
+        &mut self,
+        stated: RangeRemoved,
+        bytes: usize,
+        ground: &mut Ground<R>,
+    ) -> Result<(), SessionError> {
+        if !self.hands_on || !matches!(self.theirs, Incoming::Additions) {
+            return Err(UNEXPECTED_ROWS);
+        }
+        self.received_rows = true;
+        self.stated.push(stated, bytes, ground)
     }
 
     fn send_additions<R: Replica>(
@@ -383,8 +443,13 @@ impl Exchange {
                 phase: "some were still to come, or none",
             });
         }
-        self.theirs = Incoming::Ended;
         self.their_root = root.map(Into::into);
+        if !self.stated.is_empty() {
+            let stated = core::mem::take(&mut self.stated);
+            self.theirs = Incoming::Applying(stated.apply());
+            return Ok(Next::More);
+        }
+        self.theirs = Incoming::Ended;
         ground.learn()?;
         match self.role {
             Role::Initiator => self.decide(ground, wire),
@@ -399,6 +464,15 @@ impl Exchange {
         ground: &mut Ground<R>,
         wire: &mut Wire,
     ) -> Result<Next, SessionError> {
+        if matches!(
+            (&self.ours, &self.theirs),
+            (Outgoing::Ended, Incoming::Applying(_))
+        ) && self.role == Role::Responder
+            && self.heard.is_none()
+        {
+            self.heard = Some(theirs);
+            return Ok(Next::Idle);
+        }
         let (Outgoing::Ended, Incoming::Ended, Some(told)) =
             (&self.ours, &self.theirs, self.our_root)
         else {

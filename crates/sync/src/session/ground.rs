@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::error::{ReplicaError, SessionError};
 use crate::forms::{ContextHash, hash_context};
 use crate::hello::features;
-use crate::replica::{Incoming, Removal, Replica, View};
+use crate::replica::{Incoming, RangeRemoval, Removal, Replica, View};
 use crate::rows::{Arrival, RowWriter};
 
 /// What a side was when the session began, as of one commit. All that it says in the session rests on this.
@@ -36,6 +36,8 @@ pub(super) struct Ground<R: Replica> {
     theirs: Option<Context>,
     /// Whether that was merged.
     learned: bool,
+    /// Dots of it that are not to be called seen before what they removed is gone here, too.
+    withheld: Context,
     /// The replica as of our start, while additions are listed.
     start_view: Option<R::View>,
     /// Bytes joined since the last durable commit.
@@ -49,6 +51,7 @@ pub(super) struct Batch {
     pub(super) covers: Option<KeyRange>,
     pub(super) learned: Option<Context>,
     pub(super) removals: Vec<Removal>,
+    pub(super) ranges: Vec<RangeRemoval>,
     pub(super) logged: Context,
     /// How much of a crash's loss this is.
     pub(super) bytes: usize,
@@ -79,6 +82,7 @@ impl<R: Replica> Ground<R> {
             start,
             theirs: None,
             learned: false,
+            withheld: Context::new(),
             start_view: Some(view),
             unsynced: 0,
         })
@@ -149,6 +153,7 @@ impl<R: Replica> Ground<R> {
             context: &context,
             learned: None,
             removals: Vec::new(),
+            ranges: Vec::new(),
             logged: Context::new(),
             since: self.start.withdrawals,
             durable: false,
@@ -220,9 +225,10 @@ impl<R: Replica> Ground<R> {
             rows: batch.rows,
             covers: batch.covers,
             context: self.theirs()?,
-            learned: batch.learned,
+            learned: batch.learned.map(|learned| self.without_withheld(learned)),
             removals: batch.removals,
-            logged: batch.logged,
+            ranges: batch.ranges,
+            logged: self.without_withheld(batch.logged),
             since: self.start.withdrawals,
             durable,
         })?;
@@ -242,10 +248,56 @@ impl<R: Replica> Ground<R> {
             context: &context,
             learned: None,
             removals: Vec::new(),
+            ranges: Vec::new(),
             logged: Context::new(),
             since: self.start.withdrawals,
             durable: false,
         })?;
+        Ok(())
+    }
+
+    fn without_withheld(&self, context: Context) -> Context {
+        match self.withheld.is_empty() {
+            true => context,
+            false => context.difference(&self.withheld),
+        }
+    }
+
+    /// From now on, these dots are not merged with the peer's context.
+    pub(super) fn withhold(&mut self, dots: &Context) {
+        self.withheld.merge(dots);
+    }
+
+    /// Applies a part of a removal of a range; returns what is left to do.
+    pub(super) fn drop_observed(
+        &mut self,
+        removal: &RangeRemoval,
+        range: &KeyRange,
+    ) -> Result<Option<KeyRange>, SessionError> {
+        let since = self.start.withdrawals;
+        // Whatever it was, something may have been dropped that a crash would bring back.
+        self.unsynced += 1;
+        Ok(self
+            .replica
+            .drop_observed(range, &removal.observed, since)?)
+    }
+
+    /// Merges the peer's start context with the removals of ranges that it knew of, all of which were applied.
+    pub(super) fn learn_ranges(&mut self, ranges: Vec<RangeRemoval>) -> Result<(), SessionError> {
+        self.withheld = Context::new();
+        let mut logged = Context::new();
+        ranges
+            .iter()
+            .for_each(|removal| logged.merge(&removal.dots));
+        let learned = Some(self.theirs()?.clone());
+        self.join(Batch {
+            learned,
+            ranges,
+            logged,
+            durable: true,
+            ..Batch::default()
+        })?;
+        self.learned = true;
         Ok(())
     }
 

@@ -62,10 +62,16 @@ impl Class {
         match frame {
             Frame::Hello(_) => Self::Hello,
             Frame::Context(_) => Self::Context,
-            Frame::Rows(..) | Frame::Fragment(..) => Self::Rows,
+            Frame::Rows(..) | Frame::Fragment(..) | Frame::RangeRemoved(_) => Self::Rows,
             Frame::Walk(_) => Self::Digests,
             Frame::Symbols(_) | Frame::MoreSymbols(_) | Frame::Dropped(_) => Self::Sketch,
-            Frame::Want(..) | Frame::End(_) | Frame::Root(..) | Frame::Refuse(_) => Self::Control,
+            Frame::Want(..)
+            | Frame::End(_)
+            | Frame::Root(..)
+            | Frame::Refuse(_)
+            | Frame::Reserved12
+            | Frame::Reserved13
+            | Frame::Working => Self::Control,
         }
     }
 

@@ -10,6 +10,7 @@ mod handing_on;
 mod hostile;
 mod live;
 mod pump;
+mod ranges;
 mod refusals;
 mod removals;
 mod resumption;

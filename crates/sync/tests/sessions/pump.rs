@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use syncline_crdt::{Context, Row, RowKey};
 use syncline_merkle::KeyRange;
-use syncline_store::{Durability, Environment, MemoryEngine, Store, StoreError};
+use syncline_store::{ChunkLimit, Durability, Environment, MemoryEngine, Store, StoreError};
 use syncline_sync::{Config, Opening, Replica, Report, Request, Session, SessionError, Strategy};
 
 pub type Memory = Store<MemoryEngine>;
@@ -76,6 +76,22 @@ pub fn put(store: &Memory, keys: impl IntoIterator<Item = RowKey>, bytes: &[u8])
         Ok::<_, StoreError>(())
     });
     done.unwrap();
+}
+
+/// Removes everything in a range, so many rows at a time.
+pub fn remove_range(store: &Memory, range: KeyRange, rows: usize) {
+    let limit = ChunkLimit {
+        rows,
+        ..ChunkLimit::default()
+    };
+    let mut removing = store.begin_removal(range).unwrap();
+    while !removing.is_done() {
+        let mut group = store.group().unwrap();
+        let chunk = group.remove_chunk(&removing, limit, &mut |_, _, _| None);
+        let chunk = chunk.unwrap();
+        group.commit(Durability::Memory).unwrap();
+        removing.go_on(chunk.rest);
+    }
 }
 
 pub fn remove(store: &Memory, keys: impl IntoIterator<Item = RowKey>) {

@@ -283,7 +283,7 @@ impl<E: Engine> Staging<E> {
         for (key, found) in found {
             self.rows.insert(key, Staged::new(found));
         }
-        self.withdraw_all(&damaged)?;
+        self.withdraw_all(&damaged, &BTreeSet::new())?;
         if is_full {
             let end = after(&last);
             part.range.upper = Some(end.clone());

@@ -12,14 +12,18 @@ use crate::{StoreError, View};
 /// Empties the log: the removals of all dots seen so far may be missing from it. It is a hint, and
 /// sessions do without.
 pub(crate) fn forget<E: Engine>(base: &View<E>, mend: &mut Mend) -> Result<(), StoreError> {
-    let end = [format::MISSING];
-    let log = (Bound::Unbounded, Bound::Excluded(&end[..]));
-    let direction = Direction::Forward;
-    base.snapshot
-        .visit(Table::Removals, log, direction, &mut |key, _| {
-            mend.batch.remove(Table::Removals, key);
-            ControlFlow::Continue(())
-        })?;
+    let (end, ranges) = ([format::MISSING], [format::RANGES]);
+    for log in [
+        (Bound::Unbounded, Bound::Excluded(&end[..])),
+        (Bound::Included(&ranges[..]), Bound::Unbounded),
+    ] {
+        let direction = Direction::Forward;
+        base.snapshot
+            .visit(Table::Removals, log, direction, &mut |key, _| {
+                mend.batch.remove(Table::Removals, key);
+                ControlFlow::Continue(())
+            })?;
+    }
     let missing = all_up_to_the_last_of(base.context());
     rewrite_missing(&base.snapshot, &missing, &mut mend.batch)?;
     mend.head.missing = Arc::new(missing);

@@ -1,8 +1,8 @@
 //! Replicas that break one rule of the design each, to show that the scenarios can fail: [`Faulty`].
 
-use syncline_crdt::RowKey;
+use syncline_crdt::{CarrierId, Roster, RowKey};
 use syncline_store::{Engine, Store};
-use syncline_sync::{Incoming, Replica, ReplicaError, View as _};
+use syncline_sync::{Attendance, Incoming, Replica, ReplicaError, Statement, View as _};
 
 /// Which rule is broken. Each loses data, or resurrects it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +39,18 @@ impl<E: Engine> Replica for Faulty<E> {
 
     fn view(&self) -> Result<Self::View, ReplicaError> {
         Replica::view(&self.store)
+    }
+
+    fn begin(&self) -> Result<(Self::View, Option<Attendance>), ReplicaError> {
+        Replica::begin(&self.store)
+    }
+
+    fn enrol(&self, roster: &Roster) -> Result<(), ReplicaError> {
+        Replica::enrol(&self.store, roster)
+    }
+
+    fn hear(&self, roster: &Roster, said: Vec<(CarrierId, Statement)>) {
+        Replica::hear(&self.store, roster, said);
     }
 
     fn join(&self, mut incoming: Incoming<'_>) -> Result<(), ReplicaError> {

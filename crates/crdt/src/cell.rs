@@ -48,9 +48,10 @@ use alloc::collections::BTreeMap;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
+use crate::clock::Stamp;
 use crate::decimal::{Amount, Decimal};
 use crate::dot::{Dot, ReplicaId};
-use crate::siblings::{Sibling, Siblings};
+use crate::siblings::{Row, Sibling, Siblings};
 
 /// How much a contribution has grown, upwards and downwards. Both only ever grow, so of two versions the greater parts
 /// are the later ones.
@@ -256,6 +257,33 @@ pub fn parse_integer(text: &[u8]) -> Option<i64> {
         return None;
     }
     core::str::from_utf8(text).ok()?.parse().ok()
+}
+
+/// The winning SET of a row as it is stored, by its stamp and dot, if there is one. What a newer version wrote is passed
+/// over.
+#[must_use]
+pub fn winning_set(row: &Row) -> Option<(Stamp, Dot)> {
+    let is_set = |sibling: &&Sibling<Vec<u8>>| {
+        let cell = Cell::from_bytes(&sibling.payload);
+        matches!(cell, Ok(Cell::Base { value: Some(_), .. }))
+    };
+    let sets = row.iter().filter(is_set);
+    sets.map(|set| (set.stamp, set.dot)).max()
+}
+
+/// The dot of the DEL of which a row, as it is stored, is the *remnant*: it is all there is of the row, which therefore
+/// shows nothing. It is kept to erase what may still arrive of the increments that it observed, until it is
+/// [stable](crate::Stability::is_stable).
+#[must_use]
+pub fn remnant(row: &Row) -> Option<Dot> {
+    let mut siblings = row.iter();
+    let only = siblings.next().filter(|_| siblings.next().is_none())?;
+    // Nearly every row that is looked at is a plain value, and says so by its first byte.
+    if !codec::may_be_delete(&only.payload) {
+        return None;
+    }
+    let cell = Cell::from_bytes(&only.payload);
+    matches!(cell, Ok(Cell::Base { value: None, .. })).then_some(only.dot)
 }
 
 /// The siblings of a cell, brought together.

@@ -34,13 +34,71 @@
 //! assert!(is_hidden(in_force(&deadlines, Some(set)), 150));
 //! ```
 
+use alloc::vec::Vec;
+
+use crate::canonical::{Canonical, DecodeError, Input};
 use crate::clock::Stamp;
 use crate::dot::Dot;
-use crate::siblings::{Sibling, Siblings};
+use crate::siblings::{Row, Sibling, Siblings};
 use crate::stability::Stability;
 
 /// A deadline in Unix milliseconds, or a live "no deadline".
 pub type Deadline = Option<u64>;
+
+/// The tag of a deadline; its time follows as a varint.
+const AT: u8 = 0x01;
+/// The tag, and all, of "no deadline".
+const NONE: u8 = 0x02;
+
+/// The payload bytes of a deadline: `01` and the time as a varint, or `02` for none.
+///
+/// ```
+/// use syncline_crdt::expiry::{from_bytes, to_bytes};
+///
+/// assert_eq!(to_bytes(Some(300)), b"\x01\xac\x02");
+/// assert_eq!(from_bytes(&to_bytes(None)), Ok(None));
+/// ```
+#[must_use]
+pub fn to_bytes(deadline: Deadline) -> Vec<u8> {
+    let mut out = Vec::new();
+    match deadline {
+        Some(at) => {
+            out.push(AT);
+            at.encode(&mut out);
+        }
+        None => out.push(NONE),
+    }
+    out
+}
+
+/// Reads payload bytes.
+///
+/// # Errors
+/// [`DecodeError::UnknownTag`] for a payload of a newer version, which is to be kept and passed on as it is; another one
+/// when the bytes are not what [`to_bytes`] writes.
+pub fn from_bytes(payload: &[u8]) -> Result<Deadline, DecodeError> {
+    let mut input = Input::new(payload);
+    let deadline = match input.byte()? {
+        AT => Some(u64::decode(&mut input)?),
+        NONE => None,
+        tag => return Err(DecodeError::UnknownTag(tag)),
+    };
+    input.finish()?;
+    Ok(deadline)
+}
+
+/// The deadlines of a row as it is stored. What a newer version wrote is passed over.
+#[must_use]
+pub fn read(row: &Row) -> Siblings<Deadline> {
+    let read = |sibling: &Sibling<Vec<u8>>| {
+        Some(Sibling {
+            dot: sibling.dot,
+            stamp: sibling.stamp,
+            payload: from_bytes(&sibling.payload).ok()?,
+        })
+    };
+    row.iter().filter_map(read).collect()
+}
 
 /// The deadline that is in force: of those stamped after the winning SET of the key, if it has one, the latest.
 ///

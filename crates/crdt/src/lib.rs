@@ -48,7 +48,7 @@
 //! - The kernel: [`Dot`], [`Context`], [`Siblings`], [`CausalMap`]; time in [`Hlc`]; bytes in [`Canonical`].
 //! - Rows of a store: [`RowKey`], [`Row`], [`Delta`], [`BulkRemoval`], the numeric [`cell`] with its exact
 //!   [decimals](decimal), the [`limits`].
-//! - What every replica has seen for good: [`Stability`]; what may go then: [`expiry`].
+//! - Who carries a namespace: [`Roster`]; what all of them have seen for good: [`Stability`]; what may go then: [`expiry`].
 //! - [`types`]: sets, maps, registers, counters and flags, for use on their own.
 //! - `laws` (feature `laws`): the laws that all of these obey, as a test suite for types of your own.
 #![no_std]
@@ -59,6 +59,7 @@ extern crate std;
 
 mod bulk_removal;
 mod canonical;
+mod carrier;
 mod causal_map;
 pub mod cell;
 mod clock;
@@ -78,6 +79,7 @@ mod version_vector;
 
 pub use bulk_removal::BulkRemoval;
 pub use canonical::{Canonical, DecodeError, Input};
+pub use carrier::{CarrierId, Roster};
 pub use causal_map::{CausalMap, Delta};
 pub use clock::{Hlc, Stamp};
 pub use context::{Context, Edit};

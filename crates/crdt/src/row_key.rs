@@ -26,7 +26,7 @@ impl Family {
     pub const MEMBER: Self = Self(3);
     /// Reserved: a member of a sorted set.
     pub const SCORE: Self = Self(4);
-    /// Reserved: when the key expires.
+    /// When the key expires: one row, with an empty field.
     pub const DEADLINE: Self = Self(5);
 }
 
@@ -91,6 +91,12 @@ impl RowKey {
     #[must_use]
     pub fn member(user: &[u8], member: &[u8]) -> Self {
         Self::new(user, Family::MEMBER, member)
+    }
+
+    /// The row of the key's deadline.
+    #[must_use]
+    pub fn deadline(user: &[u8]) -> Self {
+        Self::new(user, Family::DEADLINE, &[])
     }
 
     /// Takes bytes for a row key, if they are one.

@@ -208,6 +208,24 @@ impl<N: Ord + Clone> Stability<N> {
         heard.filter(|heard| heard.context.contains(dot)).count()
     }
 
+    /// What each carrier was last heard to say since the carriers last changed: its context, and its time. It is the
+    /// carrier's own statement still, and may be passed on to others who count with the same carriers.
+    pub fn heard(&self) -> impl Iterator<Item = (&N, &Context, u64)> {
+        let heard = self.heard.iter();
+        heard.map(|(carrier, heard)| (carrier, &heard.context, heard.as_of_ms))
+    }
+
+    /// The carriers that are waited for: not heard since the carriers last changed, or not known to have seen all that
+    /// any had when the cut was made that is to become stable next. O(c n log n).
+    pub fn awaited(&self) -> impl Iterator<Item = &N> {
+        self.carriers.iter().filter(|carrier| {
+            let pending = self.pending.as_ref();
+            self.heard.get(carrier).is_none_or(|heard| {
+                pending.is_some_and(|pending| !heard.context.covers(&pending.made))
+            })
+        })
+    }
+
     /// Everything stable.
     #[must_use]
     pub const fn stable(&self) -> &Context {

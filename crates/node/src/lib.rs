@@ -51,10 +51,12 @@
 //! 4. The peer joins each row with its own. Both compare digests in the end, and the [`Report`] says whether they agree.
 
 mod builder;
+mod carriers;
 mod core;
 mod data_dir;
 mod engine;
 mod error;
+mod expiring;
 mod handles;
 mod kind;
 mod name;
@@ -78,6 +80,7 @@ mod token;
 mod transaction;
 pub mod trust;
 pub mod typed;
+mod upkeep;
 mod view;
 pub mod watch;
 mod writer;
@@ -91,6 +94,7 @@ pub use namespace::Namespace;
 #[cfg(feature = "net")]
 pub use net::{PeerAddr, PeerStatus, SyncError, SyncOptions, SyncReport};
 pub use node::Node;
+pub use ops::ExpireIf;
 pub use registers::{Conflict, Registers, Resolver, Sibling};
 pub use scan::Scan;
 pub use start_error::StartError;
@@ -103,7 +107,7 @@ pub use writer::WriteStats;
 pub use syncline_crdt::{Decimal, Dot, ReplicaId, Stamp};
 pub use syncline_merkle::RangeDigest;
 pub use syncline_store::{
-    Compaction, Durability, Environment, Mismatch, OpenError, Recount, StoreError,
+    Compaction, Durability, Environment, Mismatch, OpenError, Recount, StabilityStatus, StoreError,
     SystemEnvironment,
 };
 #[cfg(feature = "net")]

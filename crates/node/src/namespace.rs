@@ -11,7 +11,7 @@ use syncline_store::{Compaction, Durability};
 use crate::blocking;
 use crate::core::Core;
 use crate::error::Error;
-use crate::ops::{Entry, Kind, key, scan};
+use crate::ops::{Entry, Kind, expiry, key, scan};
 use crate::registers::{Conflict, Registers};
 use crate::replica::Replica;
 use crate::scan::{Page, ReadPage, Scan};
@@ -129,7 +129,12 @@ impl Namespace {
     /// # Errors
     /// See [`Namespace`]. What was removed before the error stays removed.
     pub async fn delete(&self, key: impl AsRef<[u8]>) -> Result<bool, Error> {
-        Ok(self.clear(key::rows_of(key.as_ref())).await? > 0)
+        let key = key.as_ref();
+        let user = key.to_vec();
+        let is_hidden = self
+            .read(move |view| expiry::is_hidden(view, &user))
+            .await?;
+        Ok(self.clear(key::rows_of(key)).await? > 0 && !is_hidden)
     }
 
     /// What `key` shows; `None` when there is nothing.
@@ -239,7 +244,7 @@ impl Namespace {
     /// # Errors
     /// See [`Namespace`].
     pub async fn count(&self) -> Result<u64, Error> {
-        self.read(|view| Ok(view.count())).await
+        self.read(View::count).await
     }
 
     /// Runs several operations on any number of keys, which happen together or not at all.

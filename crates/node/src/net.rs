@@ -16,10 +16,11 @@ pub use self::peers::PeerStatus;
 pub(crate) use self::running::Running;
 pub use self::sync::{SyncError, SyncOptions, SyncReport};
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Mutex;
 
-use syncline_sync::quic::Endpoint;
+use syncline_sync::quic::{Endpoint, NodeId};
 
 use self::builder::Settings;
 use self::peers::Peers;
@@ -30,6 +31,8 @@ pub(crate) struct Network {
     /// Where to listen, if anywhere.
     listen: Option<SocketAddr>,
     peers: Peers,
+    /// The nodes that are known to read what is said of carriers, so that it may go out with the greeting.
+    acquainted: Mutex<BTreeSet<NodeId>>,
     /// For connections that we make, bound when it is first needed. It is not the one we listen on, whose address may be
     /// one that reaches nobody, such as loopback.
     dialler: Mutex<Option<Endpoint>>,
@@ -41,6 +44,7 @@ impl Network {
             settings,
             listen,
             peers,
+            acquainted: Mutex::default(),
             dialler: Mutex::default(),
         }
     }

@@ -11,6 +11,7 @@ use crate::net::Running;
 use crate::registers::Registers;
 use crate::start_error::StartError;
 use crate::trust::ClusterId;
+use crate::upkeep::keep_up;
 
 /// A member of a cluster: replicas of some namespaces, peers to sync them with, and an address for peers that come by
 /// themselves.
@@ -30,6 +31,8 @@ impl Node {
         core.carry_stored()?;
         let core = Arc::new(core);
         let running = Arc::new(Running::start(&core)?);
+        // It ends when the node is gone.
+        drop(tokio::spawn(keep_up(Arc::downgrade(&core))));
         Ok(Self { core, running })
     }
 

@@ -6,6 +6,7 @@
 
 pub(crate) mod cell;
 mod counter;
+pub(crate) mod expiry;
 pub(crate) mod key;
 mod map;
 mod register;
@@ -13,6 +14,7 @@ pub(crate) mod scan;
 mod set;
 
 pub use self::counter::Counter;
+pub use self::expiry::ExpireIf;
 pub use self::map::Map;
 pub use self::register::Register;
 pub use self::set::Set;

@@ -4,13 +4,13 @@ use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use syncline_crdt::{Context, RowKey};
+use syncline_crdt::{CarrierId, Context, Roster, RowKey};
 use syncline_merkle::KeyRange;
 use syncline_store::{
     Compaction, Config, Environment, LogOptions, LoggedEngine, MemoryDisk, OpenError, RedbEngine,
     RedbOptions, Store,
 };
-use syncline_sync::{Incoming, ReplicaError};
+use syncline_sync::{Attendance, Incoming, ReplicaError, Statement};
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
 use crate::blocking;
@@ -85,6 +85,13 @@ impl InUse {
     }
 }
 
+impl Open {
+    /// Waits for the turn to write to the store directly.
+    pub(crate) fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.turn.take()
+    }
+}
+
 impl Deref for InUse {
     type Target = Open;
 
@@ -98,6 +105,19 @@ impl syncline_sync::Replica for InUse {
 
     fn view(&self) -> Result<Self::View, ReplicaError> {
         syncline_sync::Replica::view(&self.store)
+    }
+
+    fn begin(&self) -> Result<(Self::View, Option<Attendance>), ReplicaError> {
+        syncline_sync::Replica::begin(&self.store)
+    }
+
+    fn enrol(&self, roster: &Roster) -> Result<(), ReplicaError> {
+        let _turn = self.turn.take();
+        syncline_sync::Replica::enrol(&self.store, roster)
+    }
+
+    fn hear(&self, roster: &Roster, said: Vec<(CarrierId, Statement)>) {
+        syncline_sync::Replica::hear(&self.store, roster, said);
     }
 
     fn join(&self, incoming: Incoming<'_>) -> Result<(), ReplicaError> {
@@ -197,6 +217,16 @@ impl Replica {
             })
             .await?;
         }
+    }
+
+    /// The replica if it is open, and nobody is about to close it.
+    pub(crate) fn if_open(&self) -> Option<InUse> {
+        let state = self.state.clone().try_read_owned().ok()?;
+        let open = OwnedRwLockReadGuard::try_map(state, State::as_open).ok()?;
+        (!open.writer.has_failed()).then(|| InUse {
+            open,
+            _guarded: None,
+        })
     }
 
     /// Looks after a failed read. A row that is damaged is withdrawn, so that the next sync fetches it from another replica;

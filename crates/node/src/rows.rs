@@ -39,6 +39,15 @@ pub trait ReadRows: sealed::Rows {
 
     /// How registers are read.
     fn registers(&self) -> &Registers;
+
+    /// The time by which keys are hidden, in Unix milliseconds: of when the view was taken or the transaction began.
+    fn now_ms(&self) -> u64;
+
+    /// Whether there may be any deadlines.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when the disk fails.
+    fn has_deadlines(&self) -> Result<bool, Error>;
 }
 
 /// Something that rows can be written to: a [`Transaction`](crate::Transaction).
@@ -100,6 +109,14 @@ macro_rules! read_through {
             fn registers(&self) -> &Registers {
                 (**self).registers()
             }
+
+            fn now_ms(&self) -> u64 {
+                (**self).now_ms()
+            }
+
+            fn has_deadlines(&self) -> Result<bool, Error> {
+                (**self).has_deadlines()
+            }
         }
     )*};
 }
@@ -133,6 +150,7 @@ impl<R: WriteRows + ?Sized> WriteRows for &mut R {
 pub(crate) struct StoreRows<'t, 'g> {
     /// Reading may withdraw a damaged row, so the store wants it exclusively even then. No borrow outlives a method.
     transaction: RefCell<&'t mut StoreTransaction<'g>>,
+    now_ms: u64,
 }
 
 type StoreTransaction<'g> = syncline_store::Transaction<'g, AnyEngine>;
@@ -140,6 +158,7 @@ type StoreTransaction<'g> = syncline_store::Transaction<'g, AnyEngine>;
 impl<'t, 'g> StoreRows<'t, 'g> {
     pub(crate) fn new(transaction: &'t mut StoreTransaction<'g>) -> Self {
         Self {
+            now_ms: transaction.now_ms(),
             transaction: RefCell::new(transaction),
         }
     }
@@ -166,6 +185,14 @@ impl ReadRows for StoreRows<'_, '_> {
 
     fn registers(&self) -> &Registers {
         &Registers::LastWriter
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
+    fn has_deadlines(&self) -> Result<bool, Error> {
+        Ok(self.transaction.borrow_mut().has_deadlines()?)
     }
 }
 

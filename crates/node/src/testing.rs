@@ -32,6 +32,7 @@ use std::time::Duration;
 
 use syncline_sync::quic::{Forwarder, Limits};
 
+use crate::builder::Builder;
 use crate::core::lock;
 use crate::error::Error;
 use crate::name::NameError;
@@ -59,18 +60,29 @@ pub enum ClusterError {
 /// # Errors
 /// [`ClusterError`], when the system yields no randomness or no ports.
 pub async fn cluster(nodes: usize) -> Result<Cluster, ClusterError> {
+    cluster_with(nodes, |_, builder| builder).await
+}
+
+/// As [`cluster`], with nodes that are set up as `set_up` has it: given the number of the node, and what it would be.
+///
+/// # Errors
+/// As [`cluster`].
+pub async fn cluster_with(
+    nodes: usize,
+    set_up: impl Fn(usize, Builder) -> Builder,
+) -> Result<Cluster, ClusterError> {
     let trust = trust::Cluster::throwaway().map_err(StartError::from)?;
     let mut limits = Limits::default();
     // Nobody wants to wait long in a test to be told that a wire was cut.
     limits.connect = Duration::from_secs(3);
     let mut started = Vec::with_capacity(nodes);
-    for _ in 0..nodes {
+    for number in 0..nodes {
         let node = Node::builder()
             .in_memory()
             .cluster(&trust)
             .limits(limits.clone())
             .listen("127.0.0.1:0");
-        started.push(node.start().await?);
+        started.push(set_up(number, node).start().await?);
     }
     let mut wires = BTreeMap::new();
     for (to, node) in started.iter().enumerate() {

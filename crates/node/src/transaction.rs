@@ -1,12 +1,13 @@
 //! Several operations that happen together or not at all.
 
 use std::fmt;
+use std::time::{Duration, SystemTime};
 
 use syncline_crdt::{Dot, ReplicaId, Row, RowKey};
 use syncline_merkle::KeyRange;
 
 use crate::error::Error;
-use crate::ops::{Counter, Kind, Map, Register, Set, key};
+use crate::ops::{Counter, ExpireIf, Kind, Map, Register, Set, expiry, key};
 use crate::registers::Registers;
 use crate::rows::{Items, ReadRows, WriteRows, sealed};
 
@@ -74,8 +75,61 @@ impl<'a> Transaction<'a> {
     /// # Errors
     /// [`Error::Store`] when the key has more rows than one transaction takes, or reading fails.
     pub fn delete(&mut self, key: impl AsRef<[u8]>) -> Result<bool, Error> {
-        let range = key::rows_of(key.as_ref());
-        Ok(key::clear_rows(self, range, usize::MAX)?.shown > 0)
+        let key = key.as_ref();
+        let hidden = expiry::is_hidden(self, key)?;
+        let cleared = key::clear_rows(self, key::rows_of(key), usize::MAX)?;
+        Ok(cleared.shown > 0 && !hidden)
+    }
+
+    /// Writes a value as [`put`](Transaction::put) does, and keeps the deadline of what it replaces.
+    ///
+    /// # Errors
+    /// As [`Transaction::put`].
+    pub fn put_keeping_deadline(
+        &mut self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+    ) -> Result<(), Error> {
+        expiry::put_keeping(self, key.as_ref(), value.as_ref())
+    }
+
+    /// Has `key` expire so long from now; whether it shows anything that could.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when reading fails, or the transaction holds too many rows.
+    pub fn expire(&mut self, key: impl AsRef<[u8]>, after: Duration) -> Result<bool, Error> {
+        let at = expiry::in_so_long(self, after);
+        expiry::expire_at(self, key.as_ref(), at, ExpireIf::Always)
+    }
+
+    /// Has `key` expire at this time, if its deadline so far admits it; whether that was done. A time that has passed hides
+    /// the key at once.
+    ///
+    /// # Errors
+    /// As [`Transaction::expire`].
+    pub fn expire_at(
+        &mut self,
+        key: impl AsRef<[u8]>,
+        at: SystemTime,
+        condition: ExpireIf,
+    ) -> Result<bool, Error> {
+        expiry::expire_at(self, key.as_ref(), expiry::unix_ms(at), condition)
+    }
+
+    /// Takes the deadline of `key` back; whether it had one.
+    ///
+    /// # Errors
+    /// As [`Transaction::expire`].
+    pub fn persist(&mut self, key: impl AsRef<[u8]>) -> Result<bool, Error> {
+        expiry::persist(self, key.as_ref())
+    }
+
+    /// When `key` expires; `None` when it does not, or shows nothing.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when reading fails.
+    pub fn deadline(&self, key: impl AsRef<[u8]>) -> Result<Option<SystemTime>, Error> {
+        expiry::deadline(self, key.as_ref())
     }
 
     /// What `key` shows; `None` when there is nothing.
@@ -104,6 +158,14 @@ impl ReadRows for Transaction<'_> {
 
     fn registers(&self) -> &Registers {
         &self.registers
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.rows.now_ms()
+    }
+
+    fn has_deadlines(&self) -> Result<bool, Error> {
+        self.rows.has_deadlines()
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::ops::RangeBounds;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 
 use syncline_crdt::{Row, RowKey};
 use syncline_merkle::{KeyRange, RangeDigest};
@@ -10,11 +11,11 @@ use syncline_store::Recount;
 
 use crate::engine::AnyEngine;
 use crate::error::Error;
-use crate::ops::{Counter, Entry, Kind, Map, Register, Set, key, scan};
+use crate::ops::{Counter, Entry, Kind, Map, Register, Set, expiry, key, scan};
 use crate::registers::{Conflict, Registers};
 use crate::rows::{Items, ReadRows, sealed};
 
-/// A namespace as of one commit: whatever is written later does not show.
+/// A namespace as of one commit: whatever is written later does not show, nor do deadlines that are reached later.
 ///
 /// Its readers are synchronous and read the disk, so in asynchronous code they belong inside [`Namespace::read`] or a
 /// blocking thread. A view is cheap to take and to clone. While it lives, the store keeps the pages of its commit, and after
@@ -43,11 +44,15 @@ use crate::rows::{Items, ReadRows, sealed};
 pub struct View {
     store: Arc<syncline_store::View<AnyEngine>>,
     registers: Registers,
+    now_ms: u64,
+    has_deadlines: Arc<OnceLock<bool>>,
 }
 
 impl View {
     pub(crate) fn new(store: syncline_store::View<AnyEngine>, registers: Registers) -> Self {
         Self {
+            now_ms: store.now_ms(),
+            has_deadlines: Arc::default(),
             store: Arc::new(store),
             registers,
         }
@@ -141,11 +146,35 @@ impl View {
         Ok(scan::items(scan::values(self, range)?))
     }
 
-    /// How many keys there are, of all kinds. O(1).
+    /// How many keys there are, of all kinds. O(1), and a look at each key that has expired and is not yet collected.
     ///
-    /// The remnant of a deleted counter counts as long as it is kept.
-    pub fn count(&self) -> u64 {
-        self.store.key_count()
+    /// The remnant of a deleted counter counts as long as it is kept, and so does the deadline of a key that was deleted
+    /// by its members.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when reading fails.
+    pub fn count(&self) -> Result<u64, Error> {
+        const PAGE: usize = 1024;
+        let (mut hidden, mut after) = (0, None);
+        loop {
+            let store = &self.store;
+            let due = store.deadlines_until(self.now_ms, after.as_ref(), PAGE)?;
+            for (_, deadline) in &due {
+                hidden += u64::from(expiry::is_hidden(self, &deadline.user_key())?);
+            }
+            match due.into_iter().next_back() {
+                Some((last, _)) => after = Some(last),
+                None => return Ok(store.key_count().saturating_sub(hidden)),
+            }
+        }
+    }
+
+    /// When `key` expires; `None` when it does not, or shows nothing.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when reading fails.
+    pub fn deadline(&self, key: impl AsRef<[u8]>) -> Result<Option<SystemTime>, Error> {
+        expiry::deadline(self, key.as_ref())
     }
 
     /// How many rows there are. O(1).
@@ -190,12 +219,24 @@ impl ReadRows for View {
     fn registers(&self) -> &Registers {
         &self.registers
     }
+
+    fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
+    fn has_deadlines(&self) -> Result<bool, Error> {
+        if let Some(known) = self.has_deadlines.get() {
+            return Ok(*known);
+        }
+        let found = self.store.has_deadlines()?;
+        Ok(*self.has_deadlines.get_or_init(|| found))
+    }
 }
 
 impl fmt::Debug for View {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("View")
-            .field("keys", &self.count())
+            .field("rows", &self.row_count())
             .finish_non_exhaustive()
     }
 }

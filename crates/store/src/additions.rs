@@ -1,8 +1,9 @@
 //! What a peer has not seen, by way of the dot index: additions and overwrites cost no search.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use syncline_crdt::{Context, Dot, Row, RowKey};
+use syncline_crdt::{Context, Dot, Family, Row, RowKey};
 
 use crate::engine::Engine;
 use crate::view::damaged;
@@ -38,6 +39,8 @@ impl<E: Engine> View<E> {
     /// merges. So its row is given with what has replaced it: a receiver that learned of the end of
     /// a value, and not of the new one, would carry the end to others that hold the value, and
     /// should we be lost for good, there would be neither.
+    ///
+    /// The deadline of a key comes before the key's other rows, and then not once more in one answer.
     ///
     /// Costs a seek for each interval of the difference, and a look-up for each dot in it that is
     /// live; the size of the store does not matter.
@@ -80,6 +83,8 @@ impl<E: Engine> View<E> {
             frontier: after,
             ..Additions::default()
         };
+        let has_deadlines = now.has_deadlines()?;
+        let mut ahead = BTreeSet::new();
         let mut room = Room {
             max_bytes: max_bytes.max(1),
             max_rows: max_rows.max(1),
@@ -116,7 +121,14 @@ impl<E: Engine> View<E> {
                             row.dots().any(|dot| unseen(&dot))
                         }
                     };
-                    if is_due {
+                    if is_due && !ahead.contains(key) {
+                        if let Some((deadline, row)) =
+                            now.deadline_ahead(key, peer, has_deadlines)?
+                            && ahead.insert(deadline.clone())
+                        {
+                            room.take(&deadline, &row);
+                            additions.rows.push((deadline, row));
+                        }
                         room.take(key, &row);
                         additions.rows.push((key.clone(), row));
                     }
@@ -132,6 +144,24 @@ impl<E: Engine> View<E> {
         }
         additions.complete = true;
         Ok(additions)
+    }
+
+    /// The deadline of a row's key, if the peer has not seen it. It is told before the key's other
+    /// rows: with a deadline that has been replaced, and the row that came after it, the key would be
+    /// hidden, and a write to it would begin it anew.
+    fn deadline_ahead(
+        &self,
+        key: &RowKey,
+        peer: &Context,
+        has_deadlines: bool,
+    ) -> Result<Option<(RowKey, Row)>, StoreError> {
+        if !has_deadlines || key.family() == Family::DEADLINE {
+            return Ok(None);
+        }
+        let deadline = RowKey::deadline(&key.user_key());
+        let row = self.get(&deadline)?;
+        let row = row.filter(|row| row.dots().any(|dot| !peer.contains(&dot)));
+        Ok(row.map(|row| (deadline, row)))
     }
 
     /// The first live dots between two of a replica, inclusive, with their rows' keys; [`RUN`] at
@@ -183,6 +213,6 @@ impl Room {
         self.max_bytes = self
             .max_bytes
             .saturating_sub(key.as_bytes().len() + payloads);
-        self.max_rows -= 1;
+        self.max_rows = self.max_rows.saturating_sub(1);
     }
 }

@@ -281,7 +281,8 @@ impl<E: Engine> Staging<E> {
         )?;
         outcome?;
         for (key, found) in found {
-            self.rows.insert(key, Staged::new(found));
+            let staged = Staged::new(&key, found);
+            self.rows.insert(key, staged);
         }
         self.withdraw_all(&damaged, &BTreeSet::new())?;
         if is_full {

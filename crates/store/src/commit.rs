@@ -14,7 +14,7 @@ use crate::sketch::{Elements, Sketch};
 use crate::staging::{Staged, Staging};
 use crate::store::Head;
 use crate::watch::departures;
-use crate::{StoreError, View, removals};
+use crate::{StoreError, View, due, removals};
 
 /// What a group comes to.
 pub(crate) enum Prepared {
@@ -43,6 +43,7 @@ pub(crate) fn prepare<E: Engine>(staging: &Staging<E>) -> Result<Prepared, Store
     if !damaged.is_empty() {
         return Ok(Prepared::Damaged(damaged));
     }
+    due::write(base, &changes, &mut batch)?;
     write_context(&staging.context_edits, &mut batch);
     let commits = base.head.state.commits + 1;
     let sketch = write_sketch(staging, &changes, commits, &mut batch)?;
@@ -65,6 +66,7 @@ pub(crate) fn prepare<E: Engine>(staging: &Staging<E>) -> Result<Prepared, Store
             rows,
             keys,
             log,
+            as_of_ms: base.now_ms(),
         },
         context: Arc::new(staging.context.clone()),
         sketch,
@@ -77,9 +79,9 @@ pub(crate) fn prepare<E: Engine>(staging: &Staging<E>) -> Result<Prepared, Store
 }
 
 /// A row that differs from the snapshot, with its new digest.
-struct ChangedRow<'s> {
-    key: &'s RowKey,
-    staged: &'s Staged,
+pub(crate) struct ChangedRow<'s> {
+    pub(crate) key: &'s RowKey,
+    pub(crate) staged: &'s Staged,
     digest: Option<ItemDigest>,
 }
 

@@ -36,11 +36,13 @@ pub enum Table {
     Removals,
     /// Reserved for the first symbols of the sketch.
     Sketch,
+    /// Rows that are kept for a time only → nothing: deadlines by their time, remnants of counters.
+    Due,
 }
 
 impl Table {
     /// Every table, in the order in which a commit writes them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Meta,
         Self::Rows,
         Self::Dots,
@@ -48,6 +50,7 @@ impl Table {
         Self::Context,
         Self::Removals,
         Self::Sketch,
+        Self::Due,
     ];
 
     /// The table's name in the file: part of the on-disk format.
@@ -60,6 +63,7 @@ impl Table {
             Self::Context => "context",
             Self::Removals => "removals",
             Self::Sketch => "sketch",
+            Self::Due => "due",
         }
     }
 }

@@ -210,6 +210,11 @@ pub enum StoreError {
         "a join of this group failed; drop the group, nothing of it was written, and begin again"
     )]
     Torn,
+    /// A store cannot forget itself.
+    #[error(
+        "a store cannot forget itself; ask another carrier of the namespace to, and remove this one"
+    )]
+    OwnCarrier,
     /// An earlier commit failed, so this store writes no more.
     #[error(
         "an earlier commit failed ({cause}); open the store again, nothing acknowledged is lost"

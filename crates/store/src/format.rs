@@ -7,9 +7,12 @@
 //! | | `namespace` | UTF-8 |
 //! | | `secret` | 16 bytes, fingerprint of the cluster's secret |
 //! | | `openings` | (u64, 16 bytes) each: first commit of an opening, its id |
-//! | | `state` | u64 × 7: commits, greatest stamp, rows, user keys; of the removal log first place, place after the last, bytes |
+//! | | `state` | u64 × 8: commits, greatest stamp, rows, user keys; of the removal log first place, place after the last, bytes; as of when (Unix ms) |
 //! | | `scrub` | u64: when the last scrub finished, Unix milliseconds, 0 if none has; then where the next goes on: table (1 byte), key |
 //! | | `condemned` | key of a row that is damaged beyond repair; the store is not opened |
+//! | | `carrier` | 16 bytes, the store's name among its carriers |
+//! | | `roster` | the carriers that count, those that were forgotten |
+//! | | `heard`, name of a carrier (16 bytes) | u64: as of when (Unix ms); the context that it was heard to have |
 //! | `rows` | row key | 32 bytes of item digest, canonical row |
 //! | `dots` | replica (16 bytes), counter (u64) | row key |
 //! | `digests` | level (1 byte), fence | 40 bytes of range digest |
@@ -22,6 +25,9 @@
 //! | | 4, first of the removals' dots | a removal of a range: its dots, bounds, and what had been observed, in canonical bytes |
 //! | `sketch` | 0, index of the first (u16) | u64: commit of the checkpoint; 64 symbols |
 //! | | 1, number (u16) | u64: commit of the checkpoint that they follow; changes |
+//! | `due` | 0, earliest deadline (Unix ms, u64), row key | none |
+//! | | 1, row key | none: of a row of nothing but "no deadline" |
+//! | | 2, row key | none: of the remnant of a counter |
 //!
 //! A change of the sketch is a byte, 1 for a dot that became live and 0 for one that died, the tag of
 //! its replica (u64) and its counter (u64). Rows of changes that follow an earlier checkpoint are
@@ -32,13 +38,14 @@
 //!
 //! Format 1 had neither a removal log nor a sketch, and a `state` of four numbers. Format 2 knew of
 //! missing removals only up to which dot of a replica (2, replica) they may be missing, and had no
-//! removals of ranges, departures and openings. Opening a store of an older format makes it one of this.
+//! removals of ranges, departures, openings, carriers and `due`, and a `state` of seven numbers. Opening a
+//! store of an older format makes it one of this.
 //!
 //! Integers are big-endian, so that keys order as what they stand for does. A row's digest is over
 //! its key and its canonical bytes and doubles as its checksum. What is inside a row, families and
 //! payload tags included, is opaque here: a version that does not know them keeps them as they are.
 
-use syncline_crdt::{Canonical, Context, Dot, ReplicaId, Row, RowKey, Stamp};
+use syncline_crdt::{Canonical, CarrierId, Context, Dot, ReplicaId, Row, RowKey, Stamp};
 use syncline_merkle::{DigestKey, ItemDigest, Node, RangeDigest};
 
 use crate::watch::departures::Place;
@@ -56,6 +63,10 @@ pub(crate) mod meta {
     pub(crate) const OPENINGS: &[u8] = b"openings";
     pub(crate) const SCRUB: &[u8] = b"scrub";
     pub(crate) const CONDEMNED: &[u8] = b"condemned";
+    pub(crate) const CARRIER: &[u8] = b"carrier";
+    pub(crate) const ROSTER: &[u8] = b"roster";
+    /// The name of a carrier follows.
+    pub(crate) const HEARD: &[u8] = b"heard";
 }
 
 /// What every commit moves, in one row.
@@ -71,6 +82,9 @@ pub(crate) struct State {
     pub(crate) keys: u64,
     /// What the removal log holds.
     pub(crate) log: LogState,
+    /// All that the store made until this time, by its clock, in Unix milliseconds, is in this
+    /// commit or an earlier one; and its clock shows no earlier time any more.
+    pub(crate) as_of_ms: u64,
 }
 
 /// How far the removal log reaches.
@@ -111,7 +125,7 @@ impl DepartureState {
 }
 
 impl State {
-    const LEN: usize = 7 * 8;
+    const LEN: usize = 8 * 8;
 
     pub(crate) fn to_bytes(self) -> [u8; Self::LEN] {
         let mut bytes = [0; Self::LEN];
@@ -124,6 +138,7 @@ impl State {
             self.log.start,
             self.log.end,
             self.log.bytes,
+            self.as_of_ms,
         ];
         for (word, field) in words.iter_mut().zip(fields) {
             *word = field.to_be_bytes();
@@ -146,14 +161,16 @@ impl State {
             rows: word(2),
             keys: word(3),
             log,
+            as_of_ms: word(7),
         })
     }
 
-    /// The state of a store of format 1, which logged no removals.
-    pub(crate) fn from_format_1(bytes: &[u8]) -> Option<Self> {
+    /// The state of a store of an older format: format 1 logged no removals, and 2 kept no time.
+    pub(crate) fn from_older(bytes: &[u8], format: u32) -> Option<Self> {
+        let words = if format == 1 { 4 } else { 7 };
         let mut padded = [0; Self::LEN];
-        padded[..32].copy_from_slice(bytes.first_chunk::<32>()?);
-        (bytes.len() == 32)
+        padded.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        (bytes.len() == words * 8)
             .then_some(padded)
             .and_then(|bytes| Self::from_bytes(&bytes))
     }
@@ -385,6 +402,29 @@ pub(crate) fn changes_key(number: u16) -> [u8; 3] {
 pub(crate) fn user_part(key: &RowKey) -> &[u8] {
     let bytes = key.as_bytes();
     &bytes[..bytes.len() - key.field_bytes().len() - 1]
+}
+
+/// The key of what a carrier was heard to say.
+pub(crate) fn heard_key(carrier: CarrierId) -> Vec<u8> {
+    [meta::HEARD, carrier.as_bytes()].concat()
+}
+
+/// What a carrier has said: its context, and as of when.
+pub(crate) fn heard_value(context: &Context, as_of_ms: u64) -> Vec<u8> {
+    let mut value = as_of_ms.to_be_bytes().to_vec();
+    context.encode(&mut value);
+    value
+}
+
+pub(crate) fn read_heard(key: &[u8], value: &[u8]) -> Option<(CarrierId, Context, u64)> {
+    let carrier = key.strip_prefix(meta::HEARD)?.try_into().ok()?;
+    let (as_of_ms, context) = value.split_first_chunk()?;
+    let context = Context::from_bytes(context).ok()?;
+    Some((
+        CarrierId::from_bytes(carrier),
+        context,
+        u64::from_be_bytes(*as_of_ms),
+    ))
 }
 
 /// The row key in a table's bytes.

@@ -48,6 +48,11 @@ impl<'s, E: Engine> Group<'s, E> {
         Self { writer, staging }
     }
 
+    /// What the group has done so far, to do more.
+    pub(crate) fn staging(&mut self) -> &mut Staging<E> {
+        &mut self.staging
+    }
+
     /// Runs a transaction within the group. When `body` fails, or panics, the group is as it was
     /// before.
     ///

@@ -11,7 +11,8 @@
 //! # What it is not
 //!
 //! It knows no network, no peers, and no data types: payloads are bytes, and rows of kinds that it
-//! does not know are joined, digested and forwarded like any other.
+//! does not know are joined, digested and forwarded like any other. Only deadlines and the remnants
+//! of counters does it look into, to [drop](Store::collect) what nobody can see any more.
 //!
 //! # How a value flows through it
 //!
@@ -34,8 +35,11 @@
 #![forbid(unsafe_code)]
 
 mod additions;
+mod carriers;
 mod chunks;
+mod collect;
 mod commit;
+mod due;
 mod engine;
 mod environment;
 mod error;
@@ -57,7 +61,10 @@ mod withdraw;
 mod witness;
 
 pub use additions::Additions;
+pub use carriers::{Attendance, SessionGuard, StabilityStatus, Statement};
 pub use chunks::{Chunk, Dropped, Remains, Remnant, Removing};
+pub use collect::Collected;
+pub use due::DueMark;
 pub use engine::{
     Batch, Bounds, Compaction, Direction, Durability, Engine, EngineError, EngineSize, Entry,
     FailingEngine, Fault, Faults, LogOptions, LoggedEngine, LoggedSnapshot, MemoryDisk,

@@ -1,19 +1,20 @@
-//! From what an engine holds to a store's head: identity, format, context, sketch, and how far the
-//! removal log reaches.
+//! From what an engine holds to a store's head: identity, format, context, sketch, how far the
+//! removal log reaches, and carriers.
 
 use std::ops::Bound;
 use std::sync::Arc;
 
-use syncline_crdt::Context;
+use syncline_crdt::{CarrierId, Context};
 use syncline_merkle::DigestKey;
 use syncline_merkle::sketch::SketchKey;
 
+use crate::carriers::{self, Carriers};
 use crate::engine::{Batch, Durability, Engine, Snapshot, Table};
 use crate::format::{self, DepartureState, FORMAT, State, meta};
 use crate::sketch::Sketch;
 use crate::store::Head;
 use crate::watch::openings::{Opening, Openings};
-use crate::{OpenError, removals};
+use crate::{Config, OpenError, due, removals};
 
 /// The head of the store in an engine; an empty engine becomes a new store, and one of an older
 /// format a store of this one. Beside it, the openings that are remembered.
@@ -21,13 +22,19 @@ pub(crate) fn open(
     engine: &impl Engine,
     digest_key: &DigestKey,
     sketch_key: &SketchKey,
-    namespace: &str,
-) -> Result<(Head, Vec<Opening>), OpenError> {
+    config: &Config,
+) -> Result<(Head, Vec<Opening>, Carriers), OpenError> {
+    let namespace = &config.namespace;
+    let mint = || {
+        let environment = &config.environment;
+        CarrierId::mint(environment.wall_ms(), environment.entropy())
+    };
     let snapshot = engine.snapshot()?;
     let Some(format) = snapshot.get(Table::Meta, meta::FORMAT)? else {
         refuse_content_without_format(&snapshot)?;
         drop(snapshot);
-        initialise(engine, digest_key, namespace)?;
+        let carrier = mint();
+        initialise(engine, digest_key, namespace, carrier)?;
         let head = Head {
             state: State::default(),
             context: Arc::default(),
@@ -37,7 +44,7 @@ pub(crate) fn open(
             withdrawals: 0,
             departures: DepartureState::default(),
         };
-        return Ok((head, Vec::new()));
+        return Ok((head, Vec::new(), Carriers::alone(carrier)));
     };
     let format = check_identity(&snapshot, &format, digest_key, namespace)?;
     if let Some(key) = snapshot.get(Table::Meta, meta::CONDEMNED)? {
@@ -56,6 +63,15 @@ pub(crate) fn open(
         let key = [format::DEPARTURES];
         batch.put(Table::Removals, &key, &departures.to_bytes());
     }
+    let carriers = match format {
+        FORMAT => Carriers::read(&snapshot)?,
+        _ => {
+            let carrier = mint();
+            carriers::write_new(carrier, &mut batch);
+            due::list_all(&snapshot, digest_key, &mut batch)?;
+            Carriers::alone(carrier)
+        }
+    };
     let sketch = Sketch::read(&snapshot, sketch_key)?.filter(|_| format > 1);
     let sketch_testifies = sketch.is_some();
     let sketch = match sketch {
@@ -93,7 +109,7 @@ pub(crate) fn open(
         withdrawals: 0,
         departures,
     };
-    Ok((head, past))
+    Ok((head, past, carriers))
 }
 
 /// The format of the store, if it is the one that was asked for.
@@ -138,9 +154,9 @@ fn check_identity(
 }
 
 fn read_state(snapshot: &impl Snapshot, format: u32) -> Result<State, OpenError> {
-    let read = match format {
-        1 => State::from_format_1,
-        _ => State::from_bytes,
+    let read = |bytes: &[u8]| match format {
+        FORMAT => State::from_bytes(bytes),
+        older => State::from_older(bytes, older),
     };
     let state = snapshot.get(Table::Meta, meta::STATE)?;
     state
@@ -207,11 +223,13 @@ fn initialise(
     engine: &impl Engine,
     digest_key: &DigestKey,
     namespace: &str,
+    carrier: CarrierId,
 ) -> Result<(), OpenError> {
     let mut batch = Batch::new();
     batch.put(Table::Meta, meta::FORMAT, &FORMAT.to_be_bytes());
     batch.put(Table::Meta, meta::NAMESPACE, namespace.as_bytes());
     batch.put(Table::Meta, meta::SECRET, &digest_key.fingerprint());
     batch.put(Table::Meta, meta::STATE, &State::default().to_bytes());
+    carriers::write_new(carrier, &mut batch);
     Ok(engine.commit(batch, Durability::Durable)?)
 }

@@ -101,6 +101,8 @@ pub enum Mismatch {
     Departures,
     /// Format, namespace or fingerprint are not those with which the store was opened.
     Identity,
+    /// The list of rows that are due is not that of the rows.
+    Due,
     /// A row is stamped later than the clock knows.
     Clock {
         /// The row.
@@ -139,6 +141,9 @@ pub(crate) fn recount<E: Engine>(view: &View<E>) -> Result<Recount, StoreError> 
     }
     if !view.removal_log_is_sound()? {
         found.note(Mismatch::RemovalLog);
+    }
+    if !view.due_is_sound()? {
+        found.note(Mismatch::Due);
     }
     if !view.departures_are_sound()? {
         found.note(Mismatch::Departures);

@@ -9,9 +9,9 @@ use syncline_merkle::ItemDigest;
 use syncline_merkle::sketch::Prefix;
 
 use crate::engine::{Direction, Engine, Snapshot, Table};
-use crate::format;
 use crate::removals::NewRemovals;
 use crate::{StoreError, View};
+use crate::{due, format};
 
 pub(crate) struct Staging<E: Engine> {
     /// The store before the group.
@@ -36,6 +36,8 @@ pub(crate) struct Staging<E: Engine> {
     pub(crate) removals: NewRemovals,
     /// The leaves of the digest tree whose unaccounted part was given to a withdrawn row.
     pub(crate) settled_leaves: BTreeSet<Vec<u8>>,
+    /// Whether any key may have a deadline, once somebody has asked.
+    pub(crate) has_deadlines: Option<bool>,
     /// Whether a join failed half way, so that rows may be here whose dots are not.
     pub(crate) torn: bool,
     /// Counts transactions, to tell which has touched a row first.
@@ -70,6 +72,8 @@ pub(crate) struct Before {
     pub(crate) dots: Vec<Dot>,
     /// Whether the user key has other rows. Only known, and only of use, where this one is absent.
     pub(crate) neighbours: bool,
+    /// Under what a sound row is listed as due.
+    pub(crate) due: Option<Vec<u8>>,
 }
 
 /// What a look-up of a row found.
@@ -92,6 +96,7 @@ impl<E: Engine> Staging<E> {
             orphans: BTreeSet::new(),
             removals: NewRemovals::default(),
             settled_leaves: BTreeSet::new(),
+            has_deadlines: None,
             torn: false,
             transactions: 0,
             new_dots: None,
@@ -111,7 +116,7 @@ impl<E: Engine> Staging<E> {
                 self.withdraw_all(&keys, &BTreeSet::new()).map(drop)
             }
             found => {
-                self.rows.insert(key.clone(), Staged::new(found));
+                self.rows.insert(key.clone(), Staged::new(key, found));
                 Ok(())
             }
         }
@@ -131,7 +136,7 @@ impl<E: Engine> Staging<E> {
                         damaged.insert(key.clone());
                     }
                     found => {
-                        self.rows.insert(key.clone(), Staged::new(found));
+                        self.rows.insert(key.clone(), Staged::new(key, found));
                     }
                 }
             }
@@ -277,7 +282,7 @@ impl<E: Engine> Staging<E> {
 }
 
 impl Staged {
-    pub(crate) fn new(found: Found) -> Self {
+    pub(crate) fn new(key: &RowKey, found: Found) -> Self {
         let (before, row) = match found {
             Found::Sound(digest, row) => {
                 let before = Before {
@@ -286,6 +291,7 @@ impl Staged {
                     digest: Some(digest),
                     dots: row.dots().collect(),
                     neighbours: false,
+                    due: due::entry(key, &row),
                 };
                 (before, row)
             }

@@ -6,6 +6,7 @@ use syncline_crdt::{Context, Delta, Dot, RowKey, Stamp};
 use syncline_merkle::sketch::SketchKey;
 use syncline_merkle::{DigestKey, KeyRange};
 
+use crate::carriers::Carriers;
 use crate::engine::{Batch, Durability, Engine, EngineError, EngineSize, Snapshot, Table};
 use crate::format::{DepartureState, State, meta};
 use crate::sketch::Sketch;
@@ -110,6 +111,8 @@ pub(crate) struct Shared<E: Engine> {
     /// The row that is damaged beyond repair, because of which nobody is served.
     condemned: OnceLock<Vec<u8>>,
     writer: Mutex<Writer>,
+    /// Nobody waits for the right to write while holding it.
+    carriers: Mutex<Carriers>,
     published: Mutex<Published>,
 }
 
@@ -157,7 +160,7 @@ impl<E: Engine> Store<E> {
     pub fn open(engine: E, config: Config) -> Result<Self, OpenError> {
         let digest_key = DigestKey::derive(&config.secret);
         let sketch_key = SketchKey::derive(&config.secret);
-        let (head, past) = opening::open(&engine, &digest_key, &sketch_key, &config.namespace)?;
+        let (head, past, carriers) = opening::open(&engine, &digest_key, &sketch_key, &config)?;
         let openings = Openings::new(past, head.state.commits, &*config.environment);
         tracing::debug!(
             namespace = config.namespace,
@@ -180,6 +183,7 @@ impl<E: Engine> Store<E> {
                 failed: OnceLock::new(),
                 condemned: OnceLock::new(),
                 writer: Mutex::new(Writer { last: None }),
+                carriers: Mutex::new(carriers),
                 published: Mutex::new(Published {
                     current: head,
                     coming: None,
@@ -341,7 +345,7 @@ impl<E: Engine> Shared<E> {
     }
 
     /// The right to write, unless a commit has failed.
-    fn lock_writer(&self) -> Result<MutexGuard<'_, Writer>, StoreError> {
+    pub(crate) fn lock_writer(&self) -> Result<MutexGuard<'_, Writer>, StoreError> {
         // What the lock guards changes only after a commit, in steps that cannot panic.
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         self.check()?;
@@ -418,6 +422,11 @@ impl<E: Engine> Shared<E> {
         Ok(())
     }
 
+    /// The head of the last commit. Whoever holds the right to write knows that no other is coming.
+    pub(crate) fn head(&self) -> Head {
+        self.lock_published().current.clone()
+    }
+
     /// Makes durable what was committed, by whoever it was.
     pub(crate) fn flush(&self) -> Result<(), StoreError> {
         self.check()?;
@@ -426,6 +435,11 @@ impl<E: Engine> Shared<E> {
 
     fn is_durable(&self) -> bool {
         self.failed.get().is_none() && self.engine.is_durable()
+    }
+
+    /// What is known of the carriers changes in steps that cannot panic.
+    pub(crate) fn lock_carriers(&self) -> MutexGuard<'_, Carriers> {
+        self.carriers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock_published(&self) -> MutexGuard<'_, Published> {

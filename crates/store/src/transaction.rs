@@ -3,7 +3,8 @@
 use std::ops::ControlFlow;
 
 use syncline_crdt::{
-    Context, Delta, Dot, Hlc, ReplicaId, Row, RowKey, RowKeyError, Sibling, Siblings, Stamp, limits,
+    Context, Delta, Dot, Family, Hlc, ReplicaId, Row, RowKey, RowKeyError, Sibling, Siblings,
+    Stamp, limits,
 };
 use syncline_merkle::KeyRange;
 
@@ -199,6 +200,23 @@ impl<'g, E: Engine> Transaction<'g, E> {
         (self.finish(), dot)
     }
 
+    /// The time by the store's clock; see [`View::now_ms`](crate::View::now_ms).
+    pub fn now_ms(&self) -> u64 {
+        self.staging.base.now_ms()
+    }
+
+    /// Whether any key may have a deadline.
+    ///
+    /// # Errors
+    /// Whatever keeps the engine from being read.
+    pub fn has_deadlines(&mut self) -> Result<bool, StoreError> {
+        if let Some(known) = self.staging.has_deadlines {
+            return Ok(known);
+        }
+        let found = self.staging.base.has_deadlines()?;
+        Ok(*self.staging.has_deadlines.insert(found))
+    }
+
     /// Makes the transaction's dots seen, and returns its delta.
     pub(crate) fn finish(mut self) -> Delta {
         self.finished = true;
@@ -240,6 +258,9 @@ impl<'g, E: Engine> Transaction<'g, E> {
     /// Loads a row for writing and notes how to put it back.
     fn touch(&mut self, key: &RowKey) -> Result<(), StoreError> {
         check_key(key)?;
+        if key.family() == Family::DEADLINE {
+            self.staging.has_deadlines = Some(true);
+        }
         self.staging.load(key)?;
         let staged = self.staging.rows.get_mut(key).expect("it was just loaded");
         if staged.touched_by != self.staging.transactions {

@@ -114,7 +114,10 @@ impl<E: Engine> View<E> {
         self.head.state.rows
     }
 
-    /// How many user keys have a row. O(1).
+    /// How many user keys are held, that is, have a row. O(1).
+    ///
+    /// A key of which only a deadline or the remnant of a counter is left is held, and so is one
+    /// that its deadline hides, until it is collected.
     pub fn key_count(&self) -> u64 {
         self.head.state.keys
     }
@@ -122,6 +125,13 @@ impl<E: Engine> View<E> {
     /// The greatest stamp that the store has made or observed.
     pub fn clock(&self) -> Stamp {
         self.head.clock()
+    }
+
+    /// The time by the store's clock, in Unix milliseconds: the wall clock, but never behind a time
+    /// of which the store has said that all it made until then is known.
+    pub fn now_ms(&self) -> u64 {
+        let wall_ms = self.shared.environment.wall_ms();
+        wall_ms.max(self.head.state.as_of_ms)
     }
 
     /// How many rows were withdrawn since the store was opened.

@@ -254,6 +254,7 @@ impl<E: Engine> Staging<E> {
                 digest,
                 dots,
                 neighbours,
+                due: None,
             },
             row,
             changed: true,

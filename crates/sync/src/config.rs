@@ -107,6 +107,9 @@ pub struct Request {
     /// The row keys to sync; `None` for all of them. A session over a part never merges contexts, and searches by the
     /// walk where `Auto` is asked for.
     pub range: Option<KeyRange>,
+    /// Whether our replica's name and what carriers have said goes out with the greeting, which saves the half of a round
+    /// trip where nothing differs. Only for peers that are [known](crate::Report::knows_carriers) to read it.
+    pub introducing: bool,
 }
 
 impl Request {
@@ -117,7 +120,15 @@ impl Request {
             strategy: Strategy::Auto,
             salt,
             range: None,
+            introducing: false,
         }
+    }
+
+    /// The same for a peer that is known to keep a roster of carriers.
+    #[must_use]
+    pub const fn introducing(mut self, introducing: bool) -> Self {
+        self.introducing = introducing;
+        self
     }
 
     /// The same by another strategy.

@@ -30,6 +30,10 @@ pub enum RefusalCode {
     Replica,
     /// The peer says that it is another node than its certificate does.
     Identity,
+    /// The peer's replica was forgotten by the carriers of the namespace: nothing is taken from it any more.
+    Forgotten,
+    /// The peer's replica is a copy of our own, under the same name.
+    Copied,
 }
 
 /// A refusal: what it is about, and a sentence for people.
@@ -132,6 +136,11 @@ pub enum SessionError {
     /// The replica could not go on.
     #[error(transparent)]
     Replica(#[from] ReplicaError),
+    /// Our replica was forgotten by the carriers of the namespace.
+    #[error(
+        "this replica was forgotten by the others, so they take nothing from it any more; keep a copy of what only it may hold, and begin with an empty store"
+    )]
+    Forgotten,
     /// The session is over.
     #[error("the session is over; begin another one")]
     Over,
@@ -150,6 +159,11 @@ pub enum ReplicaError {
     /// A row was withdrawn since the session began, so that what the session has said no longer holds.
     #[error("a damaged row was withdrawn while the session ran; sync again")]
     Withdrawn,
+    /// The peer's replica was forgotten while the session ran.
+    #[error(
+        "the peer's replica was forgotten; it may hold writes that came too late, and comes back only as an empty store"
+    )]
+    Forgotten,
     /// Anything else.
     #[error("the replica failed: {0}")]
     Failed(#[source] Box<dyn core::error::Error + Send + Sync>),
@@ -168,6 +182,8 @@ impl SessionError {
             Self::Malformed(_) | Self::Unexpected { .. } | Self::Demanding | Self::Walk(_) => {
                 RefusalCode::Malformed
             }
+            Self::Forgotten => RefusalCode::Forgotten,
+            Self::Replica(ReplicaError::Forgotten) => RefusalCode::Forgotten,
             // Our keys and files are none of the peer's business.
             Self::ContextTooLarge { .. } | Self::Replica(_) => {
                 let text = "the peer's replica could not go on; its log says why";

@@ -13,6 +13,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use syncline_crdt::limits::{MAX_FIELD, MAX_KEY, MAX_PAYLOAD};
 
+use crate::carriers::{RosterHash, WireAdvert};
 use crate::error::{Refusal, SessionError};
 use crate::forms::{ContextForm, WireDot, WireRoot};
 use crate::hello::Hello;
@@ -72,10 +73,10 @@ pub(crate) enum Frame<'a> {
     MoreSymbols(u64),
     /// Dots that the sketch showed to be live in the receiver, and that the sender has dropped: a context.
     Dropped(#[serde(borrow)] Bytes<'a>),
-    /// Of no meaning yet.
-    Reserved12,
-    /// Of no meaning yet.
-    Reserved13,
+    /// The sender's name among the carriers, the hash of its roster, and what carriers have said who count with that.
+    Carrier([u8; 16], RosterHash, Vec<WireAdvert>),
+    /// The sender's name among the carriers, and its roster in canonical bytes.
+    Roster([u8; 16], #[serde(borrow)] Bytes<'a>),
     /// A whole range was removed: to be applied when all additions have come.
     RangeRemoved(RangeRemoved),
     /// The sender is at work on removals of ranges. Nothing is to be done about it.
@@ -153,7 +154,8 @@ impl<'a> Frame<'a> {
             Self::Symbols(_) => "symbols of its sketch",
             Self::MoreSymbols(_) => "a wish for more symbols",
             Self::Dropped(_) => "dots that it dropped",
-            Self::Reserved12 | Self::Reserved13 => "of an unknown kind",
+            Self::Carrier(..) => "its name",
+            Self::Roster(..) => "its roster of carriers",
             Self::RangeRemoved(_) => "a removal of a range",
             Self::Working => "a sign of work",
         }

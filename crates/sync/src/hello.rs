@@ -18,8 +18,12 @@ pub(crate) const VERSIONS: (u16, u16) = (1, 1);
 pub(crate) mod features {
     /// The side keeps a sketch of its live dots.
     pub(crate) const SKETCH: u64 = 1;
+    /// The side keeps a roster of the carriers of its namespace, and introduces itself.
+    pub(crate) const CARRIERS: u64 = 1 << 1;
     /// The side keeps a removal log, and takes into it what a peer's log names.
     pub(crate) const REMOVALS: u64 = 1 << 4;
+    /// The side, an initiator, introduces itself in the frame after its greeting.
+    pub(crate) const INTRODUCED: u64 = 1 << 3;
 }
 
 /// The longest name of a namespace, in bytes.
@@ -74,6 +78,7 @@ impl From<Asks> for Request {
             strategy: asks.strategy,
             salt: asks.salt,
             range: asks.range.map(|(lower, upper)| KeyRange { lower, upper }),
+            introducing: false,
         }
     }
 }

@@ -84,6 +84,7 @@
 
 extern crate alloc;
 
+mod carriers;
 mod config;
 mod error;
 mod forms;
@@ -98,6 +99,7 @@ mod session;
 #[cfg(feature = "store")]
 mod store;
 
+pub use carriers::{Attendance, Statement};
 pub use config::{Config, Request, Strategy};
 pub use error::{Refusal, RefusalCode, ReplicaError, SessionError};
 pub use replica::{

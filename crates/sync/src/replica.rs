@@ -2,10 +2,11 @@
 
 use alloc::vec::Vec;
 
-use syncline_crdt::{Context, Dot, Row, RowKey};
+use syncline_crdt::{CarrierId, Context, Dot, Roster, Row, RowKey};
 use syncline_merkle::sketch::{Prefix, SketchKey};
 use syncline_merkle::{KeyRange, Source};
 
+use crate::carriers::{Attendance, Statement};
 use crate::error::ReplicaError;
 
 /// One copy of a namespace: rows with a causal context and digests, whose changes are atomic commits.
@@ -23,6 +24,30 @@ pub trait Replica {
     /// Whatever keeps it from being read.
     fn view(&self) -> Result<Self::View, ReplicaError>;
 
+    /// The replica as of its last commit, for a session that begins; and, if it keeps a roster of the carriers of its
+    /// namespace, what it says of them. Sessions of replicas that keep none, the default, go as well; but a peer that
+    /// keeps one will never know what such a replica has seen, and so never call anything causally stable until it has
+    /// forgotten it.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being read.
+    fn begin(&self) -> Result<(Self::View, Option<Attendance>), ReplicaError> {
+        Ok((self.view()?, None))
+    }
+
+    /// Gets to know the peer's carriers, durably. Called before anything is joined that one of them may have made. To be
+    /// implemented with [`begin`](Self::begin).
+    ///
+    /// # Errors
+    /// Whatever keeps it from being written.
+    fn enrol(&self, _roster: &Roster) -> Result<(), ReplicaError> {
+        Ok(())
+    }
+
+    /// Takes in what carriers say who count with this roster; to be ignored if it is not the replica's own any more. To
+    /// be implemented with [`begin`](Self::begin).
+    fn hear(&self, _roster: &Roster, _said: Vec<(CarrierId, Statement)>) {}
+
     /// Joins rows of a peer in one commit.
     ///
     /// For each row of `incoming`, and each key without one that it covers, ours (S, C) becomes (S ∩ S′) ∪ (S \ C′) ∪
@@ -31,6 +56,7 @@ pub trait Replica {
     ///
     /// # Errors
     /// [`ReplicaError::Withdrawn`], with nothing changed, when rows have been withdrawn since `incoming.since`.
+    /// [`ReplicaError::Forgotten`], likewise, when `incoming.from` was forgotten.
     /// Otherwise whatever keeps it from being written; then nothing has changed either.
     fn join(&self, incoming: Incoming<'_>) -> Result<(), ReplicaError>;
 
@@ -259,6 +285,8 @@ pub struct Incoming<'a> {
     pub logged: Context,
     /// [`View::withdrawals`] as of the session's start.
     pub since: u64,
+    /// The peer's name among the carriers, if both sides keep a roster.
+    pub from: Option<CarrierId>,
     /// Whether the commit is to be durable, with all before it, when the call returns.
     pub durable: bool,
 }
@@ -268,6 +296,18 @@ impl<R: Replica + ?Sized> Replica for &R {
 
     fn view(&self) -> Result<Self::View, ReplicaError> {
         (**self).view()
+    }
+
+    fn begin(&self) -> Result<(Self::View, Option<Attendance>), ReplicaError> {
+        (**self).begin()
+    }
+
+    fn enrol(&self, roster: &Roster) -> Result<(), ReplicaError> {
+        (**self).enrol(roster)
+    }
+
+    fn hear(&self, roster: &Roster, said: Vec<(CarrierId, Statement)>) {
+        (**self).hear(roster, said);
     }
 
     fn join(&self, incoming: Incoming<'_>) -> Result<(), ReplicaError> {
@@ -297,6 +337,18 @@ impl<R: Replica + ?Sized> Replica for alloc::sync::Arc<R> {
 
     fn view(&self) -> Result<Self::View, ReplicaError> {
         (**self).view()
+    }
+
+    fn begin(&self) -> Result<(Self::View, Option<Attendance>), ReplicaError> {
+        (**self).begin()
+    }
+
+    fn enrol(&self, roster: &Roster) -> Result<(), ReplicaError> {
+        (**self).enrol(roster)
+    }
+
+    fn hear(&self, roster: &Roster, said: Vec<(CarrierId, Statement)>) {
+        (**self).hear(roster, said);
     }
 
     fn join(&self, incoming: Incoming<'_>) -> Result<(), ReplicaError> {

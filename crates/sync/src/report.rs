@@ -10,7 +10,8 @@ use crate::config::Strategy;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Traffic {
-    /// Greetings: versions, identities, root digests, and contexts small enough to come along.
+    /// Greetings: versions, identities, root digests, and contexts small enough to come along; names and rosters of
+    /// carriers, and what these have seen.
     pub hello: u64,
     /// Contexts that did not fit into a greeting.
     pub context: u64,
@@ -71,6 +72,9 @@ pub struct Report {
     pub ranges_unsettled: u64,
     /// Symbols of the peer's sketch that were received.
     pub symbols: u64,
+    /// Whether the peer keeps a roster of carriers, so that it may be greeted as
+    /// [`Request::introducing`](crate::Request::introducing) says.
+    pub knows_carriers: bool,
     /// Whether the final roots of both sides were equal, all 32 bytes of sum and the count. Nothing less is agreement.
     /// Under writes on either side it may be false though the session lost nothing.
     pub agreed: bool,

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! - *Greeting*: the two *starts* cross, each a root digest and a context of one commit.
-//! - *Meeting*: a context that did not fit into its greeting is awaited.
+//! - *Meeting*: the peer's name among the carriers, or a context that did not fit into its greeting, is awaited; see
+//!   [`introduction`].
 //! - *Exchanging*: rows that need no search, both ways at once; see [`exchange`].
 //! - *Sketching*: removals are found by what two sketches of live dots do not have in common; see [`sketching`].
 //! - *Walking*: the rest is searched for; see [`walking`].
@@ -47,6 +48,10 @@
 //!    If the commit that killed the dot here were then lost in a crash, the value would be back here, dead there, and soon
 //!    dead here too, though what replaced it is nowhere. So all commits are made durable before a frame is given out.
 //!
+//! 7. **Carriers are known before their rows.** Each side merges the other's roster, durably, before it joins a row, and takes
+//!    nothing from a carrier that was forgotten. What a replica says of itself is its start, or that of an older
+//!    session of its: rows that it tells are told under that. See [`introduction`].
+//!
 //! A session may end anywhere, by an error or by being dropped: each commit is safe by itself. Any number of sessions
 //! may run on one replica: a session relies on nothing between two commits but that contexts grow (4 is the exception)
 //! and that dots, once dead, stay dead.
@@ -70,6 +75,7 @@
 
 mod exchange;
 mod ground;
+mod introduction;
 mod opening;
 mod ranges;
 mod removals;
@@ -87,13 +93,14 @@ use syncline_merkle::{KeyRange, RangeDigest};
 use crate::config::{Config, Request, Strategy};
 use crate::error::SessionError;
 use crate::forms::ContextHash;
-use crate::frame::Frame;
+use crate::frame::{Frame, LENGTH_PREFIX};
 use crate::hello::{self, features};
 use crate::replica::Replica;
 use crate::report::Report;
 use crate::rows::{self, Arrival, Tally};
 use exchange::Exchange;
 use ground::Ground;
+use introduction::Introduction;
 use sketching::Sketching;
 use walking::Walking;
 use wire::Wire;
@@ -121,6 +128,9 @@ pub struct Session<R: Replica> {
     told_context: bool,
     /// What both sides offer, once both have greeted.
     features: u64,
+    introduction: Introduction,
+    /// What a quiet session leaves for introductions, in bytes.
+    introduction_room: usize,
 }
 
 /// Which side of the session this is.
@@ -173,9 +183,12 @@ impl<R: Replica> Session<R> {
         wire: Wire,
     ) -> Result<Self, SessionError> {
         let range = request.range.clone().unwrap_or(KeyRange::ALL);
+        let (ground, attendance) = Ground::new(replica, config, range)?;
         Ok(Self {
             role,
-            ground: Ground::new(replica, config, range)?,
+            ground,
+            introduction: Introduction::new(attendance),
+            introduction_room: 0,
             request,
             wire,
             phase: Phase::Greeting,
@@ -237,9 +250,23 @@ impl<R: Replica> Session<R> {
         }
         let frame = self.wire.receive(bytes)?;
         let name = frame.name();
+        let is_early = !matches!(
+            frame,
+            Frame::Refuse(_) | Frame::Context(_) | Frame::Carrier(..) | Frame::Roster(..)
+        );
+        if is_early && self.introduction.awaits() {
+            return Err(SessionError::Unexpected {
+                frame: name,
+                phase: "its name was due",
+            });
+        }
         let next = match (frame, &mut self.phase) {
             (Frame::Refuse(refusal), _) => return Err(SessionError::Refused(refusal.received())),
             (Frame::Context(form), _) => return self.context(&form),
+            (Frame::Carrier(name, hash, adverts), _) => {
+                return self.named(name, hash, adverts, bytes.len() + LENGTH_PREFIX);
+            }
+            (Frame::Roster(name, roster), _) => return self.enrolled(name, roster.0),
             (Frame::Rows(purpose, rows), Phase::Exchanging(exchange)) => {
                 let (arrivals, tally) = rows::read(rows.0)?;
                 self.wire.count_rows_received(tally);

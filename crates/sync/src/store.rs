@@ -1,9 +1,10 @@
 //! Sessions over a [`syncline_store::Store`].
 
-use syncline_crdt::{Context, Dot, Row, RowKey};
+use syncline_crdt::{CarrierId, Context, Dot, Roster, Row, RowKey};
 use syncline_merkle::{Cut, Item, KeyRange, RangeDigest, Source};
 use syncline_store::{ChunkLimit, Durability, Engine, Store, StoreError, View as StoreView};
 
+use crate::carriers::{Attendance, Statement};
 use crate::error::ReplicaError;
 use crate::replica::{
     Additions, Incoming, RangeRemoval, Removal, Removals, Replica, Rows, Sketch, View,
@@ -21,15 +22,49 @@ impl<E: Engine> Replica for Store<E> {
         Ok(Reading(Self::view(self)?))
     }
 
+    fn begin(&self) -> Result<(Self::View, Option<Attendance>), ReplicaError> {
+        let begun = Self::begin(self)?;
+        let attendance = Attendance {
+            carrier: begun.carrier,
+            roster: begun.roster,
+            own: begun.own.into(),
+            others: begun
+                .others
+                .into_iter()
+                .map(|(carrier, said)| (carrier, said.into()))
+                .collect(),
+            guard: Box::new(begun.guard),
+        };
+        Ok((Reading(begun.view), Some(attendance)))
+    }
+
+    fn enrol(&self, roster: &Roster) -> Result<(), ReplicaError> {
+        Self::enrol(self, roster)?;
+        Ok(())
+    }
+
+    fn hear(&self, roster: &Roster, said: Vec<(CarrierId, Statement)>) {
+        let said = said.into_iter();
+        let said = said.map(|(carrier, statement)| {
+            let Statement { context, as_of_ms } = statement;
+            (carrier, syncline_store::Statement { context, as_of_ms })
+        });
+        Self::hear(self, roster, said);
+    }
+
     fn join(&self, incoming: Incoming<'_>) -> Result<(), ReplicaError> {
         let durability = match incoming.durable {
             true => Durability::Durable,
             false => Durability::Memory,
         };
-        // The group holds the right to write, so no row is withdrawn between the check and the commit.
+        // The group holds the right to write, so no row is withdrawn, and no carrier forgotten, between the checks and the
+        // commit.
         let mut group = self.group()?;
         if Self::view(self)?.withdrawals() != incoming.since {
             return Err(ReplicaError::Withdrawn);
+        }
+        if incoming.from.is_some_and(|from| self.has_forgotten(&from)) {
+            return Err(ReplicaError::Forgotten);
         }
         let removals = incoming.removals.into_iter();
         group.join(syncline_store::Incoming {
@@ -202,6 +237,13 @@ fn stored(removal: RangeRemoval) -> syncline_store::RangeRemoval {
         dots: removal.dots,
         range: removal.range,
         observed: removal.observed,
+    }
+}
+
+impl From<syncline_store::Statement> for Statement {
+    fn from(said: syncline_store::Statement) -> Self {
+        let syncline_store::Statement { context, as_of_ms } = said;
+        Self { context, as_of_ms }
     }
 }
 

@@ -4,9 +4,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use syncline_crdt::{Context, Dot, Row, RowKey};
+use syncline_crdt::{CarrierId, Context, Dot, Roster, Row, RowKey};
 use syncline_merkle::{Cut, Item, KeyRange, RangeDigest, Source};
-use syncline_sync::{Additions, Incoming, Removals, Replica, ReplicaError, Rows, Sketch, View};
+use syncline_sync::{
+    Additions, Attendance, Incoming, Removals, Replica, ReplicaError, Rows, Sketch, Statement, View,
+};
 
 /// A replica that is counted.
 #[derive(Clone)]
@@ -29,6 +31,20 @@ impl<R: Replica> Replica for Counted<R> {
             view: self.replica.view()?,
             rows: Arc::clone(&self.rows),
         })
+    }
+
+    fn begin(&self) -> Result<(Self::View, Option<Attendance>), ReplicaError> {
+        let (view, attendance) = self.replica.begin()?;
+        let rows = Arc::clone(&self.rows);
+        Ok((CountedView { view, rows }, attendance))
+    }
+
+    fn enrol(&self, roster: &Roster) -> Result<(), ReplicaError> {
+        self.replica.enrol(roster)
+    }
+
+    fn hear(&self, roster: &Roster, said: Vec<(CarrierId, Statement)>) {
+        self.replica.hear(roster, said);
     }
 
     fn join(&self, incoming: Incoming<'_>) -> Result<(), ReplicaError> {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
 use syncline::trust::Cluster;
-use syncline_store::{RedbOptions, Store};
+use syncline_store::{RedbOptions, Store, StoreError};
 use syncline_sync::quic::{Connection, Endpoint, Forwarder, Limits, NodeId};
 use syncline_sync::{Config, Report, Request};
 use tokio::runtime::Handle;
@@ -134,11 +134,22 @@ fn replicas(arguments: &BenchSync, rows: Rows, scratch: &Path) -> Result<(Side, 
     };
     workload::make_differ(&theirs.store, arguments.kind, rows, arguments.differing())?;
     let ours = Side::open(&ours, arguments)?;
+    acquaint(&ours.store, &theirs.store).doing(|| "cannot write a replica".to_owned())?;
     if arguments.warm {
         workload::warm(&ours.store)?;
         workload::warm(&theirs.store)?;
     }
     Ok((ours, theirs))
+}
+
+/// As if they had met before. One may be a copy of the other.
+fn acquaint(ours: &Store<TimedEngine>, theirs: &Store<TimedEngine>) -> Result<(), StoreError> {
+    if ours.carrier() == theirs.carrier() {
+        ours.rename_carrier()?;
+    }
+    ours.enrol(&theirs.carriers())?;
+    theirs.enrol(&ours.carriers())?;
+    Ok(())
 }
 
 async fn measure(arguments: &BenchSync, ours: Side, theirs: Side) -> Result<Figures, Failure> {
@@ -302,7 +313,9 @@ async fn session(
 ) -> Result<Report, String> {
     let mut salt = [0; 16];
     Seeded::stream(arguments.seed, 5).fill(&mut salt);
-    let request = Request::new(salt).by(arguments.strategy.into());
+    let request = Request::new(salt)
+        .by(arguments.strategy.into())
+        .introducing(true);
     let synced = connection.sync(ours.store.clone(), config(), request).await;
     synced.map_err(|error| chain(&error))
 }

@@ -145,7 +145,7 @@ impl Replica {
                     Ok(Answer::Root {
                         digest: view.root()?.to_string(),
                         rows: view.row_count(),
-                        keys: view.count(),
+                        keys: view.count()?,
                     })
                 });
                 root.await

@@ -19,6 +19,11 @@ const DECIMAL_BASE: u8 = 0x04;
 /// As [`CONTRIBUTION`], with digits after the point of its sum.
 const DECIMAL_CONTRIBUTION: u8 = 0x05;
 
+/// Whether the payload has a tag under which there are DELs.
+pub(super) fn may_be_delete(payload: &[u8]) -> bool {
+    matches!(payload.first(), Some(&(BASE | DECIMAL_BASE)))
+}
+
 impl Cell {
     /// The payload bytes: a tag, then what the tag says. They are not self-delimiting, a row writes their length.
     ///

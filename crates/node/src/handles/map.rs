@@ -124,8 +124,7 @@ impl Map {
         let replica = self.0.namespace.replica();
         let start = self.0.read(move |view, key| {
             let map = view.map(key);
-            map.exists()?;
-            Scan::start(replica, view, map.range(), |view, range| {
+            Scan::start(replica, view, map.shown_range()?, |view, range| {
                 Page::fill(scan::fields(view, &range)?, range)
             })
         });
@@ -158,7 +157,7 @@ impl Map {
     pub async fn clear(&self) -> Result<u64, Error> {
         let range = self.0.read(|view, key| {
             let map = view.map(key);
-            map.exists().map(|_| map.range())
+            map.shown_range()
         });
         let range = range.await?;
         self.0.namespace.clear(range).await

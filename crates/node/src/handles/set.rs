@@ -66,8 +66,7 @@ impl Set {
         let replica = self.0.namespace.replica();
         let start = self.0.read(move |view, key| {
             let set = view.set(key);
-            set.exists()?;
-            Scan::start(replica, view, set.range(), |view, range| {
+            Scan::start(replica, view, set.shown_range()?, |view, range| {
                 Page::fill(scan::members(view, &range)?, range)
             })
         });
@@ -100,7 +99,7 @@ impl Set {
     pub async fn clear(&self) -> Result<u64, Error> {
         let range = self.0.read(|view, key| {
             let set = view.set(key);
-            set.exists().map(|_| set.range())
+            set.shown_range()
         });
         let range = range.await?;
         self.0.namespace.clear(range).await

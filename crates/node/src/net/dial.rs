@@ -120,8 +120,17 @@ impl Core {
     ) -> Result<Report, SyncError> {
         let open = replica.open().await?;
         let config = self.session_config(replica.namespace());
-        let session = connection.sync(open, config, options.request());
-        session.await.map_err(|source| SyncError::Session {
+        let peer = connection.peer();
+        let acquainted = lock(&self.network.acquainted).contains(&peer);
+        let request = options.request().introducing(acquainted);
+        let outcome = connection.sync(open, config, request).await;
+        let mut all = lock(&self.network.acquainted);
+        match &outcome {
+            Ok(report) if report.knows_carriers => all.insert(peer),
+            // It may have been set up anew, with another version.
+            Ok(_) | Err(_) => all.remove(&peer),
+        };
+        outcome.map_err(|source| SyncError::Session {
             namespace: replica.namespace().to_owned(),
             source,
         })

@@ -2,7 +2,7 @@
 
 use syncline_crdt::{Decimal, RowKey};
 
-use super::{cell, key};
+use super::{cell, expiry, key};
 use crate::error::Error;
 use crate::kind::Kind;
 use crate::rows::{ReadRows, WriteRows};
@@ -56,7 +56,8 @@ impl<S: WriteRows> Counter<S> {
     /// As [`Counter::value`]; [`Error::Overflow`] when the result would leave 64 bits, [`Error::Store`] also when the key
     /// is over its limit.
     pub fn add(&mut self, by: i64) -> Result<i64, Error> {
-        key::expect_kind(&self.rows, &self.key, Kind::Value)?;
+        let is_shown = key::expect_kind(&self.rows, &self.key, Kind::Value)?;
+        expiry::begin(&mut self.rows, &self.key, is_shown)?;
         cell::add(&mut self.rows, &RowKey::cell(&self.key), by)
     }
 
@@ -66,7 +67,8 @@ impl<S: WriteRows> Counter<S> {
     /// As [`Counter::decimal`]; [`Error::Overflow`] when the result would leave the range of 64 bits,
     /// [`Error::Store`] also when the key is over its limit.
     pub fn add_decimal(&mut self, by: Decimal) -> Result<Decimal, Error> {
-        key::expect_kind(&self.rows, &self.key, Kind::Value)?;
+        let is_shown = key::expect_kind(&self.rows, &self.key, Kind::Value)?;
+        expiry::begin(&mut self.rows, &self.key, is_shown)?;
         cell::add_decimal(&mut self.rows, &RowKey::cell(&self.key), by)
     }
 

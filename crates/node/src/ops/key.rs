@@ -3,7 +3,7 @@
 use syncline_crdt::{Family, Row, RowKey};
 use syncline_merkle::{KeyRange, after};
 
-use super::cell;
+use super::{cell, expiry};
 use crate::error::Error;
 use crate::kind::Kind;
 use crate::rows::{ReadRows, WriteRows};
@@ -34,7 +34,7 @@ pub(crate) fn kind<S: ReadRows + ?Sized>(rows: &S, key: &[u8]) -> Result<Option<
     for entry in rows.rows(&rows_of(key))? {
         let (row_key, row) = entry?;
         if let Some(kind) = shown_by(&row_key, &row) {
-            return Ok(Some(kind));
+            return Ok((!expiry::is_hidden(rows, key)?).then_some(kind));
         }
     }
     Ok(None)
@@ -43,6 +43,9 @@ pub(crate) fn kind<S: ReadRows + ?Sized>(rows: &S, key: &[u8]) -> Result<Option<
 /// Every kind that has something to show under `key`.
 pub(crate) fn kinds<S: ReadRows + ?Sized>(rows: &S, key: &[u8]) -> Result<Vec<Kind>, Error> {
     let mut kinds = Vec::new();
+    if expiry::is_hidden(rows, key)? {
+        return Ok(kinds);
+    }
     let mut range = rows_of(key);
     loop {
         let mut found = None;
@@ -163,6 +166,7 @@ pub(crate) fn clear_rows<S: WriteRows + ?Sized>(
 fn clear_row<S: WriteRows + ?Sized>(rows: &mut S, key: &RowKey, row: &Row) -> Result<bool, Error> {
     match key.family() {
         Family::CELL | Family::FIELD => cell::clear(rows, key, row),
+        Family::DEADLINE => rows.remove_row(key).map(|_| false),
         _ => rows.remove_row(key),
     }
 }

@@ -3,7 +3,7 @@
 use syncline_crdt::{Decimal, Family, RowKey};
 use syncline_merkle::KeyRange;
 
-use super::{Entry, cell, key, scan};
+use super::{Entry, cell, expiry, key, scan};
 use crate::error::Error;
 use crate::kind::Kind;
 use crate::rows::{Items, ReadRows, WriteRows};
@@ -68,7 +68,9 @@ impl<S: ReadRows> Map<S> {
     /// # Errors
     /// See [`Map`].
     pub fn fields(&self) -> Result<Items<'_, Entry>, Error> {
-        self.exists()?;
+        if !self.exists()? {
+            return Ok(Box::new(std::iter::empty()));
+        }
         Ok(scan::items(scan::fields(&self.rows, &self.range())?))
     }
 
@@ -98,6 +100,14 @@ impl<S: ReadRows> Map<S> {
         key::expect_kind(&self.rows, &self.key, Kind::Map)
     }
 
+    /// The rows that a reader is to see: none where the key is hidden.
+    pub(crate) fn shown_range(&self) -> Result<KeyRange, Error> {
+        Ok(match self.exists()? {
+            true => self.range(),
+            false => KeyRange::new(Vec::new(), Some(Vec::new())),
+        })
+    }
+
     pub(crate) fn range(&self) -> KeyRange {
         key::family_of(&self.key, Family::FIELD)
     }
@@ -113,7 +123,8 @@ impl<S: WriteRows> Map<S> {
     /// # Errors
     /// See [`Map`]; [`Error::Store`] also when key, field or value is over its limit.
     pub fn set(&mut self, field: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<bool, Error> {
-        self.exists()?;
+        let is_shown = self.exists()?;
+        expiry::begin(&mut self.rows, &self.key, is_shown)?;
         let row = self.field(field.as_ref());
         let added = !cell::is_visible(&self.rows.row(&row)?);
         cell::assign(&mut self.rows, &row, value.as_ref())?;
@@ -139,7 +150,8 @@ impl<S: WriteRows> Map<S> {
     /// See [`Map`]; [`Error::NotANumber`] when the field holds text, [`Error::NotAnInteger`] when it holds a number with
     /// digits after the point, [`Error::Overflow`] when the result would leave 64 bits, [`Error::Store`] also when key or field is over its limit.
     pub fn increment(&mut self, field: impl AsRef<[u8]>, by: i64) -> Result<i64, Error> {
-        self.exists()?;
+        let is_shown = self.exists()?;
+        expiry::begin(&mut self.rows, &self.key, is_shown)?;
         let row = self.field(field.as_ref());
         cell::add(&mut self.rows, &row, by)
     }
@@ -153,7 +165,8 @@ impl<S: WriteRows> Map<S> {
         field: impl AsRef<[u8]>,
         by: Decimal,
     ) -> Result<Decimal, Error> {
-        self.exists()?;
+        let is_shown = self.exists()?;
+        expiry::begin(&mut self.rows, &self.key, is_shown)?;
         let row = self.field(field.as_ref());
         cell::add_decimal(&mut self.rows, &row, by)
     }

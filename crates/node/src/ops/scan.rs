@@ -6,7 +6,7 @@ use syncline_crdt::{Family, Row, RowKey};
 use syncline_merkle::{KeyRange, after};
 
 use super::key::shown_by;
-use super::{Entry, cell};
+use super::{Entry, cell, expiry};
 use crate::error::Error;
 use crate::kind::Kind;
 use crate::registers::Conflict;
@@ -130,24 +130,30 @@ pub(crate) fn conflicts<'a, S: ReadRows + ?Sized>(
     rows: &'a S,
     range: &KeyRange,
 ) -> Result<Items<'a, Found<Conflict>>, Error> {
-    let rows = rows.rows(range)?;
-    Ok(Box::new(rows.filter_map(|entry| {
-        let found = entry.map(|(key, row)| {
+    let entries = rows.rows(range)?;
+    Ok(Box::new(entries.filter_map(|entry| {
+        let found = entry.and_then(|(key, row)| {
             let field = match key.family() {
                 Family::CELL => None,
                 Family::FIELD => Some(key.field_bytes().to_vec()),
-                _ => return None,
+                _ => return Ok(None),
             };
-            let siblings = cell::conflict(&row)?;
-            Some(Found {
+            let Some(siblings) = cell::conflict(&row) else {
+                return Ok(None);
+            };
+            let user = key.user_key();
+            if expiry::is_hidden(rows, &user)? {
+                return Ok(None);
+            }
+            Ok(Some(Found {
                 bytes: siblings.iter().map(|it| it.payload.len()).sum(),
                 resume: Some(after(key.as_bytes())),
                 item: Conflict {
-                    key: key.user_key(),
+                    key: user,
                     field,
                     siblings,
                 },
-            })
+            }))
         });
         found.transpose()
     })))
@@ -224,9 +230,17 @@ impl<S: ReadRows + ?Sized> Iterator for Keys<'_, S> {
                 _ => self.shown = None,
             }
             if let Some(kind) = shown_by(&row_key, &row) {
-                let prefix = RowKey::key_prefix(&row_key.user_key());
+                let user = row_key.user_key();
+                let prefix = RowKey::key_prefix(&user);
                 let resume = end_of(&prefix);
                 self.shown = Some(prefix);
+                steps = 0;
+                match expiry::is_hidden(self.rows, &user) {
+                    Ok(false) => {}
+                    // Its rows are passed over as those of a key already shown.
+                    Ok(true) => continue,
+                    Err(error) => return Some(Err(error)),
+                }
                 return Some(Ok(Shown {
                     row_key,
                     row,

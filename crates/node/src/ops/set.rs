@@ -3,7 +3,7 @@
 use syncline_crdt::{Family, RowKey};
 use syncline_merkle::KeyRange;
 
-use super::{key, scan};
+use super::{expiry, key, scan};
 use crate::error::Error;
 use crate::kind::Kind;
 use crate::rows::{Items, ReadRows, WriteRows};
@@ -40,7 +40,9 @@ impl<S: ReadRows> Set<S> {
     /// # Errors
     /// See [`Set`].
     pub fn members(&self) -> Result<Items<'_, Vec<u8>>, Error> {
-        self.exists()?;
+        if !self.exists()? {
+            return Ok(Box::new(std::iter::empty()));
+        }
         Ok(scan::items(scan::members(&self.rows, &self.range())?))
     }
 
@@ -67,6 +69,14 @@ impl<S: ReadRows> Set<S> {
         key::expect_kind(&self.rows, &self.key, Kind::Set)
     }
 
+    /// The rows that a reader is to see: none where the key is hidden.
+    pub(crate) fn shown_range(&self) -> Result<KeyRange, Error> {
+        Ok(match self.exists()? {
+            true => self.range(),
+            false => KeyRange::new(Vec::new(), Some(Vec::new())),
+        })
+    }
+
     pub(crate) fn range(&self) -> KeyRange {
         key::family_of(&self.key, Family::MEMBER)
     }
@@ -81,7 +91,8 @@ impl<S: WriteRows> Set<S> {
     /// # Errors
     /// See [`Set`]; [`Error::Store`] also when key or member is over its limit.
     pub fn insert(&mut self, member: impl AsRef<[u8]>) -> Result<bool, Error> {
-        self.exists()?;
+        let is_shown = self.exists()?;
+        expiry::begin(&mut self.rows, &self.key, is_shown)?;
         let row = RowKey::member(&self.key, member.as_ref());
         let added = self.rows.row(&row)?.is_empty();
         self.rows.put_row(&row, Vec::new())?;

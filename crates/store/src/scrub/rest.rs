@@ -1,4 +1,4 @@
-//! The sketch, the removal log, the context, and what the store says of itself.
+//! The sketch, the removal log, what is due, the context, and what the store says of itself.
 
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::format::{self, meta};
 use crate::opening::read_context;
 use crate::sketch::Sketch;
 use crate::watch::departures;
-use crate::{Mismatch, Store, StoreError, View, removals};
+use crate::{Mismatch, Store, StoreError, View, due, removals};
 
 impl Scrub {
     pub(super) fn check_sketch<E: Engine>(&mut self, store: &Store<E>) -> Result<Read, StoreError> {
@@ -56,6 +56,12 @@ impl Scrub {
         if !view.departures_are_sound()? {
             self.report.note(store.namespace(), Mismatch::Departures);
             store.group()?.mend(departures::forget)?;
+        }
+        if !view.due_is_sound()? {
+            self.report.note(store.namespace(), Mismatch::Due);
+            store
+                .group()?
+                .mend(|base, mend| due::list_anew(base, &mut mend.batch))?;
         }
         if read_context(&view.snapshot).ok().as_ref() != Some(view.context()) {
             self.report.note(store.namespace(), Mismatch::Context);

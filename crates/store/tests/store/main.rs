@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod additions;
+mod carriers;
+mod collecting;
 mod crashing;
 mod golden;
 mod handing_on;

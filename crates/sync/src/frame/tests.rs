@@ -76,6 +76,8 @@ fn examples() -> Vec<Frame<'static>> {
         Frame::Symbols(Bytes(b"symbols")),
         Frame::MoreSymbols(300),
         Frame::Dropped(Bytes(b"context")),
+        Frame::Carrier([0xa; 16], [0xb; 8], crate::carriers::examples()),
+        Frame::Roster([0xa; 16], Bytes(b"roster")),
         Frame::RangeRemoved(RangeRemoved {
             dots: vec![1, 2],
             lower: b"lower".to_vec(),

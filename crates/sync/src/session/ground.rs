@@ -4,9 +4,10 @@ use alloc::collections::BTreeSet;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use syncline_crdt::{Canonical, Context, Dot, Nothing, Row, RowKey};
+use syncline_crdt::{Canonical, CarrierId, Context, Dot, Nothing, Roster, Row, RowKey};
 use syncline_merkle::{KeyRange, MAX_LEVEL, RangeDigest, Source};
 
+use crate::carriers::{Attendance, Statement};
 use crate::config::Config;
 use crate::error::{ReplicaError, SessionError};
 use crate::forms::{ContextHash, hash_context};
@@ -34,6 +35,8 @@ pub(super) struct Ground<R: Replica> {
     pub(super) range: KeyRange,
     pub(super) start: Start,
     theirs: Option<Context>,
+    /// The peer's name among the carriers, if it has said it.
+    peer: Option<CarrierId>,
     /// Whether that was merged.
     learned: bool,
     /// Dots of it that are not to be called seen before what they removed is gone here, too.
@@ -59,8 +62,13 @@ pub(super) struct Batch {
 }
 
 impl<R: Replica> Ground<R> {
-    pub(super) fn new(replica: R, config: Config, range: KeyRange) -> Result<Self, SessionError> {
-        let view = replica.view()?;
+    /// With what the replica says of the carriers of its namespace.
+    pub(super) fn new(
+        replica: R,
+        config: Config,
+        range: KeyRange,
+    ) -> Result<(Self, Option<Attendance>), SessionError> {
+        let (view, attendance) = replica.begin()?;
         let context = view.context().clone();
         let start = Start {
             context_hash: hash_context(&context.to_bytes()),
@@ -75,17 +83,34 @@ impl<R: Replica> Ground<R> {
             },
             withdrawals: view.withdrawals(),
         };
-        Ok(Self {
+        let ground = Self {
             replica,
             config,
             range,
             start,
             theirs: None,
+            peer: None,
             learned: false,
             withheld: Context::new(),
             start_view: Some(view),
             unsynced: 0,
-        })
+        };
+        Ok((ground, attendance))
+    }
+
+    /// Whose rows are joined from now on.
+    pub(super) fn set_peer(&mut self, peer: CarrierId) {
+        self.peer = Some(peer);
+    }
+
+    /// Gets to know the peer's carriers.
+    pub(super) fn enrol(&self, roster: &Roster) -> Result<(), SessionError> {
+        Ok(self.replica.enrol(roster)?)
+    }
+
+    /// Takes in what carriers say.
+    pub(super) fn hear(&self, roster: &Roster, said: Vec<(CarrierId, Statement)>) {
+        self.replica.hear(roster, said);
     }
 
     /// Whether the session is over all rows, so that contexts may be merged by it.
@@ -156,6 +181,7 @@ impl<R: Replica> Ground<R> {
             ranges: Vec::new(),
             logged: Context::new(),
             since: self.start.withdrawals,
+            from: self.peer,
             durable: false,
         })?;
         Ok(())
@@ -230,6 +256,7 @@ impl<R: Replica> Ground<R> {
             ranges: batch.ranges,
             logged: self.without_withheld(batch.logged),
             since: self.start.withdrawals,
+            from: self.peer,
             durable,
         })?;
         self.unsynced = if durable { 0 } else { unsynced };
@@ -251,6 +278,7 @@ impl<R: Replica> Ground<R> {
             ranges: Vec::new(),
             logged: Context::new(),
             since: self.start.withdrawals,
+            from: self.peer,
             durable: false,
         })?;
         Ok(())

@@ -6,7 +6,7 @@ use super::exchange::Exchange;
 use super::removals::LogUse;
 use super::walking::Walking;
 use super::wire::Wire;
-use super::{Next, Phase, Role, Session};
+use super::{Next, Phase, Role, Session, introduction};
 use crate::config::{Config, Request, Strategy};
 use crate::error::{Refusal, RefusalCode, SessionError};
 use crate::forms::ContextForm;
@@ -125,7 +125,15 @@ impl<R: Replica> Session<R> {
     pub fn initiate(replica: R, config: Config, request: Request) -> Result<Self, SessionError> {
         let asks = Asks::new(&config.namespace, &request);
         let mut session = Self::new(Role::Initiator, replica, config, request, Wire::default())?;
-        session.greet(Some(asks), None, QUIET_BYTES - ANSWER);
+        let introducing = session.request.introducing && session.introduction.features() != 0;
+        session.request.introducing = introducing;
+        let spared = if introducing { introduction::LEAST } else { 0 };
+        let greeting = session.greet(Some(asks), None, QUIET_BYTES - ANSWER - spared);
+        if introducing {
+            let left = (QUIET_BYTES - ANSWER).saturating_sub(greeting);
+            // The answer has as much to say.
+            session.introduce_at_once(left / 2);
+        }
         Ok(session)
     }
 
@@ -147,12 +155,17 @@ impl<R: Replica> Session<R> {
     }
 
     /// Sends our greeting, with the context if it fits into `room` and the peer does not have the same one.
-    fn greet(&mut self, asks: Option<Asks>, peer: Option<&Hello>, room: usize) {
+    /// Returns what the frame takes.
+    fn greet(&mut self, asks: Option<Asks>, peer: Option<&Hello>, room: usize) -> usize {
+        let introduced = match self.request.introducing && asks.is_some() {
+            true => features::INTRODUCED,
+            false => 0,
+        };
         let config = &self.ground.config;
         let start = &self.ground.start;
         let mut hello = Hello {
             versions: VERSIONS,
-            features: self.ground.start.features,
+            features: self.ground.start.features | self.introduction.features() | introduced,
             cluster: config.cluster,
             node: config.node,
             clock_ms: config.clock_ms,
@@ -172,7 +185,9 @@ impl<R: Replica> Session<R> {
                 self.told_context = true;
             }
         }
-        self.wire.send(flight, &Frame::Hello(Box::new(hello)));
+        let frame = Frame::Hello(Box::new(hello));
+        self.wire.send(flight, &frame);
+        frame.encode(flight).len() + LENGTH_PREFIX
     }
 
     /// Our start context, in the shortest form that the peer can read.
@@ -192,16 +207,24 @@ impl<R: Replica> Session<R> {
         } else {
             self.awaited = Some(hello.context_hash);
         }
+        let told = match self.role {
+            Role::Initiator => self.wire.report.sent.total(),
+            Role::Responder => 0,
+        };
+        let told = usize::try_from(told).unwrap_or(usize::MAX);
+        let mut room = QUIET_BYTES.saturating_sub(told.saturating_add(bytes + LENGTH_PREFIX));
         if self.role == Role::Responder {
-            self.greet(None, Some(hello), QUIET_BYTES.saturating_sub(bytes));
+            let spared = match self.introduction.features() {
+                0 => 0,
+                _ => introduction::LEAST,
+            };
+            room = room.saturating_sub(self.greet(None, Some(hello), room.saturating_sub(spared)));
         }
         self.their_root = hello.root.into();
         self.features = hello.features & self.ground.start.features;
-        if self.their_root == self.ground.start.root {
-            return self.finish(true, self.their_root);
-        }
         self.phase = Phase::Meeting;
-        self.proceed()
+        self.acquaint(hello, room)?;
+        self.enter()
     }
 
     /// The peer's context has come in a frame of its own.
@@ -211,14 +234,12 @@ impl<R: Replica> Session<R> {
         };
         let theirs = form.resolve(&self.ground.start.context, hash)?;
         self.ground.set_theirs(theirs);
-        match self.phase {
-            Phase::Meeting => self.proceed(),
-            _ => Ok(()),
-        }
+        self.hear()?;
+        self.enter()
     }
 
     /// Goes on from the greetings as soon as the contexts allow.
-    fn proceed(&mut self) -> Result<(), SessionError> {
+    pub(super) fn proceed(&mut self) -> Result<(), SessionError> {
         let known = self.awaited.is_none();
         // The initiator waits for the responder's, so that it need send only what is different in its own.
         if !self.told_context && (known || self.role == Role::Responder) {

@@ -60,7 +60,7 @@ enum Class {
 impl Class {
     const fn of(frame: &Frame<'_>) -> Self {
         match frame {
-            Frame::Hello(_) => Self::Hello,
+            Frame::Hello(_) | Frame::Carrier(..) | Frame::Roster(..) => Self::Hello,
             Frame::Context(_) => Self::Context,
             Frame::Rows(..) | Frame::Fragment(..) | Frame::RangeRemoved(_) => Self::Rows,
             Frame::Walk(_) => Self::Digests,
@@ -69,8 +69,6 @@ impl Class {
             | Frame::End(_)
             | Frame::Root(..)
             | Frame::Refuse(_)
-            | Frame::Reserved12
-            | Frame::Reserved13
             | Frame::Working => Self::Control,
         }
     }

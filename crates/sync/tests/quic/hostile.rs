@@ -366,9 +366,24 @@ async fn a_peer_that_stops_reading_is_cut() {
 async fn more_after_the_end_is_an_error() {
     let (_authority, mut server, raw) = with_member(Default::default()).await;
     let mut stream = raw.stream().await;
-    // Equal roots: the session is over with the two greetings.
-    let same = server.store.clone();
-    stream.greet(&same, Strategy::Auto).await;
+    // Equal roots: the session is over with the two greetings, and when they know each other.
+    let (same, view) = (store(), server.store.view().unwrap());
+    let rows = view.scan(&syncline_merkle::KeyRange::ALL);
+    let incoming = syncline_store::Incoming {
+        rows: rows.collect::<Result<_, _>>().unwrap(),
+        learned: view.context().clone(),
+        ..syncline_store::Incoming::from_peer(view.context())
+    };
+    same.join(incoming, syncline_store::Durability::Durable)
+        .unwrap();
+    let mut session = stream.greet(&same, Strategy::Auto).await;
+    for _ in 0..2 {
+        session.handle_frame(&stream.next().await).unwrap();
+    }
+    while let Some(frame) = session.poll_frame().unwrap() {
+        stream.frame(&frame).await;
+    }
+    assert!(session.is_finished());
     stream.frame(&[1, 2, 3]).await;
     let outcome = server.outcome().await.unwrap_err();
     assert!(

@@ -245,5 +245,6 @@ impl Pair {
 
 pub async fn sync(connection: &Connection, store: &Replica, strategy: Strategy) -> Outcome {
     let store = Arc::new(store.clone());
-    connection.sync(store, config(), request(strategy)).await
+    let request = request(strategy).introducing(true);
+    connection.sync(store, config(), request).await
 }

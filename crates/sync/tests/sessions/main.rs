@@ -2,6 +2,7 @@
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::panic)]
 #![cfg(feature = "store")]
 
+mod carriers;
 mod convergence;
 mod damage;
 mod figures;

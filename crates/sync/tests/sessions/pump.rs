@@ -53,6 +53,15 @@ pub fn open(engine: MemoryEngine, name: u64) -> Memory {
     Store::open(engine, config).unwrap()
 }
 
+/// As if all of them had met before.
+pub fn acquaint(stores: &[&Memory]) {
+    for one in stores {
+        for other in stores {
+            one.enrol(&other.carriers()).unwrap();
+        }
+    }
+}
+
 pub fn config(node: u8) -> Config {
     Config::new([1; 16], [node; 32], "app", CLOCK_MS)
 }

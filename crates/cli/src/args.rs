@@ -1,6 +1,7 @@
 //! The command line: parsed and validated here, carried out elsewhere. What a command receives needs no second look.
 
 mod bench;
+mod sim;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 pub(crate) use self::bench::{
     Bench, BenchMemory, BenchOpen, BenchResident, BenchSync, BenchWrite, BenchWriter, Kind,
 };
+pub(crate) use self::sim::Sim;
 use crate::failure::{Failure, Reason};
 
 const EXIT_CODES: &str = "\
@@ -50,6 +52,8 @@ pub(crate) enum Command {
     /// Measure.
     #[command(subcommand)]
     Bench(Bench),
+    /// Simulate how rumours spread in a cluster of any size, in virtual time.
+    Sim(Sim),
     /// One replica of the demo, driven over standard input and output.
     #[command(hide = true)]
     DemoReplica(DemoReplica),

@@ -17,6 +17,7 @@ mod progress;
 mod records;
 mod scratch;
 mod seeded;
+mod sim;
 mod sync;
 mod table;
 
@@ -49,6 +50,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Export(export) => runtime()?.block_on(export::run(export)),
         Command::Sync(sync) => runtime()?.block_on(sync::run(sync)),
         Command::Bench(bench) => bench::run(bench),
+        Command::Sim(simulation) => sim::run(simulation),
         Command::BenchWriter(writer) => bench::writer(writer),
         Command::BenchResident(resident) => bench::resident(resident),
     }

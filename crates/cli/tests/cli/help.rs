@@ -12,6 +12,7 @@ fn every_command_explains_itself_with_an_example() {
         "bench open",
         "bench memory",
         "bench write",
+        "sim",
     ] {
         let mut arguments: Vec<&str> = command.split(' ').collect();
         arguments.push("--help");

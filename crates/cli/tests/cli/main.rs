@@ -8,4 +8,5 @@ mod command;
 mod demo;
 mod help;
 mod import_export;
+mod sim;
 mod sync;

@@ -1,0 +1,124 @@
+//! The arguments of `syncline sim`.
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The state machines are those that nodes run; simulated are the network and the time. The same seed makes the same run, \
+event by event: `trace` is a hash over all of them. Hops, copies and times are of the rumours after the warm-up.
+
+Examples:
+  syncline sim
+  syncline sim --writers 10 --loss 0.05 --kill 0.3
+  syncline sim --strategy push --fanout 3 --nodes 10000 --runs 20 --json | jq .reached")]
+pub(crate) struct Sim {
+    /// Nodes of the cluster.
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    pub(crate) nodes: u32,
+    /// How rumours travel.
+    #[arg(long, value_enum, default_value = "plumtree")]
+    pub(crate) strategy: Dissemination,
+    /// Peers that a node pushes a rumour to, where it pushes at random.
+    #[arg(long, value_name = "F", default_value_t = 3)]
+    pub(crate) fanout: usize,
+    /// So many who know a rumour already end its pushing, with feedback.
+    #[arg(long, value_name = "K", default_value_t = 3)]
+    pub(crate) tired: usize,
+    /// The share of messages that are lost.
+    #[arg(long, value_name = "P", default_value_t = 0.0)]
+    pub(crate) loss: f64,
+    /// Regions, among which the nodes are dealt out in turn.
+    #[arg(long, value_name = "R", default_value_t = 1)]
+    pub(crate) regions: u32,
+    /// Milliseconds between two neighbouring regions, on top of a link's own 10 to 50.
+    #[arg(long, value_name = "MS", default_value_t = 40)]
+    pub(crate) between: u64,
+    /// Nodes that write in turn: one for the whole run, or several, others in each round.
+    #[arg(long, value_name = "W", default_value_t = 1)]
+    pub(crate) writers: u32,
+    /// The share of nodes that fail at one instant, just before the first measured rumour.
+    #[arg(long, value_name = "P", default_value_t = 0.0)]
+    pub(crate) kill: f64,
+    /// Seconds until the others know who has failed.
+    #[arg(long, value_name = "S", default_value_t = 5)]
+    pub(crate) noticed: u64,
+    /// Rumours before measuring begins.
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    pub(crate) warm_up: u32,
+    /// Rumours that are measured, one a second.
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rumours: u32,
+    /// Bytes of a rumour.
+    #[arg(long, value_name = "BYTES", default_value_t = 128)]
+    pub(crate) payload: usize,
+    /// Seed of everything that is random.
+    #[arg(long, value_name = "K", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// So many runs, with this seed and the following.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) runs: u32,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Dissemination {
+    /// To a few chosen uniformly, once: infect and die.
+    Push,
+    /// The same in every period, until enough have answered that they know it.
+    Feedback,
+    /// Not pushed; asked for in every period.
+    Pull,
+    /// Pushed once, and what that leaves out asked for.
+    PushPull,
+    /// Along a tree that finds and repairs itself.
+    Plumtree,
+}
+
+impl Dissemination {
+    /// Whether `--fanout` matters to it.
+    pub(crate) fn has_fanout(self) -> bool {
+        matches!(self, Self::Push | Self::Feedback | Self::PushPull)
+    }
+}
+
+impl Sim {
+    /// What is to be simulated in the run of this number.
+    pub(crate) fn scenario(&self, run: u32) -> syncline_sim::Scenario {
+        use syncline_gossip::Strategy;
+        let fanout = self.fanout;
+        let strategy = match self.strategy {
+            Dissemination::Push => Strategy::Push { fanout },
+            Dissemination::Feedback => Strategy::PushWithFeedback {
+                fanout,
+                tired: self.tired,
+            },
+            Dissemination::Pull => Strategy::Pull,
+            Dissemination::PushPull => Strategy::PushPull { fanout },
+            Dissemination::Plumtree => Strategy::Plumtree,
+        };
+        let network = syncline_sim::Network {
+            loss: self.loss,
+            regions: self.regions,
+            between: Duration::from_millis(self.between),
+            ..syncline_sim::Network::new()
+        };
+        syncline_sim::Scenario {
+            nodes: self.nodes,
+            network,
+            seed: self.seed.wrapping_add(u64::from(run)),
+            writers: self.writers,
+            warm_up: self.warm_up,
+            rumours: self.rumours,
+            payload: self.payload,
+            kill: (self.kill != 0.0).then(|| syncline_sim::Kill {
+                share: self.kill,
+                noticed_after: Duration::from_secs(self.noticed),
+            }),
+            ..syncline_sim::Scenario::new(strategy)
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! `syncline sim`: how far rumours come in a simulated cluster, and at which cost.
+
+use std::fmt;
+
+use clap::ValueEnum as _;
+use serde::Serialize;
+use syncline_sim::{Report, run_watched};
+
+use crate::args::Sim;
+use crate::failure::{Doing, Failure, Reason};
+use crate::progress::Progress;
+use crate::table::{Align, Table};
+
+pub(crate) fn run(arguments: &Sim) -> Result<(), Failure> {
+    let per_run = arguments.warm_up.saturating_add(arguments.rumours);
+    let total = u64::from(per_run) * u64::from(arguments.runs);
+    let progress = Progress::bar("simulating", total);
+    let reports = (0..arguments.runs).map(|run| {
+        run_watched(&arguments.scenario(run), |_| progress.add(1))
+            .map_err(|error| Failure::new(Reason::Usage, error.to_string()))
+    });
+    let reports = reports.collect::<Result<Vec<Report>, Failure>>()?;
+    drop(progress);
+    let figures = Figures::of(arguments, reports);
+    if arguments.json {
+        let text =
+            serde_json::to_string(&figures).doing(|| "cannot print the figures".to_owned())?;
+        println!("{text}");
+    } else {
+        print!("{figures}");
+    }
+    Ok(())
+}
+
+/// What the runs came to, together and each.
+#[derive(Serialize)]
+struct Figures {
+    nodes: u32,
+    strategy: String,
+    fanout: Option<usize>,
+    loss: f64,
+    regions: u32,
+    writers: u32,
+    killed: f64,
+    seed: u64,
+    /// The least of all runs.
+    delivered: f64,
+    /// The mean of all runs in which anything took off, and what the theory of epidemics says of it, where it does.
+    reached: f64,
+    expected_reach: Option<f64>,
+    /// Means of all runs, but for the greatest of `max_hops` and `all_max_ms`.
+    copies: f64,
+    last_hops: f64,
+    max_hops: u16,
+    half_ms: f64,
+    nearly_all_ms: f64,
+    all_ms: f64,
+    all_max_ms: f64,
+    bytes_per_node_second: f64,
+    between_regions: f64,
+    runs: Vec<Report>,
+}
+
+impl Figures {
+    fn of(arguments: &Sim, runs: Vec<Report>) -> Self {
+        let mean = |value: fn(&Report) -> f64| {
+            let sum: f64 = runs.iter().map(value).sum();
+            sum / runs.len() as f64
+        };
+        let greatest = |value: fn(&Report) -> f64| runs.iter().map(value).fold(0.0, f64::max);
+        let took_off = || runs.iter().filter(|run| run.took_off > 0);
+        let reached: f64 = took_off().map(|run| run.reached).sum();
+        let expected_reach = arguments.scenario(0).expected_reach();
+        let strategy = arguments.strategy.to_possible_value();
+        Self {
+            nodes: arguments.nodes,
+            strategy: strategy.map_or_else(String::new, |value| value.get_name().to_owned()),
+            fanout: arguments.strategy.has_fanout().then_some(arguments.fanout),
+            loss: arguments.loss,
+            regions: arguments.regions,
+            writers: arguments.writers,
+            killed: arguments.kill,
+            seed: arguments.seed,
+            delivered: runs.iter().map(|run| run.delivered).fold(1.0, f64::min),
+            reached: reached / took_off().count().max(1) as f64,
+            expected_reach,
+            copies: mean(|run| run.copies),
+            last_hops: mean(|run| run.last_hops),
+            max_hops: runs.iter().map(|run| run.max_hops).max().unwrap_or(0),
+            half_ms: mean(|run| run.times.half_ms),
+            nearly_all_ms: mean(|run| run.times.nearly_all_ms),
+            all_ms: mean(|run| run.times.all_ms),
+            all_max_ms: greatest(|run| run.times.all_max_ms),
+            bytes_per_node_second: mean(|run| run.bytes_per_node_second),
+            between_regions: mean(|run| run.between_regions),
+            runs,
+        }
+    }
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = Table::new(&[("", Align::Left), ("", Align::Right)]);
+        let percent = |share: f64| format!("{:.2} %", 100.0 * share);
+        let milliseconds = |ms: f64| format!("{ms:.0} ms");
+        table.row([
+            "delivered, the least of all runs".into(),
+            percent(self.delivered),
+        ]);
+        table.row(["reached, of what took off".into(), percent(self.reached)]);
+        if let Some(expected) = self.expected_reach {
+            table.row([
+                "as the equation s = 1 - exp(-f s) says".into(),
+                percent(expected),
+            ]);
+        }
+        table.row([
+            "copies per node and rumour".into(),
+            format!("{:.3}", self.copies),
+        ]);
+        table.row(["hops to the last".into(), format!("{:.1}", self.last_hops)]);
+        table.row(["most hops".into(), self.max_hops.to_string()]);
+        table.row(["to half of the nodes".into(), milliseconds(self.half_ms)]);
+        table.row(["to 99 of 100".into(), milliseconds(self.nearly_all_ms)]);
+        table.row(["to all".into(), milliseconds(self.all_ms)]);
+        table.row(["to all, the longest".into(), milliseconds(self.all_max_ms)]);
+        table.row([
+            "bytes per node and second".into(),
+            format!("{:.0}", self.bytes_per_node_second),
+        ]);
+        if self.regions > 1 {
+            table.row([
+                "of them between regions".into(),
+                percent(self.between_regions),
+            ]);
+        }
+        write!(f, "{table}")
+    }
+}

@@ -1,0 +1,67 @@
+use serde_json::Value;
+
+use crate::command::run;
+
+fn sim(arguments: &str) -> Value {
+    let words = format!("sim --json --nodes 60 --warm-up 3 --rumours 5 {arguments}");
+    run(&words.split_whitespace().collect::<Vec<_>>()).json()
+}
+
+#[test]
+fn one_object_says_what_the_runs_came_to() {
+    let figures = sim("--seed 7 --runs 2");
+    assert_eq!(figures["delivered"], 1.0, "{figures}");
+    assert_eq!(figures["strategy"], "plumtree");
+    assert_eq!(figures["runs"].as_array().map(Vec::len), Some(2));
+    for name in [
+        "copies",
+        "last_hops",
+        "half_ms",
+        "nearly_all_ms",
+        "all_ms",
+        "bytes_per_node_second",
+    ] {
+        assert!(figures[name].as_f64().unwrap() > 0.0, "{name}: {figures}");
+    }
+    assert_eq!(
+        figures,
+        sim("--seed 7 --runs 2"),
+        "the same seed, the same runs"
+    );
+    assert_ne!(figures["runs"][0]["trace"], figures["runs"][1]["trace"]);
+}
+
+#[test]
+fn every_strategy_runs_through_losses_and_deaths() {
+    for strategy in ["push", "feedback", "pull", "push-pull", "plumtree"] {
+        let figures = sim(&format!(
+            "--strategy {strategy} --loss 0.1 --kill 0.2 --regions 3 --writers 4"
+        ));
+        assert!(figures["delivered"].as_f64().unwrap() > 0.3, "{figures}");
+        assert!(
+            figures["between_regions"].as_f64().unwrap() > 0.3,
+            "{figures}"
+        );
+        assert_eq!(figures["expected_reach"].is_null(), strategy != "push");
+    }
+}
+
+#[test]
+fn people_get_a_table_and_impossible_scenarios_an_error() {
+    let text = run(&[
+        "sim",
+        "--nodes",
+        "30",
+        "--rumours",
+        "3",
+        "--strategy",
+        "push",
+    ])
+    .ok();
+    assert!(text.contains("copies per node and rumour"), "{text}");
+    assert!(text.contains("as the equation"), "{text}");
+    let error = run(&["sim", "--nodes", "1"]).failed(2);
+    assert!(error.contains("at least 2 nodes"), "{error}");
+    let error = run(&["sim", "--loss", "1.5"]).failed(2);
+    assert!(error.contains("shares"), "{error}");
+}

@@ -1,0 +1,82 @@
+//! How to spread, and how much to keep.
+
+use core::time::Duration;
+
+/// How rumours travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strategy {
+    /// Infect and die: whoever hears of a rumour for the first time pushes it to `fanout` peers chosen uniformly, and never
+    /// again. Of n nodes it reaches the share s that solves s = 1 − exp(−fanout · s), if it takes off at all.
+    ///
+    /// The final size of an SIR epidemic; Demers et al., "Epidemic Algorithms for Replicated Database Maintenance"
+    /// (PODC 1987), and Kermarrec, Massoulié and Ganesh, "Probabilistic Reliable Dissemination in Large-Scale Systems"
+    /// (2003).
+    Push {
+        /// Peers that each node pushes to.
+        fanout: usize,
+    },
+    /// Rumour mongering with feedback and counter: pushes in every period, to `fanout` peers, until `tired` of them have answered
+    /// that they know it (Demers et al.).
+    PushWithFeedback {
+        /// Peers that each node pushes to in a period.
+        fanout: usize,
+        /// So many who know it already end it.
+        tired: usize,
+    },
+    /// Nothing is pushed; in each period peers are asked for what is new.
+    Pull,
+    /// As [`Push`](Self::Push), and what that leaves out is pulled.
+    PushPull {
+        /// Peers that each node pushes to.
+        fanout: usize,
+    },
+    /// Epidemic broadcast trees: rumours are pushed along the branches of a tree in a random overlay, announced along all its
+    /// other links, and asked for where an announcement came but the rumour did not. Links that bring a rumour twice leave the
+    /// tree; those that were asked join it.
+    ///
+    /// Leitão, Pereira and Rodrigues, "Epidemic Broadcast Trees" (SRDS 2007).
+    Plumtree,
+}
+
+impl Strategy {
+    /// Whether peers are asked for what pushing left out.
+    pub(crate) const fn pulls(self) -> bool {
+        match self {
+            Self::Push { .. } | Self::PushWithFeedback { .. } => false,
+            Self::Pull | Self::PushPull { .. } | Self::Plumtree => true,
+        }
+    }
+}
+
+/// What a [`Dissemination`](crate::Dissemination) is made with. All members should agree on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// How rumours travel.
+    pub strategy: Strategy,
+    /// How often peers are asked for what is new, and rumours with feedback are pushed.
+    pub period: Duration,
+    /// For how long announcements are gathered before they are sent together.
+    pub announce_after: Duration,
+    /// For how long a rumour that was announced may be on its way by the tree before it is asked for. More than the difference between
+    /// a quick path and a slow one, or links join the tree for nothing.
+    pub ask_after: Duration,
+    /// Bytes of recent rumours that are kept for those who missed them.
+    pub recent_bytes: usize,
+    /// Rumours announced and not come yet that are remembered; beyond it, announcements are passed over, and pulls find them.
+    pub max_missing: usize,
+}
+
+impl Config {
+    /// A strategy with the usual times and bounds.
+    #[must_use]
+    pub const fn new(strategy: Strategy) -> Self {
+        Self {
+            strategy,
+            period: Duration::from_secs(1),
+            announce_after: Duration::from_millis(200),
+            ask_after: Duration::from_millis(400),
+            recent_bytes: 4 << 20,
+            max_missing: 4096,
+        }
+    }
+}

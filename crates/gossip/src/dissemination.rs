@@ -1,0 +1,308 @@
+//! The machine: what it is told, what it answers.
+
+mod pulling;
+mod pushing;
+mod tree;
+
+use alloc::vec::Vec;
+use core::fmt::Debug;
+use core::time::Duration;
+
+use rand::Rng;
+use syncline_crdt::Context;
+
+use crate::config::{Config, Strategy};
+use crate::members::Members;
+use crate::message::Message;
+use crate::recent::Recent;
+use crate::rumour::{Rumour, RumourId};
+
+/// What happens to a node.
+#[derive(Clone, Debug)]
+pub enum Input<N> {
+    /// It has committed a transaction, and this is to be spread.
+    Publish(Rumour),
+    /// It has seen these dots by other ways, in sessions: rumours of them are no news any more.
+    Learned(Context),
+    /// A message has come.
+    Received {
+        /// Who sent it, as the transport knows it.
+        from: N,
+        /// What it says.
+        message: Message,
+    },
+    /// A timer has run out. It must come no earlier than asked for, and once.
+    Timer(Timer),
+    /// A member is there to be talked to.
+    Up(N),
+    /// A member has left, or failed.
+    Down(N),
+    /// These members, and no others, are there. The node itself may be among them.
+    View(Members<N>),
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output<N> {
+    /// Send a message. It may get lost.
+    Send {
+        /// To whom.
+        to: N,
+        /// What.
+        message: Message,
+    },
+    /// Apply the rumour: it was not known.
+    Deliver(Rumour),
+    /// Give back [`Input::Timer`] after this time.
+    Wake {
+        /// Which.
+        timer: Timer,
+        /// In how long.
+        after: Duration,
+    },
+    /// The peer has what no rumour brings any more: a session with it is due.
+    Lagging(N),
+}
+
+/// A timer that a machine has asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Timer {
+    /// A period is over. Runs from the first input on, for good.
+    Period,
+    /// Announcements have been gathered for long enough.
+    Announce,
+    /// What was announced has had its time to come.
+    Ask,
+}
+
+/// One node's part in spreading the rumours of one namespace. See the [crate](crate) for how it goes.
+///
+/// `N` names the members; the transport knows who is who. Memory is bounded by the number of members, by
+/// [`recent_bytes`](Config::recent_bytes) and by [`max_missing`](Config::max_missing), whatever peers send.
+#[derive(Debug)]
+pub struct Dissemination<N> {
+    core: Core<N>,
+    way: Way<N>,
+    pulls: pulling::Pulls<N>,
+    /// Whether the period's timer runs.
+    is_awake: bool,
+}
+
+/// How rumours are passed on.
+#[derive(Debug)]
+enum Way<N> {
+    Push(pushing::Push),
+    Tree(tree::Tree<N>),
+    /// They are waited for.
+    None,
+}
+
+/// What all strategies work on.
+#[derive(Debug)]
+struct Core<N> {
+    me: N,
+    config: Config,
+    members: Members<N>,
+    /// Rumours heard of, and whatever was seen otherwise.
+    known: Context,
+    recent: Recent<N>,
+    outputs: Vec<Output<N>>,
+}
+
+impl<N: Copy + Ord + Debug> Dissemination<N> {
+    /// The part of the member `me`, who knows nobody and nothing yet.
+    #[must_use]
+    pub fn new(me: N, config: Config) -> Self {
+        let way = match config.strategy {
+            Strategy::Push { fanout } | Strategy::PushPull { fanout } => {
+                Way::Push(pushing::Push::once(fanout))
+            }
+            Strategy::PushWithFeedback { fanout, tired } => {
+                Way::Push(pushing::Push::until_tired(fanout, tired))
+            }
+            Strategy::Pull => Way::None,
+            Strategy::Plumtree => Way::Tree(tree::Tree::new()),
+        };
+        Self {
+            core: Core {
+                me,
+                members: Members::new(),
+                known: Context::new(),
+                recent: Recent::new(config.recent_bytes),
+                outputs: Vec::new(),
+                config,
+            },
+            way,
+            pulls: pulling::Pulls::new(),
+            is_awake: false,
+        }
+    }
+
+    /// Everything heard of by now.
+    #[must_use]
+    pub const fn known(&self) -> &Context {
+        &self.core.known
+    }
+
+    /// The peers to which rumours are pushed as they come: the branches of the tree here. None where there is no tree.
+    pub fn branches(&self) -> impl Iterator<Item = N> + '_ {
+        let tree = match &self.way {
+            Way::Tree(tree) => Some(tree),
+            Way::Push(_) | Way::None => None,
+        };
+        tree.into_iter().flat_map(tree::Tree::branches)
+    }
+
+    /// Takes an input in and says what is to be done, in order.
+    ///
+    /// `random` should differ from node to node. O(log n) for n members, and for each message sent.
+    pub fn handle(&mut self, input: Input<N>, random: &mut impl Rng) -> Vec<Output<N>> {
+        if !self.is_awake {
+            self.is_awake = true;
+            // Nodes that start together should not all speak together for ever.
+            let period = self.core.config.period;
+            let after = period.mul_f64(random.random_range(0.0..1.0));
+            self.core.wake(Timer::Period, after);
+        }
+        match input {
+            Input::Publish(rumour) => self.hear(rumour, 0, None, random),
+            Input::Learned(context) => self.core.known.merge(&context),
+            Input::Received { from, message } => self.receive(from, message, random),
+            Input::Timer(Timer::Period) => self.period(random),
+            Input::Timer(timer) => {
+                if let Way::Tree(tree) = &mut self.way {
+                    tree.timer(timer, &mut self.core);
+                }
+            }
+            Input::Up(node) => {
+                if node != self.core.me && self.core.members.insert(node) {
+                    self.moved(random);
+                }
+            }
+            Input::Down(node) => {
+                self.core.members.remove(node);
+                self.moved(random);
+            }
+            Input::View(members) => {
+                self.core.members = members;
+                self.moved(random);
+            }
+        }
+        core::mem::take(&mut self.core.outputs)
+    }
+
+    /// The members are others than they were.
+    fn moved(&mut self, random: &mut impl Rng) {
+        self.pulls.moved(&self.core);
+        if let Way::Tree(tree) = &mut self.way {
+            tree.moved(&mut self.core, random);
+        }
+    }
+
+    fn period(&mut self, random: &mut impl Rng) {
+        self.core.wake(Timer::Period, self.core.config.period);
+        match &mut self.way {
+            Way::Push(push) => push.period(&mut self.core, random),
+            Way::Tree(tree) => tree.period(&mut self.core, random),
+            Way::None => {}
+        }
+        if self.core.config.strategy.pulls() {
+            self.pulls.period(&mut self.core, random);
+        }
+    }
+
+    fn receive(&mut self, from: N, message: Message, random: &mut impl Rng) {
+        match message {
+            Message::Push {
+                rumour,
+                hops,
+                asked,
+            } => {
+                self.pulls.heard_from(from);
+                let id = rumour.id();
+                if !id.is_known(&self.core.known) {
+                    return self.hear(rumour, hops, Some(from), random);
+                }
+                match &mut self.way {
+                    Way::Push(push) if push.has_feedback() => {
+                        self.core.send(from, Message::Known(id));
+                    }
+                    Way::Tree(tree) if !asked => tree.heard_twice(from, id, hops, &mut self.core),
+                    _ => {}
+                }
+            }
+            Message::Known(id) => {
+                if let Way::Push(push) = &mut self.way {
+                    push.is_known(id);
+                }
+            }
+            Message::Announce(_)
+            | Message::Graft(_)
+            | Message::Prune
+            | Message::Link
+            | Message::Unlink => {
+                if let Way::Tree(tree) = &mut self.way {
+                    tree.receive(from, message, &mut self.core);
+                }
+            }
+            Message::Compare(_) | Message::Same | Message::Pull { .. } => {
+                let way = &self.way;
+                let is_under_way = |id| match way {
+                    Way::Tree(tree) => tree.is_under_way(id),
+                    Way::Push(_) | Way::None => false,
+                };
+                self.pulls
+                    .receive(from, message, &mut self.core, is_under_way);
+            }
+        }
+    }
+
+    /// A rumour that was not known, from a peer or of our own.
+    fn hear(&mut self, rumour: Rumour, hops: u16, from: Option<N>, random: &mut impl Rng) {
+        let id = rumour.id();
+        id.add_to(&mut self.core.known);
+        self.core.recent.insert(&rumour, hops);
+        if from.is_some() {
+            self.core.outputs.push(Output::Deliver(rumour.clone()));
+        }
+        match &mut self.way {
+            Way::Push(push) => push.spread(&rumour, hops, &mut self.core, random),
+            Way::Tree(tree) => tree.spread(&rumour, hops, from, &mut self.core),
+            Way::None => {}
+        }
+    }
+}
+
+impl<N: Copy + Ord> Core<N> {
+    fn send(&mut self, to: N, message: Message) {
+        self.outputs.push(Output::Send { to, message });
+    }
+
+    fn push(&mut self, to: N, rumour: &Rumour, hops: u16, asked: bool) {
+        let message = Message::Push {
+            rumour: rumour.clone(),
+            hops: hops.saturating_add(1),
+            asked,
+        };
+        self.send(to, message);
+    }
+
+    /// At most `count` other members, chosen uniformly among those that are wanted.
+    fn choose(&self, count: usize, random: &mut impl Rng, is_wanted: impl Fn(N) -> bool) -> Vec<N> {
+        let me = self.me;
+        self.members
+            .choose(count, random, |node| node != me && is_wanted(node))
+    }
+
+    fn wake(&mut self, timer: Timer, after: Duration) {
+        self.outputs.push(Output::Wake { timer, after });
+    }
+
+    /// Pushes a rumour to who asked for it, if it is still there.
+    fn answer(&mut self, to: N, id: RumourId) {
+        let Some(heard) = self.recent.get(id).cloned() else {
+            return;
+        };
+        self.push(to, &heard.rumour, heard.hops, true);
+    }
+}

@@ -1,0 +1,302 @@
+//! Single machines: what they answer, and what a peer cannot make them do.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use syncline_crdt::{Context, Dot, ReplicaId};
+use syncline_gossip::{
+    Config, Dissemination, Input, Members, Message, Output, Rumour, RumourId, Strategy, Timer,
+};
+
+const A: ReplicaId = ReplicaId::from_bytes([1; 16]);
+
+struct Machine {
+    gossip: Dissemination<u32>,
+    random: ChaCha8Rng,
+}
+
+impl Machine {
+    fn new(config: Config, members: impl IntoIterator<Item = u32>) -> Self {
+        let mut machine = Self {
+            gossip: Dissemination::new(0, config),
+            random: ChaCha8Rng::seed_from_u64(1),
+        };
+        machine.input(Input::View(members.into_iter().collect::<Members<u32>>()));
+        machine
+    }
+
+    fn tree(members: impl IntoIterator<Item = u32>) -> Self {
+        Self::new(Config::new(Strategy::Plumtree), members)
+    }
+
+    /// Every member is a neighbour, by a branch.
+    fn linked(members: impl IntoIterator<Item = u32> + Clone) -> Self {
+        let mut machine = Self::tree(members.clone());
+        for member in members {
+            machine.receive(member, Message::Link);
+        }
+        machine
+    }
+
+    fn input(&mut self, input: Input<u32>) -> Vec<Output<u32>> {
+        self.gossip.handle(input, &mut self.random)
+    }
+
+    fn receive(&mut self, from: u32, message: Message) -> Vec<Output<u32>> {
+        self.input(Input::Received { from, message })
+    }
+
+    /// What it sends to a peer, nothing else.
+    fn says(&mut self, to: u32, input: Input<u32>) -> Vec<Message> {
+        let outputs = self.input(input).into_iter();
+        let said = outputs.filter_map(|output| match output {
+            Output::Send { to: peer, message } if peer == to => Some(message),
+            _ => None,
+        });
+        said.collect()
+    }
+}
+
+fn rumour(counter: u64) -> Rumour {
+    Rumour::new(A, counter, counter, vec![7; 100]).unwrap()
+}
+
+fn push(counter: u64, hops: u16) -> Message {
+    Message::Push {
+        rumour: rumour(counter),
+        hops,
+        asked: false,
+    }
+}
+
+fn id(counter: u64) -> RumourId {
+    rumour(counter).id()
+}
+
+#[test]
+fn a_rumour_is_delivered_once() {
+    let mut machine = Machine::tree([1, 2]);
+    let deliveries = |outputs: Vec<Output<u32>>| {
+        let delivered = |output: &&Output<u32>| matches!(output, Output::Deliver(_));
+        outputs.iter().filter(delivered).count()
+    };
+    assert_eq!(deliveries(machine.receive(1, push(5, 1))), 1);
+    assert_eq!(deliveries(machine.receive(1, push(5, 1))), 0);
+    assert_eq!(deliveries(machine.receive(2, push(5, 1))), 0);
+    // What a session has brought is no news.
+    machine.input(Input::Learned([Dot::new(A, 6)].into_iter().collect()));
+    assert_eq!(deliveries(machine.receive(2, push(6, 1))), 0);
+    // Our own are not delivered to us.
+    assert_eq!(deliveries(machine.input(Input::Publish(rumour(7)))), 0);
+}
+
+#[test]
+fn a_transaction_known_in_part_is_news() {
+    let mut machine = Machine::tree([1]);
+    machine.input(Input::Learned([Dot::new(A, 3)].into_iter().collect()));
+    let rumour = Rumour::new(A, 1, 3, Vec::new()).unwrap();
+    let outputs = machine.receive(
+        1,
+        Message::Push {
+            rumour: rumour.clone(),
+            hops: 1,
+            asked: false,
+        },
+    );
+    assert!(outputs.contains(&Output::Deliver(rumour)));
+}
+
+#[test]
+fn the_later_of_two_equal_ways_leaves_the_tree() {
+    let mut machine = Machine::linked([1, 2]);
+    machine.receive(1, push(5, 2));
+    let late = Input::Received {
+        from: 2,
+        message: push(5, 2),
+    };
+    assert_eq!(machine.says(2, late), [Message::Prune]);
+    assert_eq!(machine.gossip.branches().collect::<Vec<_>>(), [1]);
+}
+
+#[test]
+fn what_is_ours_and_comes_back_shows_a_cycle() {
+    let mut machine = Machine::linked([1, 2]);
+    machine.input(Input::Publish(rumour(5)));
+    let back = Input::Received {
+        from: 2,
+        message: push(5, 3),
+    };
+    assert_eq!(machine.says(2, back), [Message::Prune]);
+}
+
+#[test]
+fn of_two_copies_that_cross_the_one_of_far_fewer_hops_decides() {
+    // Theirs came to them over 5 hops and crosses ours, which comes to them over 3: they will turn to us.
+    let mut machine = Machine::linked([1, 2]);
+    machine.receive(1, push(5, 2));
+    let crossing = Input::Received {
+        from: 2,
+        message: push(5, 6),
+    };
+    assert_eq!(machine.says(2, crossing), []);
+    assert!(machine.gossip.branches().any(|peer| peer == 2));
+}
+
+#[test]
+fn a_copy_pulled_first_leaves_the_tree_as_it_is() {
+    let mut machine = Machine::linked([1, 2]);
+    let pulled = Message::Push {
+        rumour: rumour(5),
+        hops: 4,
+        asked: true,
+    };
+    machine.receive(9, pulled);
+    let tree = Input::Received {
+        from: 1,
+        message: push(5, 4),
+    };
+    assert_eq!(machine.says(1, tree), []);
+    assert_eq!(machine.gossip.branches().count(), 2);
+}
+
+#[test]
+fn hops_without_end_are_only_hops() {
+    let mut machine = Machine::linked([1, 2]);
+    machine.receive(1, push(5, u16::MAX));
+    machine.receive(2, push(5, u16::MAX));
+    machine.receive(2, push(6, u16::MAX));
+    assert!(machine.gossip.known().contains(&Dot::new(A, 6)));
+}
+
+#[test]
+fn a_way_of_far_fewer_hops_replaces_the_quicker_one() {
+    let mut machine = Machine::linked([1, 2]);
+    machine.receive(1, push(5, 6));
+    let late = Input::Received {
+        from: 2,
+        message: push(5, 2),
+    };
+    assert_eq!(machine.says(1, late), [Message::Prune]);
+    assert_eq!(machine.gossip.branches().collect::<Vec<_>>(), [2]);
+}
+
+#[test]
+fn what_was_announced_and_does_not_come_is_asked_for() {
+    let mut machine = Machine::linked([1, 2]);
+    machine.receive(2, Message::Prune);
+    machine.receive(2, Message::Announce(vec![id(5), id(6)]));
+    assert_eq!(
+        machine.says(2, Input::Timer(Timer::Ask)),
+        [],
+        "it has its time to come"
+    );
+    machine.receive(1, push(6, 1));
+    let asked = machine.says(2, Input::Timer(Timer::Ask));
+    assert_eq!(asked, [Message::Graft(vec![id(5)])]);
+    assert!(machine.gossip.branches().any(|peer| peer == 2));
+}
+
+#[test]
+fn a_graft_is_answered_with_what_is_still_there() {
+    let mut machine = Machine::linked([1, 2]);
+    machine.receive(1, push(5, 1));
+    let graft = Input::Received {
+        from: 2,
+        message: Message::Graft(vec![id(5), id(99)]),
+    };
+    let answer = Message::Push {
+        rumour: rumour(5),
+        hops: 2,
+        asked: true,
+    };
+    assert_eq!(machine.says(2, graft), [answer]);
+}
+
+#[test]
+fn a_pull_brings_what_is_there_and_sends_the_rest_to_a_session() {
+    let mut config = Config::new(Strategy::Pull);
+    config.recent_bytes = 600;
+    let mut machine = Machine::new(config, [1]);
+    for counter in 1..=4 {
+        machine.input(Input::Publish(rumour(counter)));
+    }
+    let pull = |known: Context| Message::Pull {
+        known,
+        mutual: false,
+    };
+    // Of the four, two fit the buffer.
+    let outputs = machine.receive(1, pull(Context::new()));
+    let pushed = |output: &&Output<u32>| {
+        matches!(
+            output,
+            Output::Send {
+                message: Message::Push { .. },
+                ..
+            }
+        )
+    };
+    assert_eq!(outputs.iter().filter(pushed).count(), 2);
+    assert!(outputs.contains(&Output::Lagging(1)));
+    let mut known = Context::new();
+    known.insert_range(A, 1, 3);
+    let outputs = machine.receive(1, pull(known));
+    assert_eq!(outputs.len(), 1, "{outputs:?}");
+    let same = machine.gossip.known().clone();
+    assert_eq!(machine.receive(1, pull(same)), []);
+}
+
+#[test]
+fn announcements_without_end_are_bounded() {
+    let mut config = Config::new(Strategy::Plumtree);
+    config.max_missing = 10;
+    let mut machine = Machine::new(config, [1]);
+    for counter in 1..=1_000 {
+        machine.receive(1, Message::Announce(vec![id(counter)]));
+    }
+    machine.input(Input::Timer(Timer::Ask));
+    let asked = machine.says(1, Input::Timer(Timer::Ask));
+    let [Message::Graft(ids)] = &asked[..] else {
+        unreachable!("{asked:?}")
+    };
+    assert_eq!(ids.len(), 10);
+    // Nobody answered: they are let go, and the timer with them.
+    machine.input(Input::Timer(Timer::Ask));
+    assert_eq!(machine.input(Input::Timer(Timer::Ask)), []);
+}
+
+#[test]
+fn strangers_and_crowds_become_no_neighbours() {
+    let mut machine = Machine::tree([1]);
+    let stranger = Input::Received {
+        from: 99,
+        message: Message::Link,
+    };
+    assert_eq!(machine.says(99, stranger), [Message::Unlink]);
+    let mut machine = Machine::tree(1..=100);
+    for from in 1..=100 {
+        machine.receive(from, Message::Link);
+    }
+    assert!(
+        machine.gossip.branches().count() <= 22,
+        "{}",
+        machine.gossip.branches().count()
+    );
+}
+
+#[test]
+fn who_is_gone_is_no_branch_and_is_replaced() {
+    let mut machine = Machine::tree(1..=50);
+    machine.input(Input::Timer(Timer::Period));
+    let gone = machine.gossip.branches().next().unwrap();
+    let before = machine.gossip.branches().count();
+    let outputs = machine.input(Input::Down(gone));
+    assert!(machine.gossip.branches().all(|peer| peer != gone));
+    assert_eq!(machine.gossip.branches().count(), before);
+    assert!(outputs.iter().any(|it| matches!(
+        it,
+        Output::Send {
+            message: Message::Link,
+            ..
+        }
+    )));
+}

@@ -85,6 +85,7 @@
 extern crate alloc;
 
 mod carriers;
+pub mod companion;
 mod config;
 mod error;
 mod forms;

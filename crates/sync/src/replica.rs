@@ -11,7 +11,8 @@ use crate::error::ReplicaError;
 
 /// One copy of a namespace: rows with a causal context and digests, whose changes are atomic commits.
 ///
-/// Implement it to sync a store of your own, as `examples/own_store.rs` does. Many sessions may use one replica at a time while others write to it, so
+/// Implement it to sync a store of your own; for one that fits in memory a [`Companion`](crate::companion::Companion) does nearly
+/// all of it, as `examples/own_store.rs` shows. Many sessions may use one replica at a time while others write to it, so
 /// all methods take `&self`; a session only ever sees it through [`View`]s, each of one commit, and changes it only by
 /// [`join`](Self::join).
 pub trait Replica {

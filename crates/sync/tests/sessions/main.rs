@@ -3,6 +3,7 @@
 #![cfg(feature = "store")]
 
 mod carriers;
+mod companions;
 mod convergence;
 mod damage;
 mod figures;

@@ -77,6 +77,24 @@ impl Core {
         replica
     }
 
+    /// Carries a namespace no longer: closes its replica and removes its files.
+    pub(crate) async fn drop_namespace(&self, name: &str) -> Result<(), Error> {
+        let replica = lock(&self.namespaces).carried.get(name).cloned();
+        let replica = replica.ok_or_else(|| Error::NotCarried {
+            namespace: name.to_owned(),
+        })?;
+        let files = self.storage.files_of(name);
+        let namespace = name.to_owned();
+        let remove = move || {
+            let removed = files.map_or(Ok(()), |files| files.remove());
+            removed.map_err(|source| Error::Files { namespace, source })
+        };
+        // As long as it is carried, nobody makes another replica on the same files.
+        replica.drop_files(remove).await?;
+        lock(&self.namespaces).carried.remove(name);
+        Ok(())
+    }
+
     /// The namespaces that the node carries.
     pub(crate) fn carried(&self) -> BTreeMap<String, Replica> {
         lock(&self.namespaces).carried.clone()

@@ -10,6 +10,7 @@
 //!   namespaces/
 //!     app.redb                            one file for each namespace
 //!     app.redb.log-…                      and its log, while it is open or after it was killed
+//!     old.dropped                         a namespace that was dropped, until all its files are removed
 //! ```
 
 use std::fs::{self, File, TryLockError};
@@ -29,6 +30,8 @@ const IDENTITY: &str = "identity";
 const OWN: &str = "node";
 const NAMESPACES: &str = "namespaces";
 const EXTENSION: &str = "redb";
+/// What the file of a namespace is called from the moment it is dropped.
+const DROPPED: &str = "dropped";
 
 /// A data directory that this node alone uses.
 #[derive(Debug)]
@@ -51,10 +54,14 @@ impl DataDir {
             .open(&lock_path)
             .map_err(|source| unusable(&lock_path, source))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self {
-                path,
-                lock: Mutex::new(Some(lock)),
-            }),
+            Ok(()) => {
+                let directory = Self {
+                    path,
+                    lock: Mutex::new(Some(lock)),
+                };
+                directory.finish_dropping()?;
+                Ok(directory)
+            }
             Err(TryLockError::WouldBlock) => Err(StartError::AlreadyOpen { path }),
             Err(TryLockError::Error(source)) => Err(unusable(&lock_path, source)),
         }
@@ -105,6 +112,27 @@ impl DataDir {
             .join(format!("{name}.{EXTENSION}"))
     }
 
+    /// The files of a namespace, to be removed.
+    pub(crate) fn files_of(&self, name: &str) -> NamespaceFiles {
+        NamespaceFiles {
+            store: self.namespace_file(name),
+        }
+    }
+
+    /// Removes what a crash has left of namespaces that were dropped.
+    fn finish_dropping(&self) -> Result<(), StartError> {
+        let directory = self.path.join(NAMESPACES);
+        let failed = |source| unusable(&directory, source);
+        for entry in fs::read_dir(&directory).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            if path.extension().is_some_and(|it| it == DROPPED) {
+                let store = path.with_extension(EXTENSION);
+                NamespaceFiles { store }.finish().map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The namespaces that have a file.
     pub(crate) fn namespaces(&self) -> Result<Vec<String>, StartError> {
         let directory = self.path.join(NAMESPACES);
@@ -119,6 +147,57 @@ impl DataDir {
             }
         }
         Ok(names)
+    }
+}
+
+/// The files of a namespace that is closed.
+#[derive(Debug)]
+pub(crate) struct NamespaceFiles {
+    store: PathBuf,
+}
+
+impl NamespaceFiles {
+    /// Removes them. The store's file is first called by another name, in one step that survives a crash: from then on the
+    /// namespace is dropped, and what is left of it is removed by the next start at the latest.
+    pub(crate) fn remove(&self) -> io::Result<()> {
+        match fs::rename(&self.store, self.dropped()) {
+            // It was never used, or dropped before.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            renamed => renamed?,
+        }
+        self.sync_directory()?;
+        self.finish()
+    }
+
+    /// Removes what is left: the log, and last the file that says so.
+    fn finish(&self) -> io::Result<()> {
+        let name = self.store.file_name().unwrap_or_default();
+        let prefix = [name.as_encoded_bytes(), b".log-"].concat();
+        for entry in fs::read_dir(self.directory())? {
+            let entry = entry?;
+            if entry.file_name().as_encoded_bytes().starts_with(&prefix) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        // No log may come back to a new namespace of the name after the file that would remove it has gone.
+        self.sync_directory()?;
+        fs::remove_file(self.dropped())?;
+        self.sync_directory()
+    }
+
+    fn dropped(&self) -> PathBuf {
+        self.store.with_extension(DROPPED)
+    }
+
+    fn directory(&self) -> &Path {
+        self.store.parent().unwrap_or(Path::new("."))
+    }
+
+    /// Has the names in the directory survive a power loss, where the system knows how.
+    fn sync_directory(&self) -> io::Result<()> {
+        #[cfg(unix)]
+        File::open(self.directory())?.sync_all()?;
+        Ok(())
     }
 }
 

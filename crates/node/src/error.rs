@@ -111,6 +111,40 @@ pub enum Error {
     /// The node was shut down.
     #[error("the node was shut down; start one anew to go on")]
     Closed,
+    /// The node carries no namespace of this name.
+    #[error(
+        "there is no namespace {namespace:?} on this node; `namespaces()` lists those that are"
+    )]
+    NotCarried {
+        /// The name.
+        namespace: String,
+    },
+    /// The namespace cannot be dropped while views, scans, operations or sessions use it.
+    #[error(
+        "namespace {namespace:?} is still used by a view, a scan, an operation or a session; end these and drop it again"
+    )]
+    InUse {
+        /// The namespace.
+        namespace: String,
+    },
+    /// The namespace was dropped from this node after the handle was made.
+    #[error(
+        "namespace {namespace:?} was dropped from this node; ask the node for it anew to carry it again"
+    )]
+    Dropped {
+        /// The namespace.
+        namespace: String,
+    },
+    /// The files of a dropped namespace cannot be removed.
+    #[error(
+        "the files of namespace {namespace:?} cannot be removed ({source}); see to the permissions of the data directory, and drop it again"
+    )]
+    Files {
+        /// The namespace.
+        namespace: String,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// The namespace's store cannot be opened.
     #[error("namespace {namespace:?} cannot be opened: {source}")]
     Open {

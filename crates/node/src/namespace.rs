@@ -21,9 +21,6 @@ use crate::view::View;
 use crate::watch::{Resume, Watch};
 use crate::writer::WriteStats;
 
-/// Rows that one transaction of a bulk removal takes.
-const CLEAR_ROWS: usize = 100_000;
-
 /// A replicated key space on this node: keys with values, sets, maps, registers and counters.
 ///
 /// Cheap to clone and to keep. The store behind it is opened by the first use. All methods are cancel-safe in this
@@ -134,7 +131,45 @@ impl Namespace {
         let is_hidden = self
             .read(move |view| expiry::is_hidden(view, &user))
             .await?;
-        Ok(self.clear(key::rows_of(key)).await? > 0 && !is_hidden)
+        Ok(self.clear_range(key::rows_of(key)).await? > 0 && !is_hidden)
+    }
+
+    /// Removes everything observed under the keys that begin with `prefix`, of whatever kind; returns how many values, fields and
+    /// members that were.
+    ///
+    /// It goes in chunks of some thousand rows, each a transaction of its own, between which other writes go on: what they
+    /// write stays. Memory does not grow with what is removed, and neither does what other nodes have to be told. Whoever drops the
+    /// future, or crashes, has removed a part.
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let node = syncline::Node::in_memory().await?;
+    /// let app = node.namespace("app")?;
+    /// app.put("session:1", "ada").await?;
+    /// app.set("session:1:pages").insert("/").await?;
+    /// app.put("user:ada", "Ada").await?;
+    /// assert_eq!(app.remove_prefix("session:").await?, 2);
+    /// assert_eq!(app.count().await?, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// See [`Namespace`]. What was removed before the error stays removed.
+    pub async fn remove_prefix(&self, prefix: impl AsRef<[u8]>) -> Result<u64, Error> {
+        self.clear_range(scan::with_prefix(prefix.as_ref())).await
+    }
+
+    /// Removes everything observed in the namespace, here and, as they hear of it, on all nodes; returns how many values, fields and
+    /// members that were. As [`Namespace::remove_prefix`] of all keys.
+    ///
+    /// To get rid of this node's copy alone, there is [`Node::drop_namespace`](crate::Node::drop_namespace).
+    ///
+    /// # Errors
+    /// See [`Namespace::remove_prefix`].
+    pub async fn clear(&self) -> Result<u64, Error> {
+        self.clear_range(KeyRange::ALL).await
     }
 
     /// What `key` shows; `None` when there is nothing.
@@ -430,16 +465,18 @@ impl Namespace {
             .await
     }
 
-    /// Removes the rows of a range, in as many transactions as it takes; returns how many showed something.
-    pub(crate) async fn clear(&self, range: KeyRange) -> Result<u64, Error> {
-        let mut shown = 0;
-        let mut rest = Some(range);
-        while let Some(range) = rest {
-            let cleared = self
-                .transaction(move |t| key::clear_rows(t, range, CLEAR_ROWS))
-                .await?;
+    /// Removes all that has been observed in a range by now, chunk by chunk; returns how many rows a reader could see.
+    pub(crate) async fn clear_range(&self, range: KeyRange) -> Result<u64, Error> {
+        let open = self.replica.open().await?;
+        let begun = blocking(move || Ok(open.store.begin_removal(range)?));
+        let (mut removing, mut shown) = (begun.await?, 0);
+        while !removing.is_done() {
+            let open = self.replica.open().await?;
+            let (queue, record) = (open.writer.queue(), self.record.clone());
+            let cleared = queue.remove_chunk(self.durability, removing, record, open);
+            let cleared = cleared.await?;
             shown += cleared.shown;
-            rest = cleared.rest;
+            removing = cleared.removing;
         }
         Ok(shown)
     }

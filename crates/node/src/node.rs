@@ -63,6 +63,35 @@ impl Node {
         Namespace::new(core, replica, durability, registers)
     }
 
+    /// Carries a namespace no longer: ends it here and removes its files. Other nodes keep theirs; to remove what is in it
+    /// everywhere, there is [`Namespace::clear`].
+    ///
+    /// Whoever uses it has five seconds to let go: operations and sessions under way end by themselves in that time, or the drop
+    /// fails; what is asked of older handles from then on fails with [`Error::Dropped`]. The drop is one step: after a crash the namespace is
+    /// there with all it held, or gone. Asked for again, it begins empty, as a new replica, and heals from its peers.
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let node = syncline::Node::in_memory().await?;
+    /// let old = node.namespace("old")?;
+    /// old.put("motto", "merge, do not fork").await?;
+    /// node.drop_namespace("old").await?;
+    /// assert!(node.namespaces().is_empty());
+    /// assert!(matches!(old.get("motto").await, Err(syncline::Error::Dropped { .. })));
+    /// assert_eq!(node.namespace("old")?.count().await?, 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::NotCarried`] when there is none of this name, [`Error::InUse`] when somebody has not let go in time, among them views and scans
+    /// that were not dropped, [`Error::Files`] when its files cannot be removed, [`Error::Closed`] after the node's shutdown. Then it is
+    /// carried as before.
+    pub async fn drop_namespace(&self, name: &str) -> Result<(), Error> {
+        self.core.drop_namespace(name).await
+    }
+
     /// The names of the namespaces that the node carries: those with a file, and those that were asked for.
     pub fn namespaces(&self) -> Vec<String> {
         self.core.carried().into_keys().collect()

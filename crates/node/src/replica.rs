@@ -3,6 +3,7 @@
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use syncline_crdt::{CarrierId, Context, Roster, RowKey};
 use syncline_merkle::KeyRange;
@@ -12,6 +13,7 @@ use syncline_store::{
 };
 use syncline_sync::{Attendance, Incoming, ReplicaError, Statement};
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
+use tokio::time::timeout;
 
 use crate::blocking;
 use crate::engine::AnyEngine;
@@ -49,7 +51,12 @@ enum State {
     Unopened,
     Open(Open),
     Closed,
+    /// For good: its files are gone, or about to go.
+    Dropped,
 }
+
+/// How long a drop waits for those who use the replica. Sessions end by themselves, or at the next thing they ask for.
+const DROP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A replica in use.
 pub(crate) struct Open {
@@ -192,11 +199,11 @@ impl Replica {
                     });
                 }
                 Ok(_failed) => {}
-                Err(state) => {
-                    if let State::Closed = *state {
-                        return Err(Error::Closed);
-                    }
-                }
+                Err(state) => match *state {
+                    State::Closed => return Err(Error::Closed),
+                    State::Dropped => return Err(self.dropped()),
+                    State::Unopened | State::Open(_) => {}
+                },
             }
             let mut state = self.state.clone().write_owned().await;
             if !state.wants_opening() {
@@ -266,6 +273,7 @@ impl Replica {
         match &*state {
             State::Closed => return Err(Error::Closed),
             State::Open(open) if open.store.is_viewed() => return Err(Error::InView),
+            State::Dropped => return Err(self.dropped()),
             State::Open(_) | State::Unopened => {}
         }
         // The lock goes along, as it does in opening.
@@ -286,9 +294,48 @@ impl Replica {
         .await
     }
 
+    fn dropped(&self) -> Error {
+        Error::Dropped {
+            namespace: self.namespace().to_owned(),
+        }
+    }
+
+    /// Lets nobody in any more, has the store closed, and calls `remove` for its files.
+    ///
+    /// Fails with [`Error::InUse`], and leaves it as it was, when somebody does not let go in time.
+    pub(crate) async fn drop_files(
+        &self,
+        remove: impl FnOnce() -> Result<(), Error> + Send + 'static,
+    ) -> Result<(), Error> {
+        let in_use = || Error::InUse {
+            namespace: self.namespace().to_owned(),
+        };
+        let waited = timeout(DROP_PATIENCE, self.state.clone().write_owned()).await;
+        let mut state = waited.map_err(|_| in_use())?;
+        match &*state {
+            State::Closed => return Err(Error::Closed),
+            // As long as there is a view, the engine lives, and may write to its files.
+            State::Open(open) if open.store.is_viewed() => return Err(in_use()),
+            State::Open(_) | State::Unopened | State::Dropped => {}
+        }
+        // The lock goes along: whoever is let in next finds it dropped, or as it was.
+        blocking(move || {
+            if let State::Open(open) = std::mem::replace(&mut *state, State::Unopened) {
+                open.writer.stop();
+            }
+            remove()?;
+            *state = State::Dropped;
+            Ok(())
+        })
+        .await
+    }
+
     /// Lets nobody in any more, waits for those inside, has everything accepted committed and made durable.
     pub(crate) async fn close(&self) -> Result<(), Error> {
         let mut state = self.state.clone().write_owned().await;
+        if let State::Dropped = *state {
+            return Ok(());
+        }
         let State::Open(open) = std::mem::replace(&mut *state, State::Closed) else {
             return Ok(());
         };
@@ -305,7 +352,7 @@ impl State {
     fn as_open(&self) -> Option<&Open> {
         match self {
             Self::Open(open) => Some(open),
-            Self::Unopened | Self::Closed => None,
+            Self::Unopened | Self::Closed | Self::Dropped => None,
         }
     }
 
@@ -313,7 +360,7 @@ impl State {
         match self {
             Self::Unopened => true,
             Self::Open(open) => open.writer.has_failed(),
-            Self::Closed => false,
+            Self::Closed | Self::Dropped => false,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use syncline_store::MemoryDisk;
 
-use crate::data_dir::DataDir;
+use crate::data_dir::{DataDir, NamespaceFiles};
 use crate::replica::Place;
 use crate::start_error::StartError;
 
@@ -21,6 +21,14 @@ impl Storage {
                 cache_bytes,
             },
             Self::Memory => Place::Memory(MemoryDisk::new()),
+        }
+    }
+
+    /// What there is of a namespace to be removed.
+    pub(crate) fn files_of(&self, namespace: &str) -> Option<NamespaceFiles> {
+        match self {
+            Self::Directory(directory) => Some(directory.files_of(namespace)),
+            Self::Memory => None,
         }
     }
 

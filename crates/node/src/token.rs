@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 
 use syncline_crdt::{Canonical, Context, Delta, Input};
-use syncline_store::Signal;
+use syncline_store::{RangeDelta, Signal};
 
 use crate::blocking;
 use crate::core::lock;
@@ -31,6 +31,13 @@ pub struct Token {
 pub(crate) type Record = Arc<Mutex<Token>>;
 
 impl Token {
+    /// What a chunk of a removal of a range has done.
+    pub(crate) fn of_range(delta: &RangeDelta) -> Self {
+        let mut token = Self::of(&delta.rows);
+        token.dead.merge(&delta.removal.dots);
+        token
+    }
+
     pub(crate) fn of(delta: &Delta) -> Self {
         let live: Context = delta.rows().flat_map(|(_, row)| row.dots()).collect();
         let dead = delta.context().difference(&live);

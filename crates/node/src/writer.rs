@@ -23,6 +23,8 @@ use crate::rows::StoreRows;
 use crate::token::{Record, Token};
 use crate::transaction::Transaction;
 
+mod clearing;
+
 /// Transactions that may wait; whoever brings one more waits for a place.
 const QUEUE: usize = 1024;
 /// Transactions in a group at most.

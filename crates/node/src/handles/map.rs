@@ -160,6 +160,6 @@ impl Map {
             map.shown_range()
         });
         let range = range.await?;
-        self.0.namespace.clear(range).await
+        self.0.namespace.clear_range(range).await
     }
 }

@@ -102,6 +102,6 @@ impl Set {
             set.shown_range()
         });
         let range = range.await?;
-        self.0.namespace.clear(range).await
+        self.0.namespace.clear_range(range).await
     }
 }

@@ -2,8 +2,8 @@
 
 use syncline_crdt::cell::{self, AddError, Cell, Increment, Value};
 use syncline_crdt::limits::MAX_VALUE;
-use syncline_crdt::{Decimal, ReplicaId, Row, RowKey, Sibling, Siblings};
-use syncline_store::StoreError;
+use syncline_crdt::{Context, Decimal, ReplicaId, Row, RowKey, Sibling, Siblings};
+use syncline_store::{Remnant, StoreError};
 
 use crate::error::Error;
 use crate::registers::{self, Registers};
@@ -209,6 +209,30 @@ pub(crate) fn clear<S: WriteRows + ?Sized>(
             Ok(true)
         }
     }
+}
+
+/// What a removal of all that had been `observed` comes to in a row: whether a reader saw any of that, and what must stay.
+/// That is the remnant of contributions, as [`clear`] leaves it. A contribution goes by its name: what it has grown since goes
+/// with it, because the sum that had been observed is gone.
+pub(crate) fn clear_observed(row: &Row, observed: &Context) -> (bool, Option<Remnant>) {
+    let Some(cell) = decode(row) else {
+        return (row.dots().any(|dot| observed.contains(&dot)), None);
+    };
+    let was_observed = |sibling: &&Sibling<Cell>| match &sibling.payload {
+        Cell::Contribution {
+            name: Some(name), ..
+        } => observed.contains(name),
+        _ => observed.contains(&sibling.dot),
+    };
+    let part: Siblings<Cell> = cell.iter().filter(was_observed).cloned().collect();
+    let remnant = match cell::assign(&part, None) {
+        Cell::Base { baselines, .. } if baselines.is_empty() => None,
+        remnant => Some(Remnant {
+            payload: remnant.to_bytes(),
+            superseded: part.dots().collect(),
+        }),
+    };
+    (cell::read(&part).is_some(), remnant)
 }
 
 /// The values written without knowledge of each other, the winner first.

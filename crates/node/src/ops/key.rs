@@ -1,7 +1,8 @@
 //! What a whole key is and how it goes away, whatever is stored under it.
 
-use syncline_crdt::{Family, Row, RowKey};
+use syncline_crdt::{Context, Family, Row, RowKey};
 use syncline_merkle::{KeyRange, after};
+use syncline_store::Remnant;
 
 use super::{cell, expiry};
 use crate::error::Error;
@@ -128,6 +129,22 @@ pub(crate) struct Cleared {
     pub(crate) shown: u64,
     /// Where to go on, when the limit ended it.
     pub(crate) rest: Option<KeyRange>,
+}
+
+/// What a removal of all that had been `observed` comes to in a row of any kind: whether a reader saw any of that, and
+/// what must stay.
+pub(crate) fn clear_observed(
+    key: &RowKey,
+    row: &Row,
+    observed: &Context,
+) -> (bool, Option<Remnant>) {
+    match key.family() {
+        Family::CELL | Family::FIELD => cell::clear_observed(row, observed),
+        _ => {
+            let was_seen = row.dots().any(|dot| observed.contains(&dot));
+            (was_seen && shown_by(key, row).is_some(), None)
+        }
+    }
 }
 
 /// Removes the rows of `range`, at most `limit` of them. What counters must remember stays, as remnants.

@@ -8,6 +8,7 @@ mod newer;
 mod pair;
 mod peers;
 mod registers;
+mod removing;
 mod semantics;
 mod testing;
 mod tokens;

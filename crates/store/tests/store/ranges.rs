@@ -24,6 +24,37 @@ crate::over_all_engines! {
     damaged_rows_are_withdrawn_and_not_spoken_of
 }
 
+/// Neither what a commit holds nor what others are told grows with what is removed.
+#[test]
+fn a_large_set_goes_in_small_commits() {
+    const MEMBERS: usize = 200_000;
+    let limit = ChunkLimit {
+        rows: 1_000,
+        ..ChunkLimit::default()
+    };
+    let harness = Memory::new();
+    let store = harness.open();
+    for first in (0..MEMBERS).step_by(20_000) {
+        fill(&store, first..first + 20_000);
+    }
+    let before = seen(&store);
+    let chunks = remove_range(&store, set(), limit);
+    assert_eq!(chunks.len(), MEMBERS / limit.rows);
+    for chunk in &chunks {
+        assert_eq!(chunk.removed, limit.rows as u64);
+        let delta = chunk.delta.as_ref().unwrap().to_bytes();
+        assert!(delta.len() < 200, "{}", delta.len());
+    }
+    let view = store.view().unwrap();
+    assert_eq!((view.row_count(), view.key_count()), (0, 0));
+    assert!(view.root().unwrap().is_zero());
+    let [entry] = &entries(&view, &before)[..] else {
+        panic!("one entry");
+    };
+    assert!(entry.to_bytes().len() < 120);
+    assert_sound(&store);
+}
+
 /// The bytes of a chunk's delta do not change.
 #[test]
 fn the_encoding_is_frozen() {

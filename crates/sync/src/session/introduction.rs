@@ -304,11 +304,8 @@ impl<R: Replica> Session<R> {
         let mut said: Vec<(CarrierId, Statement)> = Vec::with_capacity(unresolved.len() + 1);
         for advert in unresolved {
             let (carrier, statement) = advert.resolve(&attendance.roster, theirs, start)?;
-            if !spoken_for.insert(carrier) {
-                return Err(SessionError::Malformed("it speaks for a carrier twice"));
-            }
-            // What we say ourselves is ours to say.
-            if carrier != attendance.carrier {
+            // What was said with the greeting may be said once more. What we say ourselves is ours to say.
+            if spoken_for.insert(carrier) && carrier != attendance.carrier {
                 said.push((carrier, statement));
             }
         }

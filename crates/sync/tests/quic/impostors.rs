@@ -9,10 +9,14 @@ use crate::world::*;
 
 /// What the impostor is told.
 async fn told(stream: &mut RawStream, mut session: Session<Replica>) -> RefusalCode {
-    let frame = in_time(stream.next()).await;
-    match session.handle_frame(&frame).unwrap_err() {
-        SessionError::Refused(refusal) => refusal.code,
-        other => panic!("{other}"),
+    loop {
+        // Its own name may be on its way before it has heard ours.
+        let frame = in_time(stream.next()).await;
+        match session.handle_frame(&frame) {
+            Ok(()) => {}
+            Err(SessionError::Refused(refusal)) => return refusal.code,
+            Err(other) => panic!("{other}"),
+        }
     }
 }
 

@@ -349,3 +349,21 @@ fn many_carriers_in_a_quiet_session() {
         assert_eq!(unstable(store), 0);
     }
 }
+
+/// Contexts that cross after the greetings, and more to say of carriers than finds room in these.
+#[test]
+fn what_finds_no_room_in_the_greeting_follows() {
+    let stores: Vec<Memory> = (1..=12).map(store).collect();
+    pump::acquaint(&stores.iter().collect::<Vec<_>>());
+    for round in 0..6u64 {
+        for (at, one) in stores.iter().enumerate() {
+            put(one, [key(&format!("{at} in {round}"))], b"busy");
+            let other = &stores[(at + 1 + round as usize % 3) % stores.len()];
+            meet(one, other);
+        }
+    }
+    for store in &stores {
+        assert!(pump::context(store).interval_count() > 10);
+        assert!(store.stability().unwrap().as_of_ms > pump::CLOCK_MS);
+    }
+}

@@ -19,7 +19,7 @@ Exit codes:
   0  done
   1  failed: the text says what and what to do
   2  the arguments are wrong
-  3  done, and something differs: replicas do not agree, or not with the reference
+  3  done, and something differs: replicas do not agree, or not with the reference; or damage was found
   4  malformed input
   5  the peer could not be reached, or refused
 130  interrupted";
@@ -47,6 +47,8 @@ pub(crate) enum Command {
     Import(Import),
     /// Print a namespace as JSON lines that `import` reads.
     Export(Export),
+    /// Read everything that is stored and check it.
+    Scrub(Scrub),
     /// Make up the differences with one peer, or serve peers that ask.
     Sync(Sync),
     /// Measure.
@@ -215,6 +217,31 @@ pub(crate) struct Export {
 pub(crate) enum ExportFormat {
     /// One typed JSON object a line.
     Jsonl,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A damaged row is withdrawn, which the next sync makes up for; all else is made anew from the rows. Exit code 3 says that \
+there was damage.
+
+Examples:
+  syncline scrub --data ./a
+  syncline scrub --data ./a --namespace people --rate 8388608 --json | jq .damaged")]
+pub(crate) struct Scrub {
+    #[command(flatten)]
+    pub(crate) home: Home,
+    /// A namespace; repeat it for more. All that the data directory holds if not given.
+    #[arg(long = "namespace", value_name = "NAME")]
+    pub(crate) namespaces: Vec<String>,
+    /// Read no more than so many bytes a second; as fast as the disk goes if not given.
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) rate: Option<u64>,
+    /// Go on where the last scrub was left, instead of beginning at the beginning.
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// Print one JSON object per namespace.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -11,7 +11,7 @@ pub(crate) enum Reason {
     Failed,
     /// The arguments contradict each other in a way that clap cannot see.
     Usage,
-    /// Everything ran, and the replicas (or the replica and the reference) do not hold the same.
+    /// Everything ran, and the replicas (or the replica and the reference) do not hold the same, or a replica was damaged.
     Differs,
     /// The input is malformed. Complete batches before the malformed record are applied.
     BadInput,

@@ -31,16 +31,35 @@ async fn start(home: &Home, listen: Option<&str>) -> Result<Node, Failure> {
         .doing(|| "cannot start the node".to_owned())
 }
 
+/// A node whose data directory is to be there already.
+pub(crate) async fn existing_node(home: &Home) -> Result<Node, Failure> {
+    if !home.data.is_dir() {
+        return Err(Failure::failed(format!(
+            "there is no data directory {}; check --data, or import something first",
+            home.data.display()
+        )));
+    }
+    open(home).await
+}
+
+/// The namespaces of these names, which are to be there already; all if none is named.
+pub(crate) fn namespaces(
+    home: &Home,
+    named: &[String],
+    node: &Node,
+) -> Result<Vec<String>, Failure> {
+    let present = node.namespaces();
+    match named.iter().find(|name| !present.contains(name)) {
+        Some(absent) => Err(no_such_namespace(&home.data, absent, &present)),
+        None if named.is_empty() => Ok(present),
+        None => Ok(named.to_vec()),
+    }
+}
+
 /// A namespace that is to be there already: a mistyped name or directory must not make an empty one.
 pub(crate) async fn existing(place: &Place) -> Result<(Node, Namespace), Failure> {
     let data = &place.home.data;
-    if !data.is_dir() {
-        return Err(Failure::failed(format!(
-            "there is no data directory {}; check --data, or import something first",
-            data.display()
-        )));
-    }
-    let node = open(&place.home).await?;
+    let node = existing_node(&place.home).await?;
     let present = node.namespaces();
     if !present.contains(&place.namespace) {
         return Err(no_such_namespace(data, &place.namespace, &present));

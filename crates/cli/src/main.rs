@@ -16,6 +16,7 @@ mod lines;
 mod progress;
 mod records;
 mod scratch;
+mod scrub;
 mod seeded;
 mod sim;
 mod sync;
@@ -48,6 +49,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Cluster(Cluster::Init(init)) => cluster::init(init),
         Command::Import(import) => runtime()?.block_on(import::run(import)),
         Command::Export(export) => runtime()?.block_on(export::run(export)),
+        Command::Scrub(scrub) => runtime()?.block_on(scrub::run(scrub)),
         Command::Sync(sync) => runtime()?.block_on(sync::run(sync)),
         Command::Bench(bench) => bench::run(bench),
         Command::Sim(simulation) => sim::run(simulation),

@@ -55,6 +55,11 @@ impl Progress {
         self.0.inc(more);
     }
 
+    /// How much is done in all.
+    pub(crate) fn reach(&self, done: u64) {
+        self.0.set_position(done);
+    }
+
     pub(crate) fn say(&self, what: impl Into<String>) {
         self.0.set_message(what.into());
     }

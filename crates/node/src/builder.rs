@@ -3,13 +3,15 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use syncline_store::{Durability, Environment, SystemEnvironment};
+use syncline_store::{Durability, Environment, ScrubRate, SystemEnvironment};
 
 use crate::core::Core;
 use crate::data_dir::DataDir;
 use crate::net::Plan;
 use crate::node::Node;
+use crate::scrub::ScrubPlan;
 use crate::settings::Settings;
 use crate::start_error::StartError;
 use crate::storage::Storage;
@@ -83,6 +85,7 @@ impl Builder {
                 durability: Durability::default(),
                 cache_bytes: 64 << 20,
                 environment: Arc::new(SystemEnvironment),
+                scrub: None,
             },
             plan: Plan::default(),
         }
@@ -126,6 +129,31 @@ impl Builder {
     /// Bytes of memory for the pages of each namespace's file. Default 64 MiB.
     pub fn cache_bytes(mut self, bytes: usize) -> Self {
         self.settings.cache_bytes = bytes;
+        self
+    }
+
+    /// Scrubs the namespaces in the background, one after the other and each again so long after it was last done, across
+    /// restarts: everything stored is read, no more than `rate` in a second in all, and checked. What is damaged is logged,
+    /// mended or withdrawn; see [`Namespace::scrub`](crate::Namespace::scrub). Opens every namespace that the node carries.
+    /// Without it, damage is noticed where it is read.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use syncline::{Node, ScrubRate};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let week = Duration::from_secs(7 * 24 * 60 * 60);
+    /// let node = Node::builder().in_memory().scrub_every(week, ScrubRate::default()).start().await?;
+    /// node.shutdown().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn scrub_every(mut self, interval: Duration, rate: ScrubRate) -> Self {
+        self.settings.scrub = Some(ScrubPlan {
+            every: interval,
+            rate,
+        });
         self
     }
 

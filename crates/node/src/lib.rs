@@ -71,6 +71,7 @@ mod registers;
 mod replica;
 mod rows;
 mod scan;
+mod scrub;
 mod settings;
 mod start_error;
 mod storage;
@@ -97,6 +98,7 @@ pub use node::Node;
 pub use ops::ExpireIf;
 pub use registers::{Conflict, Registers, Resolver, Sibling};
 pub use scan::Scan;
+pub use scrub::ScrubOptions;
 pub use start_error::StartError;
 pub use token::{Recorded, Token, TokenError};
 pub use transaction::Transaction;
@@ -107,8 +109,8 @@ pub use writer::WriteStats;
 pub use syncline_crdt::{Decimal, Dot, ReplicaId, Stamp};
 pub use syncline_merkle::RangeDigest;
 pub use syncline_store::{
-    Compaction, Durability, Environment, Mismatch, OpenError, Recount, StabilityStatus, StoreError,
-    SystemEnvironment,
+    Compaction, Durability, Environment, Mismatch, OpenError, Recount, ScrubRate, ScrubReport,
+    StabilityStatus, StoreError, SystemEnvironment, Withdrawn,
 };
 #[cfg(feature = "net")]
 pub use syncline_sync::quic::{Limits, NodeId};

@@ -9,6 +9,7 @@ use crate::name::{NameError, check_name};
 use crate::namespace::Namespace;
 use crate::net::Running;
 use crate::registers::Registers;
+use crate::scrub::Scrubbing;
 use crate::start_error::StartError;
 use crate::trust::ClusterId;
 use crate::upkeep::keep_up;
@@ -24,6 +25,8 @@ pub struct Node {
     pub(crate) core: Arc<Core>,
     /// Listening and the schedule, which end with the last clone.
     pub(crate) running: Arc<Running>,
+    /// So does this.
+    scrubbing: Arc<Scrubbing>,
 }
 
 impl Node {
@@ -33,7 +36,12 @@ impl Node {
         let running = Arc::new(Running::start(&core)?);
         // It ends when the node is gone.
         drop(tokio::spawn(keep_up(Arc::downgrade(&core))));
-        Ok(Self { core, running })
+        let scrubbing = Arc::new(Scrubbing::start(&core));
+        Ok(Self {
+            core,
+            running,
+            scrubbing,
+        })
     }
 
     /// The namespace of this name. Nothing is opened or made before it is used, but from now on the node carries it: it
@@ -112,6 +120,7 @@ impl Node {
     /// # Errors
     /// The first failure to commit or sync. The other namespaces are closed nevertheless.
     pub async fn shutdown(&self) -> Result<(), Error> {
+        self.scrubbing.stop();
         self.running.stop(&self.core).await;
         let closed = self.core.close().await;
         tracing::info!(cluster = %self.cluster_id(), "shut down");

@@ -237,7 +237,7 @@ impl StoreError {
 }
 
 /// A key's bytes for people: as text where it is, escaped where not, cut where long.
-fn show(key: &[u8]) -> String {
+pub(crate) fn show(key: &[u8]) -> String {
     const SHOWN: usize = 64;
     let mut text = key[..key.len().min(SHOWN)].escape_ascii().to_string();
     if key.len() > SHOWN {

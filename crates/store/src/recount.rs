@@ -6,6 +6,7 @@ use syncline_crdt::{Context, Dot, RowKey};
 use syncline_merkle::{KeyRange, RangeDigest, tree};
 
 use crate::engine::{Direction, Engine, Snapshot, Table};
+use crate::error::show;
 use crate::format;
 use crate::opening::read_context;
 use crate::scrub::identity_is_sound;
@@ -46,14 +47,16 @@ impl Recount {
 }
 
 /// A place where the store contradicts itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Mismatch {
     /// A row fails its checksum, or its key is none.
+    #[error("the row at key {} is damaged", show(key))]
     Damaged {
         /// The bytes of the key.
         key: Vec<u8>,
     },
     /// A live dot is missing from the dot index, or listed under another row.
+    #[error("dot {dot} of the row at key {} is not in the index", show(key.as_bytes()))]
     NotIndexed {
         /// The row that holds the dot.
         key: RowKey,
@@ -61,6 +64,7 @@ pub enum Mismatch {
         dot: Dot,
     },
     /// The dot index lists a dot that is not live there.
+    #[error("the index lists a dot under key {} that is not live there", show(key))]
     StrayDot {
         /// The row that the index names.
         key: Vec<u8>,
@@ -68,6 +72,7 @@ pub enum Mismatch {
         dot: Option<Dot>,
     },
     /// A live dot is not in the context.
+    #[error("dot {dot} of the row at key {} is not in the context", show(key.as_bytes()))]
     NotSeen {
         /// The row that holds the dot.
         key: RowKey,
@@ -75,6 +80,7 @@ pub enum Mismatch {
         dot: Dot,
     },
     /// A node of the digest tree is missing, wrong, or left over.
+    #[error("the digest of level {level} from key {} on is wrong", show(fence))]
     Digest {
         /// The level of the node.
         level: u8,
@@ -82,28 +88,36 @@ pub enum Mismatch {
         fence: Vec<u8>,
     },
     /// The counter of rows is wrong.
+    #[error("the counter of rows is wrong")]
     RowCount {
         /// What the counter says.
         counted: u64,
     },
     /// The counter of user keys is wrong.
+    #[error("the counter of keys is wrong")]
     KeyCount {
         /// What the counter says.
         counted: u64,
     },
     /// The context in memory is not the one in the tables.
+    #[error("the context in the file is not the one in use")]
     Context,
     /// The sketch is not of the dots in the index, or in memory it is another than in the table.
+    #[error("the sketch is not of the live dots")]
     Sketch,
     /// The removal log does not hold what it is said to.
+    #[error("the removal log contradicts itself")]
     RemovalLog,
     /// The log of departures does not hold what it is said to.
+    #[error("the log of departures contradicts itself")]
     Departures,
     /// Format, namespace or fingerprint are not those with which the store was opened.
+    #[error("format, namespace or fingerprint in the file have changed")]
     Identity,
     /// The list of rows that are due is not that of the rows.
     Due,
     /// A row is stamped later than the clock knows.
+    #[error("the row at key {} is stamped later than the clock knows", show(key.as_bytes()))]
     Clock {
         /// The row.
         key: RowKey,

@@ -7,6 +7,7 @@ fn every_command_explains_itself_with_an_example() {
         "cluster init",
         "import",
         "export",
+        "scrub",
         "sync",
         "bench sync",
         "bench open",

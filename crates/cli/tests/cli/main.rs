@@ -8,5 +8,6 @@ mod command;
 mod demo;
 mod help;
 mod import_export;
+mod scrub;
 mod sim;
 mod sync;

@@ -9,6 +9,7 @@ mod pair;
 mod peers;
 mod registers;
 mod removing;
+mod scrub;
 mod semantics;
 mod testing;
 mod tokens;

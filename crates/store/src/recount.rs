@@ -115,6 +115,7 @@ pub enum Mismatch {
     #[error("format, namespace or fingerprint in the file have changed")]
     Identity,
     /// The list of rows that are due is not that of the rows.
+    #[error("the list of what is due is not that of the rows")]
     Due,
     /// A row is stamped later than the clock knows.
     #[error("the row at key {} is stamped later than the clock knows", show(key.as_bytes()))]

@@ -35,6 +35,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::time::SystemTime;
 
 use syncline_crdt::{Canonical, Family, Input, Row, RowKey};
 use syncline_merkle::KeyRange;
@@ -42,9 +43,11 @@ use syncline_store::{Bookmark, Durability, Listener, Signal};
 use tokio::task::JoinHandle;
 
 use crate::error::Error;
-use crate::ops::{cell, scan};
+use crate::ops::{cell, expiry, scan};
 use crate::registers::Registers;
 use crate::replica::{InUse, Replica};
+use crate::rows::ReadRows;
+use crate::view::View;
 
 /// What a [`Watch`] tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,6 +94,14 @@ pub enum Change {
         /// Whether it is one now.
         present: bool,
     },
+    /// The deadline of a key: from then on it shows nothing, by the clock of whoever shows it. What is over is told as gone
+    /// only when it is collected.
+    Deadline {
+        /// The key.
+        key: Vec<u8>,
+        /// `None` when the key does not expire.
+        at: Option<SystemTime>,
+    },
     /// Something under the key that only a newer version can read.
     Unknown {
         /// The key.
@@ -105,6 +116,7 @@ impl Change {
             Self::Value { key, .. }
             | Self::Field { key, .. }
             | Self::Member { key, .. }
+            | Self::Deadline { key, .. }
             | Self::Unknown { key } => key,
         }
     }
@@ -114,12 +126,14 @@ impl Change {
         match self {
             Self::Value { values, .. } | Self::Field { values, .. } => values.is_empty(),
             Self::Member { present, .. } => !present,
+            Self::Deadline { at, .. } => at.is_none(),
             Self::Unknown { .. } => false,
         }
     }
 
-    /// What a row says; `None` for one that is of no place.
-    fn of(registers: &Registers, row_key: &RowKey, row: &Row) -> Result<Option<Self>, Error> {
+    /// What a row says.
+    fn of(view: &View, row_key: &RowKey, row: &Row) -> Result<Self, Error> {
+        let registers = view.registers();
         let key = row_key.user_key();
         let field = row_key.field_bytes().to_vec();
         let values = || cell::all_bytes_of(registers, row_key, row);
@@ -131,12 +145,29 @@ impl Change {
                 member: field,
                 present: !row.is_empty(),
             }),
-            Family::DEADLINE => return Ok(None),
+            Family::DEADLINE => Self::deadline(view, key),
             _ => Ok(Self::Unknown { key }),
         };
         match change {
-            Err(Error::NewerEncoding { key }) => Ok(Some(Self::Unknown { key })),
-            change => change.map(Some),
+            Err(Error::NewerEncoding { key }) => Ok(Self::Unknown { key }),
+            change => change,
+        }
+    }
+
+    fn deadline(view: &View, key: Vec<u8>) -> Result<Self, Error> {
+        let at = expiry::stored(view, &key)?;
+        Ok(Self::Deadline { key, at })
+    }
+
+    /// What a change of one row means for another: a deadline that was set before a value was does not apply to it.
+    fn in_consequence(view: &View, row_key: &RowKey) -> Result<Option<Self>, Error> {
+        if row_key.family() != Family::CELL || !view.has_deadlines()? {
+            return Ok(None);
+        }
+        let key = row_key.user_key();
+        match view.row(&RowKey::deadline(&key))?.is_empty() {
+            true => Ok(None),
+            false => Self::deadline(view, key).map(Some),
         }
     }
 }
@@ -364,7 +395,9 @@ fn read(
     registers: &Registers,
     durability: Durability,
 ) -> Result<Part, Error> {
-    let changes = listener.changes(&open.store.view()?, from, BYTES, ROWS)?;
+    let view = open.store.view()?;
+    let changes = listener.changes(&view, from, BYTES, ROWS)?;
+    let view = View::new(view, registers.clone());
     if durability == Durability::Durable {
         open.store
             .flush()
@@ -375,7 +408,8 @@ fn read(
         events.push(Event::Reset);
     }
     for (key, row) in &changes.rows {
-        events.extend(Change::of(registers, key, row)?.map(Event::Change));
+        events.push(Event::Change(Change::of(&view, key, row)?));
+        events.extend(Change::in_consequence(&view, key)?.map(Event::Change));
     }
     Ok(Part {
         events,

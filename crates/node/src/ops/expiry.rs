@@ -53,6 +53,16 @@ fn in_force<S: ReadRows + ?Sized>(rows: &S, key: &[u8]) -> Result<Option<Deadlin
     Ok(expiry::in_force(&expiry::read(&row), set).map(|sibling| sibling.payload))
 }
 
+/// The deadline that a reader of the key's rows is to hold against its clock, whatever it shows.
+pub(crate) fn stored<S: ReadRows + ?Sized>(
+    rows: &S,
+    key: &[u8],
+) -> Result<Option<SystemTime>, Error> {
+    let deadline = in_force(rows, key)?.flatten();
+    // What is too far away for the system's clock is as good as none.
+    Ok(deadline.and_then(|at| UNIX_EPOCH.checked_add(Duration::from_millis(at))))
+}
+
 /// Whether the key's deadline has passed, by the clock of these rows.
 pub(crate) fn is_hidden<S: ReadRows + ?Sized>(rows: &S, key: &[u8]) -> Result<bool, Error> {
     let deadline = in_force(rows, key)?.flatten();
@@ -85,9 +95,7 @@ pub(crate) fn deadline<S: ReadRows + ?Sized>(
     if key::kind(rows, key)?.is_none() {
         return Ok(None);
     }
-    let deadline = in_force(rows, key)?.flatten();
-    // What is too far away for the system's clock is as good as none.
-    Ok(deadline.and_then(|at| UNIX_EPOCH.checked_add(Duration::from_millis(at))))
+    stored(rows, key)
 }
 
 /// Has a key that shows something expire; whether that was done.

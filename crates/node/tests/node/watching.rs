@@ -286,6 +286,34 @@ async fn a_point_of_another_prefix_or_node_begins_anew() {
 }
 
 #[tokio::test]
+async fn deadlines_are_told_as_they_apply() {
+    let node = Node::in_memory().await.unwrap();
+    let app = node.namespace("app").unwrap();
+    app.put("k", "v").await.unwrap();
+    let kept = app.resume_from_now("").await.unwrap().to_bytes();
+    let mut watch = app.watch_from("", &kept).await.unwrap();
+    app.expire("k", std::time::Duration::from_secs(3600))
+        .await
+        .unwrap();
+    let end = app.deadline("k").await.unwrap();
+    let told = |event| match event {
+        Event::Change(Change::Deadline { key, at }) => (key, at),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(told(watch.next().await.unwrap()), (b"k".to_vec(), end));
+    assert!(matches!(watch.next().await.unwrap(), Event::Resume(_)));
+    app.persist("k").await.unwrap();
+    assert_eq!(told(watch.next().await.unwrap()), (b"k".to_vec(), None));
+    // With a value that keeps it, a deadline is told as often as it may have changed.
+    assert!(matches!(watch.next().await.unwrap(), Event::Resume(_)));
+    app.register("k").set("w").await.unwrap();
+    assert!(matches!(
+        watch.next().await.unwrap(),
+        Event::Change(Change::Value { .. })
+    ));
+}
+
+#[tokio::test]
 async fn conflicts_are_told_as_the_handle_reads_them() {
     let pair = Pair::apart().await;
     let mut all = pair.nodes[0]

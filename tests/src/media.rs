@@ -70,6 +70,7 @@ impl Medium for File {
         // What a crash loses must not depend on how fast the test runs.
         let log = LogOptions {
             sync_interval: Duration::from_secs(3_600),
+            apply_interval: Duration::from_secs(3_600),
             ..LogOptions::default()
         };
         let path = self.directory.join(self.name());

@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::bench::{
-    Bench, BenchMemory, BenchOpen, BenchResident, BenchSync, BenchWrite, BenchWriter, Kind,
+    Baseline, Bench, BenchMemory, BenchOpen, BenchReopen, BenchResident, BenchServe, BenchSync,
+    BenchWrite, BenchWriter, Kind, Workload,
 };
 pub(crate) use self::sim::Sim;
 use crate::failure::{Failure, Reason};
@@ -309,6 +310,8 @@ impl Arguments {
         match &self.command {
             Command::Import(import) => import.validate(),
             Command::Bench(Bench::Sync(bench)) => bench.validate(),
+            Command::Bench(Bench::Serve(bench)) => bench.workload.validate(),
+            Command::Bench(Bench::Reopen(bench)) => bench.workload.validate(),
             Command::Demo(Demo {
                 input: Some(input),
                 format,

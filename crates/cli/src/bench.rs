@@ -3,27 +3,29 @@
 //! Everything measured is what the product runs: stores on redb files, sessions over QUIC under mutual TLS on loopback. The
 //! generator, not the session, says what differs and how many rows are needed.
 
+mod baseline;
 mod cpu;
 mod interrupt;
 mod memory;
 mod open;
+mod reopen;
 mod sync;
 mod timed;
 mod workload;
 mod write;
 
-use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
-
-use crate::args::{Bench, BenchResident, BenchWriter};
+use self::baseline::Measured;
+use crate::args::{Baseline, Bench, BenchResident, BenchWriter};
 use crate::failure::{Doing, Failure};
 use crate::scratch::Scratch;
 
 pub(crate) fn run(bench: &Bench) -> Result<(), Failure> {
     match bench {
         Bench::Sync(arguments) => sync::run(arguments),
+        Bench::Serve(arguments) => sync::serve::run(arguments),
+        Bench::Reopen(arguments) => reopen::run(arguments),
         Bench::Open(arguments) => open::run(arguments),
         Bench::Memory(arguments) => memory::run(arguments),
         Bench::Write(arguments) => write::run(arguments),
@@ -40,8 +42,8 @@ pub(crate) fn resident(arguments: &BenchResident) -> Result<(), Failure> {
     memory::resident(arguments)
 }
 
-/// Prints figures for people or for a program.
-fn print<T: Serialize + Display>(figures: &T, json: bool) -> Result<(), Failure> {
+/// Prints figures for people or for a program, saves them, and holds them against those of an earlier run.
+fn print<T: Measured>(figures: &T, json: bool, baseline: &Baseline) -> Result<(), Failure> {
     if json {
         let text =
             serde_json::to_string(figures).doing(|| "cannot print the figures".to_owned())?;
@@ -49,7 +51,7 @@ fn print<T: Serialize + Display>(figures: &T, json: bool) -> Result<(), Failure>
     } else {
         print!("{figures}");
     }
-    Ok(())
+    baseline::keep(figures, json, baseline)
 }
 
 /// The stores of a benchmark are large; where they lie is told with the environment's TMPDIR.

@@ -1,11 +1,13 @@
 //! The digest tree against the plain sum over all items, under random batches.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 
 use proptest::prelude::*;
 use syncline_merkle::{
-    Change, DigestKey, ItemDigest, KeyRange, MemoryTree, Nodes, RangeDigest, tree,
+    Change, DigestKey, Item, ItemDigest, KeyRange, MemoryTree, Node, Nodes, RangeDigest, tree,
 };
 
 fn secret() -> DigestKey {
@@ -326,4 +328,62 @@ fn digests_and_fences_are_frozen() {
     let nodes: Vec<usize> = (0..6).map(|level| tree.level(level).count()).collect();
     assert_eq!(nodes, [1, 291, 17, 0, 0, 0]);
     assert_sound(&tree);
+}
+
+/// A tree that counts how often it is asked.
+struct Asked<'t>(&'t MemoryTree, Cell<usize>);
+
+impl Nodes for Asked<'_> {
+    type Error = Infallible;
+
+    fn last_before(&self, level: u8, bound: &[u8]) -> Result<Option<Node>, Infallible> {
+        self.1.set(self.1.get() + 1);
+        self.0.last_before(level, bound)
+    }
+
+    fn nodes(&self, level: u8, range: &KeyRange, limit: usize) -> Result<Vec<Node>, Infallible> {
+        self.1.set(self.1.get() + 1);
+        Nodes::nodes(self.0, level, range, limit)
+    }
+
+    fn items(&self, range: &KeyRange, limit: usize) -> Result<Vec<Item>, Infallible> {
+        Nodes::items(self.0, range, limit)
+    }
+}
+
+/// Of some 3,100 leaves, every third or so is touched, then every thirtieth, then a run of them.
+#[test]
+fn close_nodes_are_read_in_runs_and_distant_ones_looked_up() {
+    let mut tree = MemoryTree::new(secret());
+    let keys: Vec<Vec<u8>> = (0..100_000u32)
+        .map(|n| format!("key:{n:06}").into_bytes())
+        .collect();
+    let items: Vec<Change<'_>> = keys
+        .iter()
+        .map(|key| Change {
+            key,
+            old: None,
+            new: Some(secret().item(key, b"1")),
+        })
+        .collect();
+    tree.apply(&items);
+    let asked = |overwritten: Vec<&Vec<u8>>| {
+        let changes: Vec<Change<'_>> = overwritten
+            .iter()
+            .map(|key| Change {
+                key,
+                old: tree.get(key).copied(),
+                new: Some(secret().item(key, b"2")),
+            })
+            .collect();
+        let nodes = Asked(&tree, Cell::default());
+        let Ok(_) = tree::apply(&secret(), &nodes, &changes);
+        nodes.1.get()
+    };
+    let close = asked(keys.iter().step_by(100).collect());
+    assert!(close < 1_000 / 8, "{close}");
+    let distant = asked(keys.iter().step_by(1_000).collect());
+    assert!(distant < 100 * 2, "{distant}");
+    let run = asked(keys[50_000..60_000].iter().collect());
+    assert!(run < 30, "{run}");
 }

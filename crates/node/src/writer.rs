@@ -2,7 +2,7 @@
 //!
 //! Much of what a write costs is its commit, and most of what a durable one costs is the sync after it, so writes that wait
 //! share both. While a commit is being made the queue fills, and the group after it is larger: the busier, the cheaper each
-//! write.
+//! write. A group whose callers are on their way waits for them [a moment](pace).
 //!
 //! What sessions receive does not pass through here. A session joins a frame of rows at a time, which is a large group by
 //! itself, so it goes to the store directly, between two groups: sessions and writer take [turns](Turn).
@@ -12,6 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
+use std::time::Instant;
 
 use syncline_store::{Durability, Group, Store, StoreError};
 use tokio::sync::{mpsc, oneshot};
@@ -24,6 +25,9 @@ use crate::token::{Record, Token};
 use crate::transaction::Transaction;
 
 mod clearing;
+mod pace;
+
+use pace::Pace;
 
 /// Transactions that may wait; whoever brings one more waits for a place.
 const QUEUE: usize = 1024;
@@ -185,20 +189,33 @@ fn run(
     counters: &Counters,
 ) {
     let mut waiting = Vec::with_capacity(GROUP);
+    let mut pace = Pace::default();
     while queue.blocking_recv_many(&mut waiting, GROUP) > 0 {
+        let began = Instant::now();
+        while let Some(pause) = pace.wait(waiting.len(), began.elapsed()) {
+            thread::sleep(pause);
+            while waiting.len() < GROUP
+                && let Ok(message) = queue.try_recv()
+            {
+                waiting.push(message);
+            }
+        }
+        if waiting
+            .iter()
+            .any(|message| matches!(message, Message::Stop))
+        {
+            queue.close();
+        }
         let mut requests = waiting.drain(..).filter_map(|message| match message {
             Message::Write(request) => Some(request),
-            Message::Stop => {
-                queue.close();
-                None
-            }
+            Message::Stop => None,
         });
         while let Some(first) = requests.next() {
             let held = turn.take();
             let committed = commit_group(store, first, &mut requests, counters);
             // Sessions may go on while the disk is waited for.
             drop(held);
-            finish(store, committed, counters);
+            pace = finish(store, committed, &queue, counters);
         }
     }
 }
@@ -249,15 +266,23 @@ fn commit_group(
 }
 
 /// Makes durable what was committed, once for all who wait for it.
-fn finish(store: &Store<AnyEngine>, waiting: Vec<Request>, counters: &Counters) {
+fn finish(
+    store: &Store<AnyEngine>,
+    waiting: Vec<Request>,
+    queue: &mpsc::Receiver<Message>,
+    counters: &Counters,
+) -> Pace {
     if waiting.is_empty() {
-        return;
+        return Pace::default();
     }
+    let began = Instant::now();
     let synced = store.flush().map_err(Arc::new);
     if synced.is_err() {
         counters.look_after(store);
     }
+    let pace = Pace::after(waiting.len(), queue.len(), began.elapsed());
     answer(waiting, &synced);
+    pace
 }
 
 fn answer(requests: Vec<Request>, committed: &Result<(), Arc<StoreError>>) {

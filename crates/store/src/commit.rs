@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use syncline_crdt::{Dot, Edit, RowKey};
 use syncline_merkle::{Change, Item, ItemDigest, KeyRange, Node, Nodes, tree};
+use tracing::trace_span;
 
 use crate::engine::{Batch, Direction, Engine, Snapshot, Table};
 use crate::format::{self, State, meta};
@@ -30,24 +31,28 @@ pub(crate) enum Prepared {
 /// Makes the batch of the staged changes.
 ///
 /// Every table changes with its rows: what is written here and what a recount finds must be the
-/// same.
+/// same. Each step is a span, so that a subscriber can tell what it takes; without one that is free.
 pub(crate) fn prepare<E: Engine>(staging: &Staging<E>) -> Result<Prepared, StoreError> {
     if staging.torn {
         return Err(StoreError::Torn);
     }
     let base = &staging.base;
     let mut batch = Batch::new();
-    let changes = write_rows(staging, &mut batch);
+    let changes = trace_span!("rows").in_scope(|| write_rows(staging, &mut batch));
+    trace_span!("dots").in_scope(|| write_dots(staging, &changes, &mut batch));
     let keys = count_keys(staging, &changes)?;
-    let (rows, damaged) = write_digests(base, &changes, &mut batch)?;
+    let (rows, damaged) =
+        trace_span!("digests").in_scope(|| write_digests(base, &changes, &mut batch))?;
     if !damaged.is_empty() {
         return Ok(Prepared::Damaged(damaged));
     }
     due::write(base, &changes, &mut batch)?;
     write_context(&staging.context_edits, &mut batch);
     let commits = base.head.state.commits + 1;
-    let sketch = write_sketch(staging, &changes, commits, &mut batch)?;
-    let (log, missing) = removals::write(staging, &mut batch)?;
+    let sketch =
+        trace_span!("sketch").in_scope(|| write_sketch(staging, &changes, commits, &mut batch))?;
+    let (log, missing) =
+        trace_span!("removals").in_scope(|| removals::write(staging, &mut batch))?;
     let departed = changes.iter().filter(|row| row.departs(base));
     let departed = departed.map(|row| row.key);
     let departures = departures::write(base, commits, departed, &mut batch)?;
@@ -94,7 +99,7 @@ impl ChangedRow<'_> {
     }
 }
 
-/// Rows and dot index. Returns the rows that differ, in key order.
+/// The rows. Returns those that differ, in key order.
 fn write_rows<'s, E: Engine>(staging: &'s Staging<E>, batch: &mut Batch) -> Vec<ChangedRow<'s>> {
     let mut changes = Vec::new();
     let mut value = Vec::new();
@@ -126,21 +131,25 @@ fn write_rows<'s, E: Engine>(staging: &'s Staging<E>, batch: &mut Batch) -> Vec<
             digest,
         });
     }
+    changes
+}
+
+/// The dot index.
+fn write_dots<E: Engine>(staging: &Staging<E>, changes: &[ChangedRow<'_>], batch: &mut Batch) {
     // All removals first: a dot that goes from one row to another must end up indexed.
     for dot in &staging.orphans {
         batch.remove(Table::Dots, &format::dot_key(*dot));
     }
-    for change in &changes {
+    for change in changes {
         for dot in change.staged.gone_dots() {
             batch.remove(Table::Dots, &format::dot_key(dot));
         }
     }
-    for change in &changes {
+    for change in changes {
         for dot in change.staged.new_dots() {
             batch.put(Table::Dots, &format::dot_key(dot), change.key.as_bytes());
         }
     }
-    changes
 }
 
 /// The digest tree. Returns the number of rows that it now counts, and damaged rows that were read

@@ -32,9 +32,9 @@ pub enum Table {
     Digests,
     /// Start of an interval of seen dots → its end.
     Context,
-    /// Reserved for the log of removals.
+    /// Dot of a removal, place → row key: the removal log.
     Removals,
-    /// Reserved for the first symbols of the sketch.
+    /// The first symbols of the sketch, and the changes since.
     Sketch,
     /// Rows that are kept for a time only → nothing: deadlines by their time, remnants of counters.
     Due,

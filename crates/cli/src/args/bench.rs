@@ -4,91 +4,26 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{Strategy, usage};
-use crate::failure::Failure;
+mod baseline;
+mod sync;
+
+pub(crate) use baseline::Baseline;
+pub(crate) use sync::{BenchReopen, BenchServe, BenchSync, Kind, Workload};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Bench {
     /// Two durable replicas that differ in a known way, synced over QUIC on loopback.
     Sync(BenchSync),
+    /// Serve `bench sync --peer`, so that two hosts are measured over the network between them.
+    Serve(BenchServe),
+    /// What a replica's context grows by when it is opened and written to, and what syncs then cost.
+    Reopen(BenchReopen),
     /// How long a store takes to open after its writer was killed.
     Open(BenchOpen),
     /// The memory that range digests take beyond the engine's cache.
     Memory(BenchMemory),
-    /// Batched writes with digests and dot index kept fresh, beside the bare engine writing the rows alone.
+    /// Writes, with digests and all else kept fresh, beside the bare engine writing the rows alone; or what that upkeep takes.
     Write(BenchWrite),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Kind {
-    /// One side holds rows the other lacks, scattered over the key space.
-    Adds,
-    /// One side has overwritten scattered rows.
-    Overwrites,
-    /// One side has deleted scattered rows.
-    Deletes,
-    /// One side has deleted rows that share a prefix.
-    Clustered,
-    /// Nothing differs.
-    None,
-    /// One side is empty.
-    Bootstrap,
-}
-
-impl Kind {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Adds => "adds",
-            Self::Overwrites => "overwrites",
-            Self::Deletes => "deletes",
-            Self::Clustered => "clustered",
-            Self::None => "none",
-            Self::Bootstrap => "bootstrap",
-        }
-    }
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  syncline bench sync --rows 1000000 --differences 1000 --kind deletes --strategy walk --rtt-ms 50
-  syncline bench sync --rows 1000000 --kind bootstrap --interrupt 0.5 --json
-  syncline bench sync --rows 1000000 --kind none --json | jq .bytes_total")]
-pub(crate) struct BenchSync {
-    /// Rows both sides have in common.
-    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
-    pub(crate) rows: u64,
-    /// Rows in which they differ; ignored by `none` and `bootstrap`.
-    #[arg(long, value_name = "D", default_value_t = 1_000)]
-    pub(crate) differences: u64,
-    /// How they differ.
-    #[arg(long, value_enum, default_value = "adds")]
-    pub(crate) kind: Kind,
-    /// How differences are found.
-    #[arg(long, value_enum, default_value = "auto")]
-    pub(crate) strategy: Strategy,
-    /// Round-trip time of the link, half of it each way.
-    #[arg(long, value_name = "R", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=10_000))]
-    pub(crate) rtt_ms: u64,
-    /// Break the link when this share of the rows has arrived, then sync again; with `bootstrap`.
-    #[arg(long, value_name = "SHARE")]
-    pub(crate) interrupt: Option<f64>,
-    /// Seed of keys, values and differences.
-    #[arg(long, default_value_t = 1)]
-    pub(crate) seed: u64,
-    /// Engine cache of each side.
-    #[arg(long, value_name = "MIB", default_value_t = 128, value_parser = clap::value_parser!(u64).range(1..=65_536))]
-    pub(crate) cache_mib: u64,
-    /// Read all of both sides first, so that their caches are those of nodes that have run for a while, not of stores
-    /// just opened.
-    #[arg(long)]
-    pub(crate) warm: bool,
-    /// Keep the built store in this directory and use it again for the same rows and seed.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) reuse: Option<PathBuf>,
-    /// Print one JSON object.
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -106,13 +41,63 @@ pub(crate) struct BenchMemory {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  syncline bench write --rows 1000000 --batch 10000")]
+#[command(after_help = "\
+Examples:
+  syncline bench write --rows 1000000 --durability buffered
+  syncline bench write --rows 1000000 --durability durable --writers 64 --json
+  syncline bench write --rows 1000000 --upkeep --reuse /tmp/stores")]
 pub(crate) struct BenchWrite {
     #[command(flatten)]
     pub(crate) size: BenchSize,
-    /// Rows per commit.
-    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
-    pub(crate) batch: u64,
+    /// What a write survives before it is acknowledged.
+    #[arg(long, value_enum, default_value = "buffered")]
+    pub(crate) durability: Durability,
+    /// Write from so many callers at once, through the handles of a node; without it, to a store directly.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub(crate) writers: Option<u64>,
+    /// Rows in a transaction: 10,000 unless told, with writers 1.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub(crate) batch: Option<u64>,
+    /// Memory for commits that have not reached the tables; without writers.
+    #[arg(long, value_name = "MIB", default_value_t = 256, conflicts_with = "writers", value_parser = clap::value_parser!(u64).range(1..=65_536))]
+    pub(crate) log_mib: u64,
+    /// Tell instead what it takes to keep digests, sketch, dot index and removal log, for writes to a store of these rows.
+    #[arg(long, conflicts_with_all = ["durability", "writers", "log_mib"])]
+    pub(crate) upkeep: bool,
+    /// Writes of each kind that upkeep is measured over.
+    #[arg(long, value_name = "N", default_value_t = 200_000, requires = "upkeep", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub(crate) writes: u64,
+}
+
+/// What a write survives before it is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Durability {
+    /// May be lost with the process.
+    Memory,
+    /// Survives the end of the process.
+    Buffered,
+    /// Survives a power loss.
+    Durable,
+}
+
+impl Durability {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Buffered => "buffered",
+            Self::Durable => "durable",
+        }
+    }
+}
+
+impl From<Durability> for syncline::Durability {
+    fn from(durability: Durability) -> Self {
+        match durability {
+            Durability::Memory => Self::Memory,
+            Durability::Buffered => Self::Buffered,
+            Durability::Durable => Self::Durable,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -129,6 +114,8 @@ pub(crate) struct BenchSize {
     /// Print one JSON object.
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) baseline: Baseline,
 }
 
 #[derive(Debug, Args)]
@@ -154,30 +141,4 @@ pub(crate) struct BenchResident {
     /// Open it as a store and use its digests, rather than read the rows alone.
     #[arg(long)]
     pub(crate) digests: bool,
-}
-
-impl BenchSync {
-    pub(super) fn validate(&self) -> Result<(), Failure> {
-        if let Some(share) = self.interrupt {
-            if self.kind != Kind::Bootstrap {
-                return Err(usage("--interrupt goes with --kind bootstrap"));
-            }
-            if !(share > 0.0 && share < 1.0) {
-                return Err(usage("--interrupt is a share between 0 and 1, such as 0.5"));
-            }
-        }
-        if self.differences > self.rows && !matches!(self.kind, Kind::None | Kind::Bootstrap) {
-            return Err(usage("--differences must not exceed --rows"));
-        }
-        Ok(())
-    }
-
-    /// Differences as the kind has them.
-    pub(crate) fn differing(&self) -> u64 {
-        match self.kind {
-            Kind::None => 0,
-            Kind::Bootstrap => self.rows,
-            _ => self.differences,
-        }
-    }
 }

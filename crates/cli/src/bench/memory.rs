@@ -16,6 +16,7 @@ use syncline_store::{
     Direction, Durability, Engine, RedbEngine, RedbOptions, Snapshot, Store, StoreError, Table,
 };
 
+use super::baseline::{Measure, Measured};
 use super::workload::{self, Rows};
 use super::{copy, print, rounded, scratch};
 use crate::args::{BenchMemory, BenchResident};
@@ -60,7 +61,7 @@ pub(super) fn run(arguments: &BenchMemory) -> Result<(), Failure> {
             2,
         ),
     };
-    print(&figures, size.json)
+    print(&figures, size.json, &size.baseline)
 }
 
 fn measure(path: &Path, rows: Rows, digests: bool) -> Result<u64, Failure> {
@@ -164,6 +165,17 @@ fn resident_bytes() -> Result<u64, Failure> {
     kilobytes
         .map(|kilobytes| kilobytes * 1024)
         .ok_or_else(|| Failure::failed("/proc/self/status does not tell the resident memory"))
+}
+
+impl Measured for Figures {
+    fn workload(&self) -> String {
+        format!("memory: {} rows", self.rows)
+    }
+
+    fn measures(&self) -> Vec<Measure> {
+        let bytes = self.digest_bytes_per_row;
+        vec![Measure::counted("digest_bytes_per_row", bytes)]
+    }
 }
 
 impl fmt::Display for Figures {

@@ -8,8 +8,9 @@ use std::time::Instant;
 
 use serde::Serialize;
 use syncline_crdt::RowKey;
-use syncline_store::{Durability, RedbEngine, RedbOptions, Store, StoreError};
+use syncline_store::{Durability, LogOptions, LoggedEngine, RedbOptions, Store, StoreError};
 
+use super::baseline::{Measure, Measured};
 use super::workload::{self, Rows};
 use super::{copy, print, rounded, scratch};
 use crate::args::{BenchOpen, BenchWriter};
@@ -48,7 +49,8 @@ pub(super) fn run(arguments: &BenchOpen) -> Result<(), Failure> {
 
     let opening = || "cannot open the store after the kill".to_owned();
     let began = Instant::now();
-    let engine = RedbEngine::open(&path, RedbOptions::default()).doing(opening)?;
+    let engine = LoggedEngine::open(&path, RedbOptions::default(), LogOptions::default());
+    let engine = engine.doing(opening)?;
     let store = Store::open(engine, workload::config()).doing(opening)?;
     let opened = began.elapsed();
     let view = store.view().doing(opening)?;
@@ -68,7 +70,7 @@ pub(super) fn run(arguments: &BenchOpen) -> Result<(), Failure> {
         first_read_ms: rounded(read.as_secs_f64() * 1e3, 3),
         digests_right: recount.is_sound() && first.is_some(),
     };
-    print(&figures, size.json)?;
+    print(&figures, size.json, &size.baseline)?;
     match figures.digests_right {
         true => Ok(()),
         false => Err(Failure::new(
@@ -116,7 +118,10 @@ pub(super) fn writer(arguments: &BenchWriter) -> Result<(), Failure> {
         count: arguments.rows,
         seed: arguments.seed,
     };
-    let (store, _) = workload::open(&arguments.store, RedbOptions::default())?;
+    let opening = || format!("cannot open {}", arguments.store.display());
+    let (options, log) = (RedbOptions::default(), LogOptions::default());
+    let engine = LoggedEngine::open(&arguments.store, options, log).doing(opening)?;
+    let store = Store::open(engine, workload::config()).doing(opening)?;
     let mut random = Seeded::stream(rows.seed, 9);
     for version in 1.. {
         let written = store.transact(Durability::Durable, |transaction| {
@@ -134,6 +139,19 @@ pub(super) fn writer(arguments: &BenchWriter) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+impl Measured for Figures {
+    fn workload(&self) -> String {
+        format!("open: {} rows", self.rows)
+    }
+
+    fn measures(&self) -> Vec<Measure> {
+        vec![
+            Measure::timed("open_ms", self.open_ms),
+            Measure::timed("first_read_ms", self.first_read_ms),
+        ]
+    }
 }
 
 impl fmt::Display for Figures {

@@ -99,11 +99,20 @@ pub(crate) fn open(
     path: &Path,
     options: RedbOptions,
 ) -> Result<(Store<TimedEngine>, Arc<Commits>), Failure> {
+    open_as(path, options, config())
+}
+
+/// The same with settings of its own.
+pub(crate) fn open_as(
+    path: &Path,
+    options: RedbOptions,
+    config: Config,
+) -> Result<(Store<TimedEngine>, Arc<Commits>), Failure> {
     let opening = || format!("cannot open {}", path.display());
     let engine = RedbEngine::open_or_create(path, options).doing(opening)?;
     let commits = Arc::<Commits>::default();
     let engine = TimedEngine::new(engine, Arc::clone(&commits));
-    Ok((Store::open(engine, config()).doing(opening)?, commits))
+    Ok((Store::open(engine, config).doing(opening)?, commits))
 }
 
 /// A file with all the rows, made in `scratch` or taken from where an earlier benchmark left it.
@@ -186,7 +195,7 @@ pub(crate) fn warm<E: Engine>(store: &Store<E>) -> Result<(), Failure> {
 /// How many rows a peer needs that held what the other held before the differences were made.
 pub(crate) fn rows_needed(kind: Kind, rows: Rows, differences: u64) -> u64 {
     match kind {
-        Kind::Adds | Kind::Overwrites => differences,
+        Kind::Adds | Kind::Overwrites | Kind::Skewed | Kind::Growing => differences,
         Kind::Deletes | Kind::Clustered | Kind::None => 0,
         Kind::Bootstrap => rows.count,
     }
@@ -202,11 +211,15 @@ pub(crate) fn make_differ<E: Engine>(
     let indices: Vec<u64> = match kind {
         Kind::None | Kind::Bootstrap => return Ok(()),
         Kind::Clustered => clustered(rows, differences).collect(),
+        Kind::Growing => (rows.count..rows.count + differences).collect(),
+        Kind::Skewed => skewed(rows, differences),
         Kind::Adds | Kind::Overwrites | Kind::Deletes => scattered(rows, differences),
     };
+    let mut version = 0;
     for chunk in indices.chunks(CHANGES) {
         let changed = store.transact(Durability::Durable, |transaction| {
             for &index in chunk {
+                version += 1;
                 match kind {
                     Kind::Adds => {
                         let key = RowKey::cell(&rows.new_key(index));
@@ -215,6 +228,14 @@ pub(crate) fn make_differ<E: Engine>(
                     Kind::Overwrites => {
                         let key = RowKey::cell(&rows.key(index));
                         transaction.put(&key, payload(rows.value(index, 1)))?;
+                    }
+                    Kind::Growing => {
+                        let key = RowKey::cell(&rows.key(index));
+                        transaction.put(&key, payload(rows.value(index, 1)))?;
+                    }
+                    Kind::Skewed => {
+                        let key = RowKey::cell(&rows.key(index));
+                        transaction.put(&key, payload(rows.value(index, version)))?;
                     }
                     _ => {
                         transaction.remove(&RowKey::cell(&rows.key(index)))?;
@@ -240,6 +261,37 @@ fn scattered(rows: Rows, count: u64) -> Vec<u64> {
         }
     }
     indices
+}
+
+/// As many different indices, most of them several times. Rank r is drawn about in proportion to 1/r: as many draws fall
+/// between a power of two and the next as between any other and its next. (Whole numbers only: what a library makes of
+/// powers may differ between machines.) Ranks are scattered over the key space.
+fn skewed(rows: Rows, count: u64) -> Vec<u64> {
+    let mut random = Seeded::stream(rows.seed, u64::MAX);
+    let octaves = u64::from(rows.count.max(1).ilog2()) + 1;
+    let mut drawn = BTreeSet::new();
+    let mut indices = Vec::new();
+    while (drawn.len() as u64) < count.min(rows.count) {
+        let first = 1 << random.below(octaves);
+        let rank = (first + random.below(first)).min(rows.count) - 1;
+        let index = scattered_rank(rank, rows.count);
+        drawn.insert(index);
+        indices.push(index);
+    }
+    indices
+}
+
+/// A place for each rank, of its own: multiplying by what has no divisor in common with the count permutes.
+fn scattered_rank(rank: u64, count: u64) -> u64 {
+    let mut factor = (count as f64 * 0.618) as u64 | 1;
+    while gcd(factor, count) != 1 {
+        factor += 2;
+    }
+    (u128::from(rank) * u128::from(factor) % u128::from(count)) as u64
+}
+
+fn gcd(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 /// Neighbours. They begin where the number of the user is a multiple of 100, so that a thousand are exactly those of one
@@ -296,10 +348,36 @@ mod tests {
     }
 
     #[test]
+    fn skewed_writes_go_mostly_to_few_rows_anywhere() {
+        let writes = skewed(ROWS, 1_000);
+        let mut times = std::collections::BTreeMap::<u64, usize>::new();
+        writes
+            .iter()
+            .for_each(|index| *times.entry(*index).or_default() += 1);
+        assert_eq!(times.len(), 1_000);
+        let mut most: Vec<(usize, u64)> = times.iter().map(|(index, n)| (*n, *index)).collect();
+        most.sort_unstable_by(|a, b| b.cmp(a));
+        let top: usize = most[..10].iter().map(|(times, _)| times).sum();
+        assert!(top * 5 > writes.len(), "{top} of {}", writes.len());
+        let places: BTreeSet<u64> = most[..10].iter().map(|(_, index)| index / 1_000).collect();
+        assert!(places.len() > 3, "{places:?}");
+        let all: BTreeSet<u64> = (0..5_000).map(|rank| scattered_rank(rank, 5_000)).collect();
+        assert_eq!(all.len(), 5_000);
+    }
+
+    #[test]
+    fn growth_is_behind_all_rows() {
+        let new: Vec<Vec<u8>> = (5_000..5_100).map(|index| ROWS.key(index)).collect();
+        assert!(new.is_sorted() && new[0] > ROWS.key(4_999));
+    }
+
+    #[test]
     fn each_kind_changes_as_many_rows_as_asked() {
         for (kind, rows) in [
             (Kind::Adds, 5_100),
             (Kind::Overwrites, 5_000),
+            (Kind::Skewed, 5_000),
+            (Kind::Growing, 5_100),
             (Kind::Deletes, 4_900),
             (Kind::Clustered, 4_900),
             (Kind::None, 5_000),

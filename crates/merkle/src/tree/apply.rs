@@ -7,8 +7,8 @@
 //! material. Nothing is written meanwhile: reads go to the state before, touched nodes are held
 //! here.
 //!
-//! Cost: about two look-ups for each distinct node touched on a level (fewer where neighbours are
-//! touched: they are read ahead), and for each fence that comes or goes about one leaf of items and
+//! Cost: about one look-up for each distinct node touched on a level (fewer where touched nodes are
+//! close: what lies between them is read in runs), and for each fence that comes or goes about one leaf of items and
 //! one fanout of nodes per level of it. One item in 32 is a fence, so that is one item read per
 //! item inserted, on average.
 

@@ -16,13 +16,23 @@ pub(super) struct Reader<'n, N> {
     /// Whether no node follows the last one in `ahead`.
     at_end: bool,
     readahead: usize,
-    /// How many keys were found in what was last read ahead.
+    /// How many nodes with keys were found in what was last read ahead.
     hits: usize,
+    /// How many keys are to be looked up before reading ahead is tried again.
+    pause: usize,
     started: bool,
 }
 
 impl<'n, N: Nodes> Reader<'n, N> {
+    /// As cheap as reading one: the look-up costs more.
+    const MIN_READAHEAD: usize = 4;
     const MAX_READAHEAD: usize = 64;
+    /// From here on keys lie so close that the next one is expected in what follows directly.
+    const CLOSE: usize = 16;
+    /// A look-up costs as much as reading so many nodes on.
+    const LOOK_UP: usize = 16;
+    /// Keys that are looked up one by one after reading ahead was of no use.
+    const PAUSE: usize = 8;
 
     /// A reader that begins at `first`, the node of the first key.
     pub(super) fn new(nodes: &'n N, level: u8, first: Node) -> Self {
@@ -32,8 +42,9 @@ impl<'n, N: Nodes> Reader<'n, N> {
             current: first,
             ahead: VecDeque::new(),
             at_end: false,
-            readahead: 1,
+            readahead: Self::MIN_READAHEAD,
             hits: 0,
+            pause: 0,
             started: false,
         }
     }
@@ -43,49 +54,66 @@ impl<'n, N: Nodes> Reader<'n, N> {
     pub(super) fn seek(&mut self, key: &[u8], more: bool) -> Result<bool, N::Error> {
         let first = !core::mem::replace(&mut self.started, true);
         if first {
-            self.read_ahead(key, more)?;
+            if more {
+                self.read_after(key)?;
+            }
             return Ok(true);
         }
         let mut moved = false;
-        while self
-            .ahead
-            .front()
-            .is_some_and(|next| next.fence.as_slice() <= key)
-            && let Some(next) = self.ahead.pop_front()
-        {
-            self.current = next;
-            moved = true;
+        loop {
+            while self
+                .ahead
+                .front()
+                .is_some_and(|next| next.fence.as_slice() <= key)
+                && let Some(next) = self.ahead.pop_front()
+            {
+                self.current = next;
+                moved = true;
+            }
+            if self.at_end || !self.ahead.is_empty() {
+                self.hits += usize::from(moved);
+                return Ok(moved);
+            }
+            self.adapt();
+            if self.readahead < Self::CLOSE {
+                break;
+            }
+            let fence = self.current.fence.clone();
+            self.read_after(&fence)?;
         }
-        if self.at_end || !self.ahead.is_empty() {
-            self.hits += usize::from(moved);
-            return Ok(moved);
-        }
-        // Past all that was read. Reading ahead costs a fraction of a look-up per node.
-        self.readahead = if self.hits * 8 >= self.readahead {
-            (self.readahead * 2).min(Self::MAX_READAHEAD)
-        } else {
-            (self.readahead / 2).max(1)
-        };
-        self.hits = 0;
         if let Some(node) = self.nodes.floor(self.level, key)? {
             moved |= node.fence != self.current.fence;
             self.current = node;
         }
-        self.read_ahead(key, more)?;
+        if more && self.pause == 0 {
+            self.read_after(key)?;
+        }
         Ok(moved)
     }
 
-    /// Reads nodes after the one of `key`, if there are keys to be found in them.
-    fn read_ahead(&mut self, key: &[u8], more: bool) -> Result<(), N::Error> {
-        if more {
-            let range = KeyRange {
-                lower: after(key),
-                upper: None,
-            };
-            let ahead = self.nodes.nodes(self.level, &range, self.readahead)?;
-            self.at_end = ahead.len() < self.readahead;
-            self.ahead = ahead.into();
+    /// Past all that was read: reads further ahead the next time if it was of use, else less far.
+    fn adapt(&mut self) {
+        if self.pause > 0 {
+            self.pause -= 1;
+        } else if self.hits * Self::LOOK_UP >= self.readahead {
+            self.readahead = (self.readahead * 2).min(Self::MAX_READAHEAD);
+        } else if self.readahead > Self::MIN_READAHEAD {
+            self.readahead /= 2;
+        } else {
+            self.pause = Self::PAUSE;
         }
+        self.hits = 0;
+    }
+
+    /// Reads nodes that follow the one of `key`.
+    fn read_after(&mut self, key: &[u8]) -> Result<(), N::Error> {
+        let range = KeyRange {
+            lower: after(key),
+            upper: None,
+        };
+        let ahead = self.nodes.nodes(self.level, &range, self.readahead)?;
+        self.at_end = ahead.len() < self.readahead;
+        self.ahead = ahead.into();
         Ok(())
     }
 }

@@ -4,7 +4,7 @@
 //! syncs. A log pays with the bytes of the commit. So a commit here is one record [appended](log) to
 //! a file beside the store, and then an entry in a [layer](layer) of ordered tables in memory, which
 //! [snapshots](snapshot) lay over the tables below. A thread brings the layer to the tables below
-//! when it has grown large, sorted, in one synced commit that says up to which record it goes; then
+//! when it has grown large or old, sorted, in one synced commit that says up to which record it goes; then
 //! the log's file is removed.
 //!
 //! What a commit survives is decided by how far its record has come: still in this process
@@ -48,17 +48,21 @@ pub struct LogOptions {
     /// How long a [`Buffered`](Durability::Buffered) commit may be at risk of a power loss. Its sync
     /// is begun after half of it, so that a device has the other half to complete it.
     pub sync_interval: Duration,
-    /// Bytes of commits held in memory, and in the log, that have not reached the tables below.
-    /// They are brought there when half as many have gathered; when this many have, commits wait.
+    /// Bytes of memory for commits that have not reached the tables below. They are brought there
+    /// when they fill half of it; when all of it is full, commits wait.
     pub max_unapplied_bytes: usize,
+    /// How long commits may stay out of the tables below while they fill less. Bounds what an idle
+    /// store holds in memory, and what the next opening after a kill has to read.
+    pub apply_interval: Duration,
 }
 
 impl Default for LogOptions {
-    /// 100 ms and 128 MiB.
+    /// 100 ms, 256 MiB, 10 s.
     fn default() -> Self {
         Self {
             sync_interval: Duration::from_millis(100),
-            max_unapplied_bytes: 128 << 20,
+            max_unapplied_bytes: 256 << 20,
+            apply_interval: Duration::from_secs(10),
         }
     }
 }

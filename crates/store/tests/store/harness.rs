@@ -120,6 +120,7 @@ impl Harness for Redb {
 const LOG: LogOptions = LogOptions {
     sync_interval: Duration::from_secs(3_600),
     max_unapplied_bytes: 1 << 20,
+    apply_interval: Duration::from_secs(3_600),
 };
 
 pub(crate) struct Logged(Files);

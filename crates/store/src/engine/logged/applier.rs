@@ -44,14 +44,19 @@ impl<E: Engine> Shared<E> {
                 if state.stopped.is_some() {
                     return;
                 }
-                let rest = state.closing && !state.active.is_empty();
-                if state.sealed.is_some() || self.is_enough(&state) || rest {
+                if state.sealed.is_some() || self.is_enough(&state) {
                     break;
                 }
-                if state.closing {
-                    return;
-                }
-                state = self.wait(&self.to_apply, state);
+                state = match state.active_since.map(|since| since.elapsed()) {
+                    Some(_) if state.closing => break,
+                    None if state.closing => return,
+                    None => self.wait(&self.to_apply, state),
+                    Some(age) if age >= self.options.apply_interval => break,
+                    Some(age) => {
+                        let left = self.options.apply_interval - age;
+                        self.wait_for(&self.to_apply, state, left)
+                    }
+                };
             }
             let is_sealed = state.sealed.is_some();
             drop(state);
@@ -79,6 +84,7 @@ impl<E: Engine> Shared<E> {
             last,
             files: file.into_iter().collect(),
         }));
+        state.active_since = None;
         drop(state);
         drop(log);
         self.progress.notify_all();

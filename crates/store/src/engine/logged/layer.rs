@@ -1,10 +1,11 @@
 //! Commits that are in the log and not yet in the tables below: ordered tables in memory.
 
-use std::borrow::{Borrow, Cow};
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::ops::Bound;
 use std::sync::Arc;
 
+use equivalent::{Comparable, Equivalent};
 use imbl::OrdMap;
 use imbl::ordmap::RangedIter;
 use syncline_crdt::DecodeError;
@@ -13,7 +14,7 @@ use super::record::{Edit, Payload};
 use crate::engine::{Batch, Bounds, Direction, Table};
 
 /// What an entry takes in memory beside its bytes, about.
-const ENTRY: usize = 64;
+const ENTRY: usize = 100;
 
 /// The last edit of every key, over any number of commits.
 ///
@@ -30,9 +31,62 @@ pub(super) struct Layer {
 /// A key, within the record that set it last.
 #[derive(Debug, Clone)]
 struct Key {
+    /// What the key begins with, padded with zeros. Most comparisons end there, and need no look at
+    /// the record, which is seldom in a cache.
+    prefix: Prefix,
     record: Arc<[u8]>,
     start: usize,
     len: u32,
+}
+
+/// Bytes as numbers, which order as the bytes do. Keys of equal prefixes may differ, those of
+/// different ones do.
+type Prefix = [u64; 4];
+
+fn prefix(key: &[u8]) -> Prefix {
+    let mut prefix = Prefix::default();
+    for (word, bytes) in prefix.iter_mut().zip(key.chunks(8)) {
+        let mut padded = [0; 8];
+        padded[..bytes.len()].copy_from_slice(bytes);
+        *word = u64::from_be_bytes(padded);
+    }
+    prefix
+}
+
+/// A key that is searched for, or that ends a search.
+struct Sought<'k> {
+    prefix: Prefix,
+    bytes: Cow<'k, [u8]>,
+}
+
+impl<'k> Sought<'k> {
+    fn new(bytes: &'k [u8]) -> Self {
+        Self {
+            prefix: prefix(bytes),
+            bytes: Cow::Borrowed(bytes),
+        }
+    }
+
+    fn into_owned(self) -> Sought<'static> {
+        Sought {
+            prefix: self.prefix,
+            bytes: Cow::Owned(self.bytes.into_owned()),
+        }
+    }
+}
+
+impl Equivalent<Key> for Sought<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        self.compare(key).is_eq()
+    }
+}
+
+impl Comparable<Key> for Sought<'_> {
+    fn compare(&self, key: &Key) -> Ordering {
+        self.prefix
+            .cmp(&key.prefix)
+            .then_with(|| (*self.bytes).cmp(key.bytes()))
+    }
 }
 
 /// The length of the value, which follows the key; `None` hides the key. An insertion replaces key
@@ -47,12 +101,6 @@ impl Key {
     fn value(&self, value: Value) -> Option<&[u8]> {
         let start = self.start + self.len as usize;
         value.map(|len| &self.record[start..][..len as usize])
-    }
-}
-
-impl Borrow<[u8]> for Key {
-    fn borrow(&self) -> &[u8] {
-        self.bytes()
     }
 }
 
@@ -72,7 +120,9 @@ impl PartialOrd for Key {
 
 impl Ord for Key {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.bytes().cmp(other.bytes())
+        self.prefix
+            .cmp(&other.prefix)
+            .then_with(|| self.bytes().cmp(other.bytes()))
     }
 }
 
@@ -90,6 +140,7 @@ impl Layer {
                 value_len,
             } = edit;
             let key = Key {
+                prefix: prefix(&payload.bytes[start..start + key_len as usize]),
                 record: Arc::clone(&payload.bytes),
                 start,
                 len: key_len,
@@ -112,7 +163,7 @@ impl Layer {
 
     /// The edit of a key: a value, or `None` for a removal; no edit leaves what is below.
     pub(super) fn get(&self, table: Table, key: &[u8]) -> Option<Option<&[u8]>> {
-        let (key, value) = self.tables[table as usize].get_key_value(key)?;
+        let (key, value) = self.tables[table as usize].get_key_value(&Sought::new(key))?;
         Some(key.value(*value))
     }
 
@@ -143,9 +194,10 @@ impl Layer {
             Direction::Backward => ((Bound::Unbounded, bounds.1), bounds.0),
         };
         let mut entries = Entries {
-            rest: self.tables[table as usize].range::<_, [u8]>(from),
+            rest: self.tables[table as usize]
+                .range::<_, Sought<'_>>((from.0.map(Sought::new), from.1.map(Sought::new))),
             direction,
-            end: end.map(Cow::Borrowed),
+            end: end.map(Sought::new),
             next: None,
         };
         entries.advance();
@@ -157,7 +209,7 @@ impl Layer {
 struct Entries<'l, 'b> {
     rest: RangedIter<'l, Key, Value, imbl::shared_ptr::DefaultSharedPtr>,
     direction: Direction,
-    end: Bound<Cow<'b, [u8]>>,
+    end: Bound<Sought<'b>>,
     next: Option<(&'l Key, Value)>,
 }
 
@@ -166,7 +218,7 @@ impl<'l> Entries<'l, '_> {
         Entries {
             rest: self.rest,
             direction: self.direction,
-            end: self.end.map(|end| Cow::Owned(end.into_owned())),
+            end: self.end.map(Sought::into_owned),
             next: self.next,
         }
     }
@@ -176,10 +228,14 @@ impl<'l> Entries<'l, '_> {
             Direction::Forward => self.rest.next(),
             Direction::Backward => self.rest.next_back(),
         };
+        let before = |key: &Key, end: &Sought<'_>| match self.direction {
+            Direction::Forward => end.compare(key).reverse(),
+            Direction::Backward => end.compare(key),
+        };
         let within = |key: &Key| match &self.end {
             Bound::Unbounded => true,
-            Bound::Included(end) => order(self.direction, key.bytes(), end).is_le(),
-            Bound::Excluded(end) => order(self.direction, key.bytes(), end).is_lt(),
+            Bound::Included(end) => before(key, end).is_le(),
+            Bound::Excluded(end) => before(key, end).is_lt(),
         };
         let next = next.filter(|(key, _)| within(key));
         self.next = next.map(|(key, value)| (key, *value));
@@ -260,5 +316,39 @@ pub(super) fn order(direction: Direction, a: &[u8], b: &[u8]) -> Ordering {
     match direction {
         Direction::Forward => a.cmp(b),
         Direction::Backward => b.cmp(a),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Keys whose differences lie before, at and behind the ends of a prefix and of its words, and
+    /// such as differ only by zeros.
+    #[test]
+    fn keys_order_as_their_bytes_do() {
+        let mut keys: Vec<Vec<u8>> = Vec::new();
+        for len in [0, 1, 7, 8, 9, 31, 32, 33, 40] {
+            for last in [0, 1, 0x7f, 0xff] {
+                for fill in [0, b'a', 0xff] {
+                    let mut key = vec![fill; len];
+                    keys.push(key.clone());
+                    key.push(last);
+                    keys.push(key);
+                }
+            }
+        }
+        let key = |bytes: &[u8]| Key {
+            prefix: prefix(bytes),
+            record: bytes.into(),
+            start: 0,
+            len: bytes.len() as u32,
+        };
+        for a in &keys {
+            for b in &keys {
+                assert_eq!(key(a).cmp(&key(b)), a.cmp(b), "{a:?}, {b:?}");
+                assert_eq!(Sought::new(a).compare(&key(b)), a.cmp(b), "{a:?}, {b:?}");
+            }
+        }
     }
 }

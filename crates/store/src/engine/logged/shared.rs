@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::applier::Sealed;
 use super::files::LogFiles;
@@ -41,6 +42,8 @@ pub(super) struct State<S> {
     pub(super) recovering: bool,
     /// Commits since.
     pub(super) active: Layer,
+    /// When the first of them came.
+    pub(super) active_since: Option<Instant>,
     /// The last record that readers see.
     pub(super) appended: u64,
     /// The last record known to be on the device.
@@ -115,6 +118,7 @@ impl<E: Engine> Shared<E> {
                 sealed,
                 recovering,
                 active: Layer::default(),
+                active_since: None,
                 appended: last.sequence,
                 synced: last.sequence,
                 syncing: false,
@@ -151,10 +155,14 @@ impl<E: Engine> Shared<E> {
                 drop(state);
                 return Err(self.stop(EngineError::Damaged(error.to_string())));
             }
+            let was_empty = state.active_since.is_none();
+            if was_empty {
+                state.active_since = Some(Instant::now());
+            }
             if was_synced {
                 self.to_sync.notify_all();
             }
-            if self.is_enough(&state) {
+            if was_empty || self.is_enough(&state) {
                 self.to_apply.notify_all();
             }
         }
@@ -256,6 +264,16 @@ impl<E: Engine> Shared<E> {
         self.progress.notify_all();
         self.to_apply.notify_all();
         self.to_sync.notify_all();
+    }
+
+    pub(super) fn wait_for<'s>(
+        &self,
+        signal: &Condvar,
+        state: MutexGuard<'s, State<E::Snapshot>>,
+        timeout: Duration,
+    ) -> MutexGuard<'s, State<E::Snapshot>> {
+        let waited = signal.wait_timeout(state, timeout);
+        waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
     pub(super) fn wait<'s>(

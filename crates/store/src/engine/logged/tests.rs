@@ -24,6 +24,7 @@ const ALL: super::super::Bounds<'static> = (Bound::Unbounded, Bound::Unbounded);
 const IDLE: LogOptions = LogOptions {
     sync_interval: Duration::from_secs(3_600),
     max_unapplied_bytes: 1 << 20,
+    apply_interval: Duration::from_secs(3_600),
 };
 
 /// The edits of the `n`-th commit: they overwrite and remove what earlier ones have put.

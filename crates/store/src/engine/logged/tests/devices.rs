@@ -222,6 +222,26 @@ fn those_who_wait_for_a_sync_share_the_next() {
 }
 
 #[test]
+fn what_is_written_reaches_the_tables_without_being_asked_for() {
+    let log = LogOptions {
+        apply_interval: Duration::from_millis(1),
+        ..IDLE
+    };
+    let disk = MemoryDisk::new();
+    let engine = disk.mount_logged(log).unwrap();
+    for n in 0..3 {
+        engine.commit(batch(n), Durability::Memory).unwrap();
+        while engine.shared.lock_state().unapplied() > 0 {
+            thread::yield_now();
+        }
+        assert_eq!(count(&engine), n + 1);
+    }
+    disk.crash();
+    drop(engine);
+    assert_eq!(count(&disk.mount().unwrap()), 3, "no log is left");
+}
+
+#[test]
 fn what_is_written_is_synced_without_being_asked_for() {
     let log = LogOptions {
         sync_interval: Duration::from_millis(1),

@@ -62,7 +62,7 @@ impl Builder {
     }
 
     /// Lets peers connect to this address, such as `0.0.0.0:7400`; port 0 takes a free one, see
-    /// [`Node::local_addr`]. Without it the node only ever connects by itself.
+    /// [`Node::local_addr`](crate::Node::local_addr). Without it the node only ever connects by itself.
     pub fn listen(mut self, address: impl Into<String>) -> Self {
         self.plan.listen = Some(address.into());
         self

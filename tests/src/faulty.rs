@@ -1,6 +1,7 @@
 //! Replicas that break one rule of the design each, to show that the scenarios can fail: [`Faulty`].
 
-use syncline_crdt::{CarrierId, Roster, RowKey};
+use syncline_crdt::{CarrierId, Context, Roster, RowKey};
+use syncline_merkle::KeyRange;
 use syncline_store::{Engine, Store};
 use syncline_sync::{Attendance, Incoming, Replica, ReplicaError, Statement, View as _};
 
@@ -82,6 +83,15 @@ impl<E: Engine> Replica for Faulty<E> {
             return Ok(());
         }
         Replica::flush(&self.store)
+    }
+
+    fn drop_observed(
+        &self,
+        range: &KeyRange,
+        observed: &Context,
+        since: u64,
+    ) -> Result<Option<KeyRange>, ReplicaError> {
+        Replica::drop_observed(&self.store, range, observed, since)
     }
 
     fn withdraw(&self, key: &RowKey) -> Result<(), ReplicaError> {

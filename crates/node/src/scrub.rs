@@ -20,12 +20,15 @@ const SAVE_EVERY: Duration = Duration::from_secs(10);
 /// How long the scrub in the background waits before it looks again whether one is due.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
+/// Is shown how far a scrub has come.
+type Progress = Arc<dyn Fn(&ScrubReport) + Send + Sync>;
+
 /// How to scrub. The default goes on where the last scrub was left, at [`ScrubRate::default`].
 #[derive(Clone, Default)]
 pub struct ScrubOptions {
     rate: ScrubRate,
     from_start: bool,
-    progress: Option<Arc<dyn Fn(&ScrubReport) + Send + Sync>>,
+    progress: Option<Progress>,
 }
 
 impl ScrubOptions {

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use syncline_crdt::{CarrierId, Context, Dot, Roster, Row, RowKey};
 use syncline_merkle::{Cut, Item, KeyRange, RangeDigest, Source};
 use syncline_sync::{
-    Additions, Attendance, Incoming, Removals, Replica, ReplicaError, Rows, Sketch, Statement, View,
+    Additions, Attendance, Incoming, RangeRemoval, Removals, Replica, ReplicaError, Rows, Sketch,
+    Statement, View,
 };
 
 /// A replica that is counted.
@@ -55,6 +56,15 @@ impl<R: Replica> Replica for Counted<R> {
         self.replica.flush()
     }
 
+    fn drop_observed(
+        &self,
+        range: &KeyRange,
+        observed: &Context,
+        since: u64,
+    ) -> Result<Option<KeyRange>, ReplicaError> {
+        self.replica.drop_observed(range, observed, since)
+    }
+
     fn withdraw(&self, key: &RowKey) -> Result<(), ReplicaError> {
         self.replica.withdraw(key)
     }
@@ -99,6 +109,10 @@ impl<V: View> View for CountedView<V> {
         Ok(additions)
     }
 
+    fn keeps_removals(&self) -> bool {
+        self.view.keeps_removals()
+    }
+
     fn removals(
         &self,
         peer: &Context,
@@ -107,6 +121,15 @@ impl<V: View> View for CountedView<V> {
         max_bytes: usize,
     ) -> Result<Removals, ReplicaError> {
         self.view.removals(peer, start, after, max_bytes)
+    }
+
+    fn range_removals(
+        &self,
+        peer: &Context,
+        start: &Context,
+        max_bytes: usize,
+    ) -> Result<Vec<RangeRemoval>, ReplicaError> {
+        self.view.range_removals(peer, start, max_bytes)
     }
 
     fn sketch(&self) -> Result<Option<Sketch>, ReplicaError> {

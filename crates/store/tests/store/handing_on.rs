@@ -178,10 +178,9 @@ fn floors_of_format_2_become_intervals<H: Harness>() {
     remove(&store, "a");
     drop(store);
     let floor = |replica: u8| [&[2][..], dot(replica, 1).replica.as_bytes()].concat();
-    forget_departures(&harness);
+    become_format_2(&harness);
     let interval = [&floor(1)[..], &5u64.to_be_bytes()].concat();
     harness.tamper(|batch| {
-        batch.put(Table::Meta, b"format", &2u32.to_be_bytes());
         batch.remove(Table::Removals, &interval);
         batch.put(Table::Removals, &floor(1), &9u64.to_be_bytes());
     });

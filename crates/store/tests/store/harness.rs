@@ -284,15 +284,19 @@ pub(crate) fn stored<H: Harness>(harness: &H, key: &RowKey) -> Vec<u8> {
 }
 
 /// Takes out what stores before format 3 did not have.
-pub(crate) fn forget_departures<H: Harness>(harness: &H) {
+pub(crate) fn become_format_2<H: Harness>(harness: &H) {
     use syncline_store::Snapshot;
     let engine = harness.mount();
     let snapshot = engine.snapshot().unwrap();
+    // It had no time as of which all is known.
+    let state = snapshot.get(Table::Meta, b"state").unwrap().unwrap();
     let departures = (Bound::Included(&[3][..]), Bound::Excluded(&[4][..]));
     let entries = snapshot.range(Table::Removals, departures);
     let keys: Vec<_> = entries.map(|entry| entry.unwrap().0).collect();
     drop((engine, snapshot));
     harness.tamper(|batch| {
+        batch.put(Table::Meta, b"format", &2u32.to_be_bytes());
+        batch.put(Table::Meta, b"state", &state[..56]);
         batch.remove(Table::Meta, b"openings");
         keys.iter()
             .for_each(|key| batch.remove(Table::Removals, key));

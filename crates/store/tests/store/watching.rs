@@ -556,8 +556,7 @@ fn a_store_of_format_2_begins_to_log<H: Harness>() {
     mirror.catch_up(&store);
     remove(&store, "a");
     drop(store);
-    forget_departures(&harness);
-    harness.tamper(|batch| batch.put(Table::Meta, b"format", &2u32.to_be_bytes()));
+    become_format_2(&harness);
 
     let store = harness.open();
     assert_sound(&store);

@@ -152,8 +152,12 @@ where
         };
         match converse(session, &mut inbox, &mut outbox).await {
             Ok(session) => {
+                let report = session.report();
+                // A session in progress holds back what its replica may say of itself. This one has said all it will,
+                // however long the peer takes to end it, and before the peer knows that it has.
+                drop(session);
                 conclude(&mut inbox, outbox).await?;
-                Ok(session.report())
+                Ok(report)
             }
             Err(error) => {
                 if let Some(reason) = error.farewell() {

@@ -316,7 +316,7 @@ mod tests {
     #[test]
     fn hostile_payloads_are_errors() {
         for bytes in [
-            &b"\x07\x01\x00\x00"[..],
+            &b"\x7f\x01\x00\x00"[..],
             b"\x01\xff\xff\xff\xff\x0f",
             b"\x01\x01\x05\x00abcd",
             b"\x01\x01\x01\x05abcd",

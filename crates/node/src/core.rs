@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 
 use crate::error::Error;
 use crate::net::Network;
+use crate::outbox::{Outbox, Taker};
 use crate::replica::{self, Replica};
 use crate::settings::Settings;
 use crate::start_error::StartError;
@@ -24,6 +25,8 @@ pub(crate) struct Core {
     pub(crate) network: Network,
     storage: Storage,
     namespaces: Mutex<Namespaces>,
+    /// Who spreads what is written here.
+    pub(crate) taker: Taker,
 }
 
 #[derive(Default)]
@@ -46,6 +49,7 @@ impl Core {
             network,
             storage,
             namespaces: Mutex::default(),
+            taker: Taker::default(),
         }
     }
 
@@ -68,6 +72,7 @@ impl Core {
             secret: *self.membership.secret(),
             environment: self.settings.environment.clone(),
             place: self.storage.place(name, self.settings.cache_bytes),
+            outbox: Outbox::new(name, self.taker.clone()),
         };
         let replica = match namespaces.closed {
             false => Replica::new(settings),

@@ -65,6 +65,7 @@ mod namespace;
 mod net;
 mod node;
 pub mod ops;
+mod outbox;
 mod registers;
 // Sessions, too, work on it, which are not there without networking.
 #[cfg_attr(not(feature = "net"), allow(dead_code))]

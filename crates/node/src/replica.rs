@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use crate::blocking;
 use crate::engine::AnyEngine;
 use crate::error::Error;
+use crate::outbox::Outbox;
 use crate::writer::{Turn, Writer};
 
 /// Where a replica lies and what it takes to open it. Cloning is cheap and yields the same replica.
@@ -33,6 +34,7 @@ pub(crate) struct Settings {
     pub(crate) secret: [u8; 32],
     pub(crate) environment: Arc<dyn Environment>,
     pub(crate) place: Place,
+    pub(crate) outbox: Outbox,
 }
 
 /// What a replica's rows lie on.
@@ -377,7 +379,7 @@ impl Settings {
         };
         let store = Store::open(engine, config).map_err(|source| self.unopened(source))?;
         let turn = Turn::default();
-        let writer = Writer::start(store.clone(), turn.clone()).map_err(Error::Thread)?;
+        let writer = Writer::start(store.clone(), turn.clone(), self.outbox.clone()).map_err(Error::Thread)?;
         Ok(Open {
             _feed: Feed(store.clone()),
             store,

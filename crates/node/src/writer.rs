@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::core::lock;
 use crate::engine::AnyEngine;
 use crate::error::Error;
+use crate::outbox::{Deed, Outbox, Publication};
 use crate::rows::StoreRows;
 use crate::token::{Record, Token};
 use crate::transaction::Transaction;
@@ -52,6 +53,7 @@ impl Turn {
 pub(crate) struct Writer {
     queue: mpsc::Sender<Message>,
     counters: Arc<Counters>,
+    outbox: Outbox,
     thread: thread::JoinHandle<()>,
 }
 
@@ -96,7 +98,11 @@ pub struct WriteStats {
 }
 
 impl Writer {
-    pub(crate) fn start(store: Store<AnyEngine>, turn: Turn) -> io::Result<Self> {
+    pub(crate) fn start(
+        store: Store<AnyEngine>,
+        turn: Turn,
+        outbox: Outbox,
+    ) -> io::Result<Self> {
         let (queue, requests) = mpsc::channel(QUEUE);
         let counters = Arc::<Counters>::default();
         let thread = thread::Builder::new().name("syncline-writer".to_owned());
@@ -107,6 +113,7 @@ impl Writer {
         Ok(Self {
             queue,
             counters,
+            outbox,
             thread,
         })
     }
@@ -130,7 +137,10 @@ impl Writer {
 
     /// The way in, for a caller that must not hold on to the writer itself while it waits.
     pub(crate) fn queue(&self) -> Queue {
-        Queue(self.queue.clone())
+        Queue {
+            requests: self.queue.clone(),
+            outbox: self.outbox.clone(),
+        }
     }
 
     /// Ends the thread after what is waiting. Blocks until it has ended.
@@ -144,7 +154,10 @@ impl Writer {
 }
 
 /// The way to the writer's thread, for one request.
-pub(crate) struct Queue(mpsc::Sender<Message>);
+pub(crate) struct Queue {
+    requests: mpsc::Sender<Message>,
+    outbox: Outbox,
+}
 
 impl Queue {
     /// Has `body` run in a transaction, and waits until it is committed. `keep` is dropped after that, even if the caller no
@@ -166,12 +179,14 @@ impl Queue {
                 body: Some(body),
                 outcome: None,
                 record: record.map(|record| (record, Token::default())),
+                outbox: self.outbox,
+                publication: None,
                 reply,
             }),
             durability,
             _keep: Box::new(keep),
         };
-        let sent = self.0.send(Message::Write(request)).await;
+        let sent = self.requests.send(Message::Write(request)).await;
         sent.map_err(|_| Error::Closed)?;
         match outcome.await {
             Ok(Ok(outcome)) => outcome,
@@ -308,6 +323,9 @@ struct Job<F, T> {
     outcome: Option<Outcome<T>>,
     /// Where what it writes is recorded, and what that is.
     record: Option<(Record, Token)>,
+    outbox: Outbox,
+    /// What other nodes are told once it is committed.
+    publication: Option<Publication>,
     reply: oneshot::Sender<Outcome<T>>,
 }
 
@@ -323,6 +341,7 @@ where
         let Some(body) = self.body.take() else {
             return 0;
         };
+        let before = group.last_dot();
         // A group is as it was before a transaction that panics, and the closure's own state goes with it.
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             group.transact(|rows| body(&mut Transaction::new(&mut StoreRows::new(rows))))
@@ -332,7 +351,10 @@ where
                 if let Some((_, token)) = &mut self.record {
                     *token = Token::of(&delta);
                 }
-                (Ok(Ok(value)), delta.rows().len())
+                let rows = delta.rows().len();
+                let publication = || Deed::Rows(delta);
+                self.publication = self.outbox.publication(before, group, publication);
+                (Ok(Ok(value)), rows)
             }
             Ok(Err(error)) => (Ok(Err(error)), 0),
             Err(panic) => (Err(panic), 0),
@@ -353,6 +375,9 @@ where
             (Some(done), Ok(())) => {
                 if let Some((record, token)) = &self.record {
                     lock(record).add(token);
+                }
+                if let Some(publication) = self.publication {
+                    self.outbox.publish(publication);
                 }
                 done
             }

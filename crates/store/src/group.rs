@@ -48,6 +48,12 @@ impl<'s, E: Engine> Group<'s, E> {
         Self { writer, staging }
     }
 
+    /// The last dot made since the store was opened, by this group or one before it. `None` while there is none.
+    #[must_use]
+    pub fn last_dot(&self) -> Option<Dot> {
+        self.staging.last
+    }
+
     /// What the group has done so far, to do more.
     pub(crate) fn staging(&mut self) -> &mut Staging<E> {
         &mut self.staging

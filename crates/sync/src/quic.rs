@@ -3,6 +3,7 @@
 //! An [`Endpoint`] is a UDP socket with an [`Identity`]; it makes and takes [`Connection`]s, each
 //! of which is authenticated both ways before it exists; over a connection run sessions, a
 //! bidirectional stream each, begun with [`Connection::sync`] and answered by [`Endpoint::serve`].
+//! Gossip passes beside them, as datagrams and on [channels](Connection::open_channel).
 //! What is said on a stream is the business of [`Session`](crate::Session); here frames are read,
 //! bounded, timed and written, and the session's work on the store is kept off the threads that
 //! move packets.
@@ -53,6 +54,7 @@
 //! # }
 //! ```
 
+mod channel;
 mod drive;
 mod endings;
 mod endpoint;
@@ -64,6 +66,7 @@ mod serve;
 mod stream;
 mod tls;
 
+pub use channel::{DatagramError, Inlet, Outlet};
 pub use drive::DriveError;
 pub use endpoint::{Connection, Endpoint, Incoming};
 pub use identity::{CERTIFICATE_NAME, Identity, IdentityError, NodeId};

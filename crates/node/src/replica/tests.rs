@@ -7,6 +7,7 @@ use syncline_store::{
 };
 
 use super::*;
+use crate::outbox::Taker;
 use crate::registers::Registers;
 use crate::watch::{Change, Event, Watch};
 
@@ -50,6 +51,7 @@ fn failing(place: &FailingPlace) -> Replica {
         secret: [7; 32],
         environment: Arc::new(SystemEnvironment),
         place: Place::Failing(place.clone()),
+        outbox: Outbox::new("app", Taker::default()),
     })
 }
 

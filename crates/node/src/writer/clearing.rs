@@ -10,6 +10,7 @@ use crate::core::lock;
 use crate::engine::AnyEngine;
 use crate::error::Error;
 use crate::ops::key;
+use crate::outbox::{Deed, Outbox, Publication};
 use crate::token::{Record, Token};
 
 /// What a chunk has come to.
@@ -35,12 +36,14 @@ impl Queue {
                 removing,
                 outcome: None,
                 record: record.map(|record| (record, Token::default())),
+                outbox: self.outbox,
+                publication: None,
                 reply,
             }),
             durability,
             _keep: Box::new(keep),
         };
-        let sent = self.0.send(Message::Write(request)).await;
+        let sent = self.requests.send(Message::Write(request)).await;
         sent.map_err(|_| Error::Closed)?;
         outcome.await.unwrap_or(Err(Error::Closed))
     }
@@ -50,6 +53,8 @@ struct Clearing {
     removing: Removing,
     outcome: Option<Result<Cleared, Error>>,
     record: Option<(Record, Token)>,
+    outbox: Outbox,
+    publication: Option<Publication>,
     reply: oneshot::Sender<Result<Cleared, Error>>,
 }
 
@@ -57,6 +62,7 @@ impl Work for Clearing {
     fn run(&mut self, group: &mut Group<'_, AnyEngine>) -> usize {
         let limit = ChunkLimit::default();
         let mut shown = 0;
+        let before = group.last_dot();
         let chunk = group.remove_chunk(&self.removing, limit, &mut |key, row, observed| {
             let (was_shown, remnant) = key::clear_observed(key, row, observed);
             shown += u64::from(was_shown);
@@ -66,6 +72,10 @@ impl Work for Clearing {
             Ok(chunk) => {
                 if let (Some((_, token)), Some(delta)) = (&mut self.record, &chunk.delta) {
                     *token = Token::of_range(delta);
+                }
+                if let Some(delta) = chunk.delta {
+                    let deed = || Deed::Range(delta);
+                    self.publication = self.outbox.publication(before, group, deed);
                 }
                 let mut removing = self.removing.clone();
                 removing.go_on(chunk.rest);

@@ -57,6 +57,11 @@ pub struct Limits {
     pub connect: Duration,
 }
 
+/// Channels that a peer may have open at a time.
+const CHANNELS: u32 = 4;
+/// Bytes of datagrams that wait to be sent, or taken; beyond it, the oldest go.
+const DATAGRAMS: usize = 256 << 10;
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -81,15 +86,16 @@ impl Limits {
         self.stall + Duration::from_secs(seconds)
     }
 
-    /// A session is one bidirectional stream, so the other kinds of traffic are turned off.
+    /// A session is one bidirectional stream; gossip is datagrams and a few channels.
     pub(crate) fn transport(&self) -> Arc<TransportConfig> {
         let mut config = TransportConfig::default();
         // Milliseconds beyond QUIC's 62 bits mean no limit at all, which is not on offer here.
         let idle = IdleTimeout::try_from(self.idle).unwrap_or(IdleTimeout::from(VarInt::MAX));
         config
             .max_concurrent_bidi_streams(self.streams_per_connection.into())
-            .max_concurrent_uni_streams(0u32.into())
-            .datagram_receive_buffer_size(None)
+            .max_concurrent_uni_streams(CHANNELS.into())
+            .datagram_receive_buffer_size(Some(DATAGRAMS))
+            .datagram_send_buffer_size(DATAGRAMS)
             .stream_receive_window(self.stream_window.into())
             .receive_window(self.connection_window.into())
             .send_window(self.connection_window.into())

@@ -379,7 +379,8 @@ impl Settings {
         };
         let store = Store::open(engine, config).map_err(|source| self.unopened(source))?;
         let turn = Turn::default();
-        let writer = Writer::start(store.clone(), turn.clone(), self.outbox.clone()).map_err(Error::Thread)?;
+        let writer = Writer::start(store.clone(), turn.clone(), self.outbox.clone())
+            .map_err(Error::Thread)?;
         Ok(Open {
             _feed: Feed(store.clone()),
             store,

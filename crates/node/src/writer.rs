@@ -98,11 +98,7 @@ pub struct WriteStats {
 }
 
 impl Writer {
-    pub(crate) fn start(
-        store: Store<AnyEngine>,
-        turn: Turn,
-        outbox: Outbox,
-    ) -> io::Result<Self> {
+    pub(crate) fn start(store: Store<AnyEngine>, turn: Turn, outbox: Outbox) -> io::Result<Self> {
         let (queue, requests) = mpsc::channel(QUEUE);
         let counters = Arc::<Counters>::default();
         let thread = thread::Builder::new().name("syncline-writer".to_owned());

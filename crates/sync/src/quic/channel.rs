@@ -71,6 +71,12 @@ impl Connection {
             })
     }
 
+    /// Whether a datagram of this length can go out, as far as is known of the path.
+    pub fn takes_datagram(&self, length: usize) -> bool {
+        let most = self.quinn.max_datagram_size();
+        most.is_some_and(|most| length <= most)
+    }
+
     /// The next datagram of the peer's. Cancellation safe.
     ///
     /// # Errors

@@ -261,6 +261,11 @@ impl Connection {
         self.quinn.rtt()
     }
 
+    /// Whether the connection is known to have ended.
+    pub fn is_closed(&self) -> bool {
+        self.quinn.close_reason().is_some()
+    }
+
     /// Waits for the end of the connection and says why.
     pub async fn closed(&self) -> Lost {
         self.quinn.closed().await.into()

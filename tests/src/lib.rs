@@ -16,3 +16,4 @@ pub mod media;
 pub mod reference;
 pub mod rng;
 pub mod session;
+pub mod storing;

@@ -8,6 +8,7 @@ use syncline_tests::decoders::decoders;
 use syncline_tests::laws::merge_laws;
 use syncline_tests::rng::{Choices, Rng};
 use syncline_tests::session::session;
+use syncline_tests::storing::storing;
 
 /// Runs every kept input, then `random` inputs of random bytes. A panic names the input.
 fn replay(target: &str, random: u64, body: fn(&[u8])) {
@@ -52,4 +53,9 @@ fn decoders_end_in_a_value_or_an_error() {
 #[test]
 fn a_session_with_a_peer_that_says_anything_does_no_harm() {
     replay("session", 300, session);
+}
+
+#[test]
+fn a_store_is_what_its_commits_have_left() {
+    replay("store", 300, storing);
 }

@@ -156,8 +156,9 @@ impl<'s, E: Engine> Group<'s, E> {
     }
 
     /// Commits everything that the group has done, atomically. If nothing has changed, nothing is
-    /// written, save that a durable commit syncs what was not. Damaged rows that it comes across
-    /// are withdrawn with it.
+    /// written but what earlier commits have kept back: whoever was told that a row is there, or
+    /// gone, may rely on it as if he had made it so. Damaged rows that it comes across are withdrawn
+    /// with it.
     ///
     /// Others may write while a durable commit waits for its sync, and see what it has written.
     /// Those who then wait, too, share the next.
@@ -185,6 +186,7 @@ impl<'s, E: Engine> Group<'s, E> {
         // The snapshot goes before the commit, so that pages which it alone still needs can be used
         // again at once.
         drop(staging);
+        let unchanged = prepared.is_none();
         if let Some((batch, head, keys)) = prepared {
             let durability = durability.min(Durability::Buffered);
             shared.commit(*batch, head, keys.as_deref(), durability)?;
@@ -193,6 +195,7 @@ impl<'s, E: Engine> Group<'s, E> {
         drop(writer);
         match durability {
             Durability::Durable => shared.flush(),
+            Durability::Buffered if unchanged => shared.write_out(),
             Durability::Buffered | Durability::Memory => Ok(()),
         }
     }

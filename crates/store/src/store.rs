@@ -422,6 +422,13 @@ impl<E: Engine> Shared<E> {
         Ok(())
     }
 
+    /// Gives the operating system what was committed, by whoever it was.
+    pub(crate) fn write_out(&self) -> Result<(), StoreError> {
+        self.check()?;
+        let written = self.engine.commit(Batch::new(), Durability::Buffered);
+        written.map_err(|error| self.fail(error))
+    }
+
     /// The head of the last commit. Whoever holds the right to write knows that no other is coming.
     pub(crate) fn head(&self) -> Head {
         self.lock_published().current.clone()

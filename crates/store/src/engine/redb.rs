@@ -202,14 +202,15 @@ impl Engine for RedbEngine {
     }
 
     fn commit(&self, batch: Batch, durability: Durability) -> Result<(), EngineError> {
-        distrusting(|| self.write(batch, durability != Durability::Memory))
+        let sync = durability != Durability::Memory;
+        if batch.is_empty() && (!sync || self.is_durable()) {
+            return Ok(());
+        }
+        distrusting(|| self.write(batch, sync))
     }
 
     fn flush(&self) -> Result<(), EngineError> {
-        if self.is_durable() {
-            return Ok(());
-        }
-        distrusting(|| self.write(Batch::new(), true))
+        self.commit(Batch::new(), Durability::Durable)
     }
 
     fn is_durable(&self) -> bool {

@@ -306,6 +306,44 @@ fn a_memory_disk_keeps_what_a_kill_leaves() {
     assert!(engine.is_durable());
 }
 
+/// Who is answered that nothing had to be done relies on what was done before.
+#[test]
+fn an_empty_commit_takes_along_those_before_it() {
+    fn check<E: Engine>(disk: &MemoryDisk, mount: impl Fn() -> E) {
+        let outcomes = [
+            (Durability::Memory, false, false),
+            (Durability::Buffered, true, false),
+            (Durability::Durable, true, true),
+        ];
+        for (durability, survives_kill, survives_crash) in outcomes {
+            for (end, survives) in [
+                (MemoryDisk::kill as fn(&MemoryDisk), survives_kill),
+                (MemoryDisk::crash, survives_crash),
+            ] {
+                let engine = mount();
+                let mut batch = Batch::new();
+                batch.put(Table::Rows, b"a", b"");
+                engine.commit(batch, Durability::Memory).unwrap();
+                engine.commit(Batch::new(), durability).unwrap();
+                end(disk);
+                drop(engine);
+                let engine = mount();
+                let found = engine.snapshot().unwrap().get(Table::Rows, b"a").unwrap();
+                assert_eq!(found.is_some(), survives, "{durability:?}");
+                commit(&engine, &[(b"a", None)]);
+            }
+        }
+    }
+    let log = LogOptions {
+        sync_interval: std::time::Duration::from_secs(3_600),
+        ..LogOptions::default()
+    };
+    let disk = MemoryDisk::new();
+    check(&disk, || disk.mount().unwrap());
+    let disk = MemoryDisk::new();
+    check(&disk, || disk.mount_logged(log).unwrap());
+}
+
 #[test]
 fn a_memory_disk_crashes_to_its_last_synced_commit() {
     let disk = MemoryDisk::new();

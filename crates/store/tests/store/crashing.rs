@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use syncline_store::{Durability, FailingEngine, Fault, Store, StoreError};
+use syncline_store::{Durability, FailingEngine, Fault, MemoryDisk, Store, StoreError};
 
 use crate::harness::*;
 
@@ -164,4 +164,21 @@ fn what_is_not_synced_is_not_called_durable<H: Harness>() {
     put_in_memory(&store, "b").unwrap();
     put(&store, "c", "3");
     assert!(store.is_durable());
+}
+
+/// An answer that nothing had to be done rests on what others have done.
+#[test]
+fn what_changes_nothing_makes_what_it_found_survive() {
+    let disk = MemoryDisk::new();
+    let store = Store::open(disk.mount().unwrap(), config()).unwrap();
+    put(&store, "a", "1");
+    let remove = |durability| {
+        store.transact(durability, |txn| txn.remove(&cell("a"))) as Result<(bool, _), StoreError>
+    };
+    assert!(remove(Durability::Memory).unwrap().0);
+    assert!(!remove(Durability::Buffered).unwrap().0, "it is gone");
+    disk.kill();
+    drop(store);
+    let store = Store::open(disk.mount().unwrap(), config()).unwrap();
+    assert_eq!(store.view().unwrap().row_count(), 0);
 }

@@ -81,7 +81,7 @@ impl Log {
     }
 
     /// Gives the operating system what was kept back.
-    fn write(&mut self) -> io::Result<()> {
+    pub(super) fn write(&mut self) -> io::Result<()> {
         if let Some(current) = &self.current
             && !self.pending.is_empty()
         {

@@ -168,8 +168,16 @@ impl<E: Engine> Shared<E> {
         }
         match durability {
             Durability::Durable => self.flush(),
-            Durability::Buffered | Durability::Memory => Ok(()),
+            Durability::Buffered => self.write_log(),
+            Durability::Memory => Ok(()),
         }
+    }
+
+    /// Gives the operating system what commits before have kept back: an empty one has no record
+    /// that would take them along.
+    fn write_log(&self) -> Result<(), EngineError> {
+        let written = self.lock_log()?.write();
+        written.map_err(|error| self.stop(io_error(error)))
     }
 
     /// Waits until another commit may be held in memory. Returns up to which record all are on the

@@ -279,6 +279,10 @@ pub struct Stats {
     pub explained: u64,
     /// Ranges kept back for a later turn.
     pub deferred: u64,
+    /// Ranges kept back that were merged with a neighbour, because [`Limits::memory`] was full. What
+    /// lies between them is looked at once more, and what was found there may be found again. While
+    /// this is zero, nothing is found twice.
+    pub merged: u64,
     /// Ranges given up on.
     pub unsettled: u64,
     /// Items and nodes read, roughly.

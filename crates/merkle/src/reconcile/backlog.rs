@@ -25,13 +25,16 @@ pub(super) struct Backlog {
 }
 
 impl Backlog {
-    /// Puts a range aside, in at most so many bytes of memory, or those of a single range.
-    pub(super) fn push(&mut self, deferred: Deferred, bytes: usize) {
+    /// Puts a range aside, in at most so many bytes of memory, or those of a single range. Returns
+    /// how many ranges there are fewer because of that.
+    pub(super) fn push(&mut self, deferred: Deferred, bytes: usize) -> usize {
         self.bytes += weight(&deferred);
         self.ranges.push(deferred);
+        let before = self.ranges.len();
         while self.bytes > bytes && self.ranges.len() > 1 {
             self.merge_neighbours();
         }
+        before - self.ranges.len()
     }
 
     pub(super) fn pop(&mut self) -> Option<Deferred> {

@@ -107,7 +107,7 @@ impl<S: Source> Turn<'_, S> {
     /// Keeps a range back for a later turn.
     pub(super) fn defer(&mut self, deferred: Deferred) {
         self.stats.deferred += 1;
-        self.backlog.push(deferred, self.limits.memory);
+        self.stats.merged += self.backlog.push(deferred, self.limits.memory) as u64;
     }
 
     /// Makes a statement, and remembers what it lists.

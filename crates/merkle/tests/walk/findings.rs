@@ -9,8 +9,7 @@ use syncline_merkle::{KeyRange, MemoryTree};
 use crate::harness::{self, Outcome, act, found, run, truth, walk, walks};
 use crate::scenario::{mix, scenarios};
 
-/// The findings of both sides together are the difference, each part of it once; acting on them
-/// makes the sides equal.
+/// The findings of both sides together are the difference; acting on them makes the sides equal.
 fn assert_exact(sides: &[MemoryTree; 2], outcome: &Outcome) {
     assert_eq!(outcome.unsettled(), 0);
     assert_eq!(found(sides, outcome), truth(sides, &KeyRange::ALL));

@@ -55,6 +55,7 @@
 extern crate alloc;
 
 mod config;
+pub mod convergence;
 mod dissemination;
 mod members;
 mod message;

@@ -58,6 +58,7 @@ mod config;
 pub mod convergence;
 mod dissemination;
 mod members;
+pub mod membership;
 mod message;
 mod recent;
 mod rumour;

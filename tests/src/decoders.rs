@@ -1,6 +1,6 @@
 //! Fuzz body `decoders`: whatever bytes come, decoding ends in a value or a typed error, and a value has one encoding.
 
-mod tables;
+pub(crate) mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;

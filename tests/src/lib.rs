@@ -10,8 +10,10 @@
 pub mod cluster;
 pub mod decoders;
 pub mod faulty;
+pub mod formats;
 pub mod laws;
 pub mod link;
+pub mod live;
 pub mod media;
 pub mod reference;
 pub mod rng;

@@ -1,6 +1,7 @@
 //! What a replica's store lies on: something that can be opened, can crash, and can rot.
 
 use std::fs;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,12 +81,26 @@ impl Medium for File {
     fn crash(&mut self) {
         let before = self.name();
         self.crashes += 1;
-        for file in fs::read_dir(&self.directory).unwrap() {
-            let name = file.unwrap().file_name().into_string().unwrap();
-            if let Some(rest) = name.strip_prefix(&before) {
-                let copy = self.directory.join(self.name() + rest);
-                fs::copy(self.directory.join(&name), copy).unwrap();
+        let read = || -> io::Result<Vec<(String, Vec<u8>)>> {
+            let mut files = Vec::new();
+            for file in fs::read_dir(&self.directory)? {
+                let file = file?;
+                let name = file.file_name().into_string().unwrap();
+                if let Some(rest) = name.strip_prefix(&before) {
+                    files.push((rest.to_owned(), fs::read(file.path())?));
+                }
             }
+            files.sort();
+            Ok(files)
+        };
+        // A thread may still be bringing a recovered log to the tables. What two readings have in common was there
+        // between them, all at once.
+        let (mut found, mut again) = (read().ok(), read().ok());
+        while found.is_none() || found != again {
+            (found, again) = (again, read().ok());
+        }
+        for (rest, bytes) in found.unwrap() {
+            fs::write(self.directory.join(self.name() + &rest), bytes).unwrap();
         }
     }
 }

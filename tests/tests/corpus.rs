@@ -5,7 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use syncline_tests::decoders::decoders;
+use syncline_tests::formats::{formats, unaltered};
 use syncline_tests::laws::merge_laws;
+use syncline_tests::live::live;
 use syncline_tests::rng::{Choices, Rng};
 use syncline_tests::session::session;
 use syncline_tests::storing::storing;
@@ -58,4 +60,15 @@ fn a_session_with_a_peer_that_says_anything_does_no_harm() {
 #[test]
 fn a_store_is_what_its_commits_have_left() {
     replay("store", 300, storing);
+}
+
+#[test]
+fn replicas_that_are_written_to_while_they_sync_end_in_what_was_done() {
+    replay("live", 300, live);
+}
+
+#[test]
+fn what_earlier_versions_left_is_read_or_refused() {
+    unaltered();
+    replay("formats", 2_000, formats);
 }

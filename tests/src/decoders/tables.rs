@@ -49,7 +49,7 @@ fn fill(store: &Store<impl Engine>, rows: usize) {
 }
 
 /// Changes, removes or adds an entry of a table.
-fn alter(engine: &impl Engine, choices: &mut Bytes<'_>) {
+pub(crate) fn alter(engine: &impl Engine, choices: &mut Bytes<'_>) {
     let table = *choices.pick(&Table::ALL);
     let snapshot = engine.snapshot().unwrap();
     let entries: Vec<_> = snapshot
@@ -81,7 +81,7 @@ fn alter(engine: &impl Engine, choices: &mut Bytes<'_>) {
 }
 
 /// Everything that can be done with a store; errors are fine, panics are not.
-fn use_it(store: &Store<impl Engine>) -> Result<(), StoreError> {
+pub(crate) fn use_it(store: &Store<impl Engine>) -> Result<(), StoreError> {
     let view = store.view()?;
     let damaged: Vec<RowKey> = view
         .scan(&KeyRange::ALL)

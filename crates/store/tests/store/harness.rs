@@ -1,7 +1,10 @@
 //! Engines that can be crashed and looked into, and a world whose clock stands still.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
+use std::io;
 use std::ops::Bound;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -86,11 +89,32 @@ impl Files {
 
     fn crash(&self) {
         let left = directory();
-        for file in fs::read_dir(&*self.0.borrow()).unwrap() {
-            let file = file.unwrap();
-            fs::copy(file.path(), left.join(file.file_name())).unwrap();
+        for (name, bytes) in self.content() {
+            fs::write(left.join(name), bytes).unwrap();
         }
         *self.0.borrow_mut() = left;
+    }
+
+    /// All files as of one moment, of which threads of the engine know nothing: read until two
+    /// readings are the same.
+    fn content(&self) -> BTreeMap<OsString, Vec<u8>> {
+        let read = || -> io::Result<BTreeMap<_, _>> {
+            let files = fs::read_dir(&*self.0.borrow())?;
+            let read = |file: io::Result<fs::DirEntry>| {
+                let file = file?;
+                Ok((file.file_name(), fs::read(file.path())?))
+            };
+            files.map(read).collect()
+        };
+        let mut before = None;
+        loop {
+            // A log that was applied is removed.
+            let now = read().ok();
+            match now {
+                Some(content) if before.as_ref() == Some(&content) => return content,
+                now => before = now,
+            }
+        }
     }
 }
 

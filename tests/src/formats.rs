@@ -6,7 +6,7 @@
 use syncline_store::{
     Batch, Config, Durability, Engine, MemoryDisk, MemoryEngine, Scrub, Store, Table,
 };
-use syncline_sync::{Opening, Session};
+use syncline_sync::{Opening, Request, Session};
 
 use crate::decoders::tables::{alter, use_it};
 use crate::rng::{Bytes, Choices};
@@ -96,18 +96,23 @@ fn frames(choices: &mut Bytes<'_>) {
         }
         frame
     };
+    let store = || Store::open(MemoryEngine::new(), Config::new("app", [7; 32])).unwrap();
+    let config = |node| syncline_sync::Config::new([0xc; 16], [node; 32], "app", 1_700_000_000_000);
+    // The frozen greeting is of a peer that lies about its context; an honest one gets further.
     let greeting = match choices.chance(70) {
-        true => frames[0].clone(),
+        true => {
+            let request = Request::new([3; 16]);
+            let mut peer = Session::initiate(store(), config(1), request).unwrap();
+            peer.poll_frame().unwrap().unwrap()
+        }
         false => frame(choices),
     };
     let Ok(opening) = Opening::read(&greeting) else {
         assert_ne!(greeting, frames[0], "a frozen greeting is read");
         return;
     };
-    let store = Store::open(MemoryEngine::new(), Config::new("app", [7; 32])).unwrap();
-    let config = syncline_sync::Config::new([0xc; 16], [2; 32], "app", 1_700_000_000_000);
-    let Ok(mut session) = Session::respond(store.clone(), config, opening) else {
-        assert_ne!(greeting, frames[0], "a frozen greeting is answered");
+    let store = store();
+    let Ok(mut session) = Session::respond(store.clone(), config(2), opening) else {
         return;
     };
     while let Ok(Some(_)) = session.poll_frame() {}

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::error::Error;
@@ -23,8 +24,10 @@ pub(crate) struct Core {
         expect(dead_code, reason = "there is nothing in it")
     )]
     pub(crate) network: Network,
-    storage: Storage,
+    pub(crate) storage: Storage,
     namespaces: Mutex<Namespaces>,
+    /// Told when other namespaces are carried than before.
+    carrying: Notify,
     /// Who spreads what is written here.
     pub(crate) taker: Taker,
 }
@@ -49,6 +52,7 @@ impl Core {
             network,
             storage,
             namespaces: Mutex::default(),
+            carrying: Notify::new(),
             taker: Taker::default(),
         }
     }
@@ -79,6 +83,7 @@ impl Core {
             true => Replica::closed(settings),
         };
         namespaces.carried.insert(name.to_owned(), replica.clone());
+        self.carrying.notify_one();
         replica
     }
 
@@ -97,12 +102,19 @@ impl Core {
         // As long as it is carried, nobody makes another replica on the same files.
         replica.drop_files(remove).await?;
         lock(&self.namespaces).carried.remove(name);
+        self.carrying.notify_one();
         Ok(())
     }
 
     /// The namespaces that the node carries.
     pub(crate) fn carried(&self) -> BTreeMap<String, Replica> {
         lock(&self.namespaces).carried.clone()
+    }
+
+    /// Waits until other namespaces are carried than when it last returned. For one task.
+    #[cfg(feature = "net")]
+    pub(crate) async fn carried_others(&self) {
+        self.carrying.notified().await;
     }
 
     /// From now on whatever is asked for is refused.

@@ -7,6 +7,7 @@
 //!     ca.pem  ca.key  cluster.secret      with which other nodes can be admitted
 //!     node/                               this node's own identity
 //!   cluster.secret     when the first start was one of a build without networking: the secret that `identity/` is to have
+//!   generation         how often the node has taken its place among the members of its cluster
 //!   namespaces/
 //!     app.redb                            one file for each namespace
 //!     app.redb.log-…                      and its log, while it is open or after it was killed
@@ -25,6 +26,8 @@ use crate::trust::Cluster;
 use crate::trust::{Membership, SECRET, Secret};
 
 const LOCK: &str = "lock";
+#[cfg(feature = "net")]
+const GENERATION: &str = "generation";
 const IDENTITY: &str = "identity";
 /// The identity that a first start makes for itself.
 const OWN: &str = "node";
@@ -103,6 +106,36 @@ impl DataDir {
         }
         let secret = Secret::kept_in(&self.path.join(SECRET))?;
         Ok(Membership::of(secret))
+    }
+
+    /// The node's generation among the members, as it was last written; 0 before it ever was.
+    #[cfg(feature = "net")]
+    pub(crate) fn generation(&self) -> Result<u64, StartError> {
+        let path = self.path.join(GENERATION);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+            Err(error) => return Err(unusable(&path, error)),
+        };
+        text.trim().parse().map_err(|_| {
+            let found = "it does not hold a number; if the node was a member, write one greater than its generation as the others show it";
+            unusable(&path, io::Error::new(io::ErrorKind::InvalidData, found))
+        })
+    }
+
+    /// Writes the node's generation, in one step and durably.
+    #[cfg(feature = "net")]
+    pub(crate) fn set_generation(&self, generation: u64) -> Result<(), StartError> {
+        use std::io::Write as _;
+        let path = self.path.join(GENERATION);
+        let aside = self.path.join(format!("{GENERATION}.new"));
+        let written = File::create(&aside).and_then(|mut file| {
+            writeln!(file, "{generation}")?;
+            file.sync_all()?;
+            fs::rename(&aside, &path)?;
+            File::open(&self.path)?.sync_all()
+        });
+        written.map_err(|source| unusable(&path, source))
     }
 
     /// The file of a namespace.

@@ -52,6 +52,8 @@
 
 mod builder;
 mod carriers;
+#[cfg(feature = "net")]
+mod cluster;
 mod core;
 mod data_dir;
 mod engine;
@@ -88,6 +90,10 @@ pub mod watch;
 mod writer;
 
 pub use builder::Builder;
+#[cfg(feature = "net")]
+pub use cluster::{
+    Branch, LinkStats, Member, MemberEvent, MemberEvents, MemberState, MissedEvents, Topology,
+};
 pub use error::Error;
 pub use handles::{Counter, Map, Register, Set};
 pub use kind::Kind;

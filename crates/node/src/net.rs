@@ -14,16 +14,19 @@ pub(crate) use self::builder::Plan;
 pub use self::peer_addr::PeerAddr;
 pub use self::peers::PeerStatus;
 pub(crate) use self::running::Running;
+pub(crate) use self::serve::Doorkeeper;
 pub use self::sync::{SyncError, SyncOptions, SyncReport};
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use syncline_sync::quic::{Endpoint, NodeId};
 
 use self::builder::Settings;
 use self::peers::Peers;
+use crate::cluster::Seeds;
 
 /// What the parts of a node that reach other nodes share.
 pub(crate) struct Network {
@@ -31,6 +34,8 @@ pub(crate) struct Network {
     /// Where to listen, if anywhere.
     listen: Option<SocketAddr>,
     peers: Peers,
+    /// Its place in a cluster.
+    pub(crate) seeds: Seeds,
     /// The nodes that are known to read what is said of carriers, so that it may go out with the greeting.
     acquainted: Mutex<BTreeSet<NodeId>>,
     /// For connections that we make, bound when it is first needed. It is not the one we listen on, whose address may be
@@ -39,13 +44,27 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    fn new(settings: Settings, listen: Option<SocketAddr>, peers: Peers) -> Self {
+    fn new(settings: Settings, listen: Option<SocketAddr>, peers: Peers, seeds: Seeds) -> Self {
         Self {
             settings,
             listen,
             peers,
+            seeds,
             acquainted: Mutex::default(),
             dialler: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn sync_every(&self) -> Duration {
+        self.settings.sync_every
+    }
+
+    /// How far ahead of ours a clock may be; `u64::MAX` for any distance.
+    pub(crate) fn max_clock_skew_ms(&self) -> u64 {
+        let skew = self.settings.max_clock_skew.as_millis();
+        match u64::try_from(skew) {
+            Ok(0) | Err(_) => u64::MAX,
+            Ok(skew) => skew,
         }
     }
 }

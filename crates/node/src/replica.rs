@@ -188,6 +188,12 @@ impl Replica {
         &self.settings.namespace
     }
 
+    /// The time by the node's clock, in Unix milliseconds.
+    #[cfg(feature = "net")]
+    pub(crate) fn wall_ms(&self) -> u64 {
+        self.settings.environment.wall_ms()
+    }
+
     /// The replica, opened if it is not. An opening that failed is tried again by the next call, and a store that refuses
     /// writes since a commit failed is opened anew, so that a full disk needs nothing but room.
     pub(crate) async fn open(&self) -> Result<InUse, Error> {

@@ -47,6 +47,26 @@ pub enum StartError {
     /// The operating system does not say where it listens.
     #[error("the address listened on is not known ({0}); try again, or listen on a fixed port")]
     Address(#[source] io::Error),
+    /// The address for other members cannot be made out.
+    #[error(
+        "{address:?} is no address to be reached at ({reason}); use one such as 203.0.113.7:7400"
+    )]
+    Advertise {
+        /// The address that was given.
+        address: String,
+        /// Why it does not do.
+        reason: String,
+    },
+    /// A node is to join a cluster in which nobody could reach it.
+    #[cfg(feature = "net")]
+    #[error(
+        "a node that joins a cluster must listen somewhere; call `listen`, or `peer` in place of `join` to sync with others only"
+    )]
+    Unreachable,
+    /// What the node says of itself to the members of its cluster is too much.
+    #[cfg(feature = "net")]
+    #[error("the node cannot take its place in the cluster: {0}")]
+    Card(#[from] syncline_gossip::membership::CardError),
     /// The runtime ended while the node started.
     #[error("the tokio runtime was shut down during the start; start the node on a running one")]
     Interrupted,

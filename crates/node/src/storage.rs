@@ -40,6 +40,29 @@ impl Storage {
         }
     }
 
+    /// A generation higher than any that the node has had, which is kept from now on.
+    #[cfg(feature = "net")]
+    pub(crate) fn next_generation(&self, wall_ms: u64) -> Result<u64, StartError> {
+        match self {
+            Self::Directory(directory) => {
+                let next = directory.generation()?.saturating_add(1);
+                directory.set_generation(next)?;
+                Ok(next)
+            }
+            // Its identity seldom outlives it. If it does, the time has gone on.
+            Self::Memory => Ok(wall_ms),
+        }
+    }
+
+    /// Keeps the generation that the node has now.
+    #[cfg(feature = "net")]
+    pub(crate) fn keep_generation(&self, generation: u64) -> Result<(), StartError> {
+        match self {
+            Self::Directory(directory) => directory.set_generation(generation),
+            Self::Memory => Ok(()),
+        }
+    }
+
     /// Gives it up to whoever comes next.
     pub(crate) fn release(&self) {
         if let Self::Directory(directory) = self {

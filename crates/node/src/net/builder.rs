@@ -9,6 +9,7 @@ use super::Network;
 use super::peer_addr::PeerAddr;
 use super::peers::Peers;
 use crate::builder::{Builder, Trust};
+use crate::cluster::Seeds;
 use crate::start_error::StartError;
 use crate::trust::Cluster;
 
@@ -17,6 +18,7 @@ use crate::trust::Cluster;
 pub(crate) struct Plan {
     listen: Option<String>,
     peers: Vec<PeerAddr>,
+    pub(crate) seeds: Seeds,
     settings: Settings,
 }
 
@@ -44,8 +46,13 @@ impl Plan {
             Some(address) => Some(resolve(address).await?),
             None => None,
         };
+        if listen.is_none() && !self.seeds.join.is_empty() {
+            return Err(StartError::Unreachable);
+        }
+        let mut seeds = self.seeds;
+        seeds.resolve().await?;
         let peers = Peers::new(self.peers);
-        Ok(Network::new(self.settings, listen, peers))
+        Ok(Network::new(self.settings, listen, peers, seeds))
     }
 }
 

@@ -51,14 +51,26 @@ impl Core {
         options: &SyncOptions,
     ) -> Result<SyncReport, SyncError> {
         let connection = self.connect(peer).await?;
+        let report = self.sync_over(&connection, options).await;
+        connection.close();
+        report
+    }
+
+    /// Syncs every namespace that both carry, over a connection.
+    pub(crate) async fn sync_over(
+        &self,
+        connection: &Connection,
+        options: &SyncOptions,
+    ) -> Result<SyncReport, SyncError> {
+        let peer = connection.peer();
         let mut report = SyncReport {
-            peer: connection.peer(),
+            peer,
             namespaces: BTreeMap::new(),
             not_shared: Vec::new(),
         };
         let mut failed = None;
         for (namespace, replica) in self.carried() {
-            match self.session(&connection, &replica, options).await {
+            match self.session(connection, &replica, options).await {
                 Ok(done) => {
                     report.namespaces.insert(namespace, done);
                 }
@@ -69,7 +81,6 @@ impl Core {
                 }
             }
         }
-        connection.close();
         match failed {
             None => Ok(report),
             Some(error) => Err(error),
@@ -89,7 +100,7 @@ impl Core {
         report
     }
 
-    async fn connect(&self, peer: &PeerAddr) -> Result<Connection, SyncError> {
+    pub(crate) async fn connect(&self, peer: &PeerAddr) -> Result<Connection, SyncError> {
         let unreachable = |reason: String| SyncError::Address {
             peer: peer.clone(),
             reason,
@@ -98,21 +109,26 @@ impl Core {
         let found: Vec<_> = found
             .map_err(|error| unreachable(error.to_string()))?
             .collect();
-        let dialler = self.dialler()?;
-        let mut last = None;
-        for address in found {
-            match dialler.connect(address).await {
-                Ok(connection) => return Ok(connection),
-                Err(error) => last = Some(error),
-            }
+        match found.is_empty() {
+            false => self.dial(&found).await,
+            true => Err(unreachable("the name has no address".to_owned())),
         }
-        Err(match last {
-            Some(error) => error.into(),
-            None => unreachable("the name has no address".to_owned()),
-        })
     }
 
-    async fn session(
+    /// Connects to the first of these addresses, of which there is one, at which somebody answers.
+    pub(crate) async fn dial(&self, addresses: &[SocketAddr]) -> Result<Connection, SyncError> {
+        let dialler = self.dialler()?;
+        let mut outcome = Err(Error::Closed.into());
+        for address in addresses {
+            outcome = dialler.connect(*address).await.map_err(SyncError::from);
+            if outcome.is_ok() {
+                break;
+            }
+        }
+        outcome
+    }
+
+    pub(crate) async fn session(
         &self,
         connection: &Connection,
         replica: &Replica,

@@ -11,7 +11,8 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::schedule::keep_in_sync;
-use super::serve::serve;
+use super::serve::{Doorkeeper, serve};
+use crate::cluster::{Driver, Handle, Links};
 use crate::core::{Core, lock};
 use crate::start_error::StartError;
 
@@ -20,10 +21,14 @@ const GRACE: Duration = Duration::from_secs(3);
 
 pub(crate) struct Running {
     endpoint: Mutex<Option<Endpoint>>,
+    /// The node's place among the members of its cluster, if it listens.
+    cluster: Option<(Handle, Links)>,
     pub(super) local_addr: Option<SocketAddr>,
     closing: watch::Sender<bool>,
     /// Aborted when dropped.
     tasks: Mutex<JoinSet<()>>,
+    /// So is the driver of the cluster, which does not end by itself.
+    driving: Mutex<JoinSet<()>>,
 }
 
 impl Running {
@@ -37,10 +42,26 @@ impl Running {
             None => None,
         };
         let (closing, closed) = watch::channel(false);
-        let mut tasks = JoinSet::new();
-        if let Some(endpoint) = &endpoint {
-            tasks.spawn(serve(core.clone(), endpoint.clone(), closed.clone()));
-        }
+        let (mut tasks, mut driving) = (JoinSet::new(), JoinSet::new());
+        let cluster = match (&endpoint, local_addr) {
+            (Some(endpoint), Some(address)) => {
+                let doorkeeper = Arc::new(Doorkeeper::new(core.clone()));
+                let (driver, handle, links) =
+                    Driver::new(core.clone(), doorkeeper.clone(), address)?;
+                tasks.spawn(serve(
+                    endpoint.clone(),
+                    links.clone(),
+                    doorkeeper,
+                    closed.clone(),
+                ));
+                Some((driver, handle, links))
+            }
+            _ => None,
+        };
+        let cluster = cluster.map(|(driver, handle, links)| {
+            driving.spawn(driver.run());
+            (handle, links)
+        });
         for (index, peer) in core.network.peers.all().into_iter().enumerate() {
             let core = core.clone();
             tasks.spawn(keep_in_sync(core, index, peer.address, closed.clone()));
@@ -48,14 +69,23 @@ impl Running {
         tracing::info!(node = %core.id(), listen = ?local_addr, "started");
         Ok(Self {
             endpoint: Mutex::new(endpoint),
+            cluster,
+            driving: Mutex::new(driving),
             local_addr,
             closing,
             tasks: Mutex::new(tasks),
         })
     }
 
+    pub(crate) fn cluster(&self) -> Option<&Handle> {
+        self.cluster.as_ref().map(|(handle, _)| handle)
+    }
+
     /// Begins nothing new, gives what is under way time to end, and lets go of every address.
     pub(crate) async fn stop(&self, core: &Core) {
+        if let Some((cluster, _)) = &self.cluster {
+            cluster.leave().await;
+        }
         // With no receiver left there is nobody to be told.
         let _nobody = self.closing.send(true);
         let mut tasks = std::mem::take(&mut *lock(&self.tasks));
@@ -64,6 +94,11 @@ impl Running {
             tracing::warn!("sessions were cut by the shutdown");
         }
         tasks.shutdown().await;
+        let mut driving = std::mem::take(&mut *lock(&self.driving));
+        driving.shutdown().await;
+        if let Some((_, links)) = &self.cluster {
+            links.stop().await;
+        }
         let listening = lock(&self.endpoint).take();
         let dialling = core.stop_dialling();
         for endpoint in [listening, dialling].into_iter().flatten() {

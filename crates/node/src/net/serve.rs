@@ -1,46 +1,80 @@
 //! Serves the sessions that peers begin.
 
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use syncline_sync::Config;
-use syncline_sync::quic::{Endpoint, Host, NodeId};
+use syncline_sync::quic::{Endpoint, Host, Incoming, NodeId};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 
-use crate::core::Core;
+use crate::cluster::Links;
+use crate::core::{Core, lock};
 use crate::replica::InUse;
 
-/// Serves until the node closes. Begins no session then, and returns when the last one under way has ended.
-pub(crate) async fn serve(core: Arc<Core>, endpoint: Endpoint, mut closing: watch::Receiver<bool>) {
-    let (token, mut tokens) = mpsc::channel(1);
-    let host = Arc::new(Doorkeeper {
-        core,
-        token: Mutex::new(Some(token)),
-    });
+/// Lets peers in until the node closes. Begins no session then, and returns when the last one under way has ended.
+pub(crate) async fn serve(
+    endpoint: Endpoint,
+    links: Links,
+    doorkeeper: Arc<Doorkeeper>,
+    mut closing: watch::Receiver<bool>,
+) {
     let drained = async {
         // The sender is gone when the node was dropped without a shutdown, and this task with it.
         drop(closing.wait_for(|closing| *closing).await);
-        host.close();
-        tokens.recv().await
+        doorkeeper.drained().await;
+    };
+    let let_in = async {
+        let mut handshakes = JoinSet::new();
+        loop {
+            tokio::select! {
+                incoming = endpoint.accept() => match incoming {
+                    Some(incoming) => drop(handshakes.spawn(admit(incoming, links.clone()))),
+                    None => return,
+                },
+                Some(_ended) = handshakes.join_next() => {}
+            }
+        }
     };
     tokio::select! {
-        () = endpoint.serve(host.clone()) => {}
-        // Nothing is ever sent: this is the moment when the last token is dropped.
-        _none = drained => {}
+        () = let_in => {}
+        () = drained => {}
+    }
+}
+
+async fn admit(incoming: Incoming, links: Links) {
+    let from = incoming.remote_addr();
+    match incoming.established().await {
+        Ok(connection) => links.adopt(connection),
+        Err(error) => tracing::info!(%from, %error, "turned away"),
     }
 }
 
 /// Finds the replicas that peers ask for.
-struct Doorkeeper {
+pub(crate) struct Doorkeeper {
     core: Arc<Core>,
     /// Copied for each session; taken away to let nobody in any more.
     token: Mutex<Option<mpsc::Sender<Infallible>>>,
+    /// Ends when the last copy is gone.
+    tokens: tokio::sync::Mutex<mpsc::Receiver<Infallible>>,
 }
 
 impl Doorkeeper {
-    fn close(&self) {
-        *self.token.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    pub(super) fn new(core: Arc<Core>) -> Self {
+        let (token, tokens) = mpsc::channel(1);
+        Self {
+            core,
+            token: Mutex::new(Some(token)),
+            tokens: tokio::sync::Mutex::new(tokens),
+        }
+    }
+
+    /// Lets nobody in any more, and waits for the end of the sessions under way.
+    async fn drained(&self) {
+        drop(lock(&self.token).take());
+        // Nothing is ever sent: this is the moment when the last token is dropped.
+        let _none = self.tokens.lock().await.recv().await;
     }
 }
 
@@ -48,11 +82,7 @@ impl Host for Doorkeeper {
     type Replica = InUse;
 
     fn open(&self, namespace: &str, peer: NodeId) -> Option<(InUse, Config)> {
-        let token = self
-            .token
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()?;
+        let token = lock(&self.token).clone()?;
         let replica = self.core.carried().remove(namespace)?;
         match Handle::current().block_on(replica.open()) {
             Ok(open) => Some((open.guarding(token), self.core.session_config(namespace))),

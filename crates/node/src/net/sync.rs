@@ -1,6 +1,7 @@
 //! Syncing with a peer: how, and what came of it.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use syncline_crdt::RowKey;
 use syncline_merkle::KeyRange;
@@ -86,6 +87,18 @@ pub enum SyncError {
     /// The peer was not reached, or is not of this cluster.
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    /// Another node answers where a member was.
+    #[error(
+        "{found} answers at {address}, and not {expected}; two nodes have been given one address"
+    )]
+    SomebodyElse {
+        /// The address.
+        address: SocketAddr,
+        /// Who was expected there.
+        expected: NodeId,
+        /// Who is there.
+        found: NodeId,
+    },
     /// The session of a namespace failed.
     #[error("namespace {namespace:?}: {source}")]
     Session {

@@ -4,6 +4,7 @@
 mod durability;
 mod expiry;
 mod handles;
+mod members;
 mod newer;
 mod pair;
 mod peers;

@@ -1,0 +1,101 @@
+//! Joining what rumours bring into the store of their namespace.
+
+use syncline_gossip::Rumour;
+use syncline_store::{ChunkLimit, Durability, RangeDelta};
+use tokio::sync::mpsc;
+
+use crate::blocking;
+use crate::error::Error;
+use crate::outbox::Deed;
+use crate::replica::{InUse, Replica};
+
+/// Rumours that may wait for the store. With the bound on their size this bounds the memory they take.
+const WAITING: usize = 256;
+/// Rumours joined in one commit at most.
+const BATCH: usize = 64;
+
+/// What rumours are handed to, to be joined one after the other.
+pub(super) fn applier(
+    replica: Replica,
+    skew_ms: u64,
+) -> (mpsc::Sender<Rumour>, impl Future<Output = ()>) {
+    let (sender, rumours) = mpsc::channel(WAITING);
+    (sender, apply(replica, skew_ms, rumours))
+}
+
+/// Joins rumours until no more can come. What fails is left to sessions: nothing was acknowledged to anybody.
+async fn apply(replica: Replica, skew_ms: u64, mut rumours: mpsc::Receiver<Rumour>) {
+    let mut waiting = Vec::with_capacity(BATCH);
+    while rumours.recv_many(&mut waiting, BATCH).await > 0 {
+        let batch = std::mem::take(&mut waiting);
+        let open = match replica.open().await {
+            Ok(open) => open,
+            Err(Error::Closed | Error::Dropped { .. }) => return,
+            Err(error) => {
+                tracing::warn!(namespace = replica.namespace(), %error, "rumours were lost");
+                continue;
+            }
+        };
+        let latest_ms = replica.wall_ms().saturating_add(skew_ms);
+        let deeds = batch.iter().filter_map(|it| read(&replica, it, latest_ms));
+        let deeds: Vec<Deed> = deeds.collect();
+        let joined = blocking(move || join(&open, &deeds)).await;
+        if let Err(error) = joined {
+            tracing::warn!(namespace = replica.namespace(), %error, "rumours were lost");
+        }
+    }
+}
+
+/// What a rumour says, if it can be believed.
+fn read(replica: &Replica, rumour: &Rumour, latest_ms: u64) -> Option<Deed> {
+    let namespace = replica.namespace();
+    let writer = rumour.id().replica();
+    match Deed::read(rumour.payload()) {
+        // A stamp far ahead wins over all that is written until then.
+        Ok(deed) if deed.latest().millis() > latest_ms => {
+            tracing::warn!(namespace, ?writer, "a rumour from the future was refused");
+            None
+        }
+        Ok(deed) => Some(deed),
+        Err(error) => {
+            tracing::warn!(namespace, ?writer, %error, "a rumour cannot be read");
+            None
+        }
+    }
+}
+
+fn join(open: &InUse, deeds: &[Deed]) -> Result<(), Error> {
+    let joined = join_all(open, deeds);
+    if joined.is_err() {
+        open.writer.look_after(&open.store);
+    }
+    joined
+}
+
+fn join_all(open: &InUse, deeds: &[Deed]) -> Result<(), Error> {
+    let mut deeds = deeds.iter().peekable();
+    while let Some(first) = deeds.next() {
+        match first {
+            Deed::Rows(delta) => {
+                let _turn = open.turn();
+                let mut group = open.store.group()?;
+                group.join_delta(delta)?;
+                while let Some(Deed::Rows(delta)) = deeds.next_if(|it| matches!(it, Deed::Rows(_)))
+                {
+                    group.join_delta(delta)?;
+                }
+                group.commit(Durability::Buffered)?;
+            }
+            Deed::Range(delta) => join_range(open, delta)?,
+        }
+    }
+    Ok(())
+}
+
+/// In commits of its own, between which others write.
+fn join_range(open: &InUse, delta: &RangeDelta) -> Result<(), Error> {
+    let limit = ChunkLimit::default();
+    open.store
+        .join_range_delta(delta, limit, Durability::Buffered)?;
+    Ok(())
+}

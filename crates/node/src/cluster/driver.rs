@@ -1,0 +1,483 @@
+//! The task that drives the machines.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use syncline_gossip::membership::{
+    self, Card, Config, Event, Identity, Membership, Output as MemberOutput,
+};
+use syncline_gossip::{Input, Output, Timer};
+use syncline_sync::quic::NodeId;
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::links::{Carriage, Heard, Links};
+use super::sessions::{Sessions, Synced};
+use super::spread::Spread;
+use super::status::{Branch, Handle, Member, MemberEvent, Topology};
+use super::timers::Timers;
+use super::wire::{self, MAX_FRAME, Said};
+use crate::core::Core;
+use crate::net::{Doorkeeper, PeerAddr};
+use crate::outbox::Publication;
+use crate::start_error::StartError;
+
+/// How often the machines are told how things are.
+const ROUND: Duration = Duration::from_secs(1);
+/// How often seeds that are not members are connected to.
+const SEEK: Duration = Duration::from_secs(5);
+/// Committed transactions that may wait to be spread.
+const PUBLICATIONS: usize = 4096;
+/// Changes of the members that are kept for those who follow them.
+const EVENTS: usize = 1024;
+
+/// What the node asks of its driver.
+pub(super) enum Command {
+    Topology(oneshot::Sender<Topology>),
+    Leave(oneshot::Sender<()>),
+}
+
+/// What is to be given back to whom, later.
+#[derive(Debug)]
+enum Alarm {
+    Membership,
+    Spread(Arc<str>, Timer),
+    Round,
+    Seek,
+    Sync,
+}
+
+/// What has happened.
+enum News {
+    Alarm(Alarm),
+    Heard(Heard),
+    Written(Publication),
+    Synced(Synced),
+    Found(NodeId, SocketAddr),
+    Asked(Command),
+    /// Other namespaces are carried.
+    Carried,
+}
+
+pub(crate) struct Driver {
+    core: Arc<Core>,
+    links: Links,
+    began: Instant,
+    random: StdRng,
+    membership: Membership<NodeId>,
+    spreads: BTreeMap<Arc<str>, Spread>,
+    sessions: Sessions,
+    timers: Timers<Alarm>,
+    /// What the members that are there carry.
+    carriers: BTreeMap<NodeId, BTreeSet<String>>,
+    card: Card,
+    seeds: Vec<PeerAddr>,
+    events: broadcast::Sender<MemberEvent>,
+    ears: Ears,
+}
+
+/// Where news come from.
+struct Ears {
+    heard: mpsc::Receiver<Heard>,
+    written: mpsc::Receiver<Publication>,
+    synced: mpsc::Receiver<Synced>,
+    found: mpsc::Receiver<(NodeId, SocketAddr)>,
+    asked: mpsc::Receiver<Command>,
+    finding: mpsc::Sender<(NodeId, SocketAddr)>,
+}
+
+impl Driver {
+    /// A driver that has yet to [run](Self::run), for a node that listens here.
+    pub(crate) fn new(
+        core: Arc<Core>,
+        doorkeeper: Arc<Doorkeeper>,
+        listening: SocketAddr,
+    ) -> Result<(Self, Handle, Links), StartError> {
+        let (links, heard) = Links::new(core.clone(), doorkeeper);
+        let mut random = StdRng::from_os_rng();
+        let seeds = core.network.seeds.clone();
+        let card = Card {
+            zone: seeds.zone.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            namespaces: core.carried().into_keys().collect(),
+            features: 0,
+        };
+        let generation = core
+            .storage
+            .next_generation(core.settings.environment.wall_ms())?;
+        let address = seeds.address(listening);
+        let me = Identity::new(core.id(), generation, address);
+        let membership = Membership::new(me, card.clone(), Config::new(), &mut random)
+            .map_err(StartError::Card)?;
+        let (sessions, synced) = Sessions::new(core.clone(), links.clone());
+        let (commands, asked) = mpsc::channel(16);
+        let (finding, found) = mpsc::channel(16);
+        let (events, _) = broadcast::channel(EVENTS);
+        let (publish, written) = mpsc::channel(PUBLICATIONS);
+        // It is set once, by the one driver of the node.
+        let _first = core.taker.set(publish);
+        let handle = Handle {
+            commands,
+            events: events.clone(),
+        };
+        let driver = Self {
+            core,
+            links: links.clone(),
+            began: Instant::now(),
+            random,
+            membership,
+            spreads: BTreeMap::new(),
+            sessions,
+            timers: Timers::new(),
+            carriers: BTreeMap::new(),
+            card,
+            seeds: seeds.join,
+            events,
+            ears: Ears {
+                heard,
+                written,
+                synced,
+                found,
+                asked,
+                finding,
+            },
+        };
+        Ok((driver, handle, links))
+    }
+
+    /// Drives until the node ends.
+    pub(crate) async fn run(mut self) {
+        for alarm in [Alarm::Round, Alarm::Seek, Alarm::Membership] {
+            self.timers.set(self.began, alarm);
+        }
+        self.set_sync();
+        loop {
+            match self.next().await {
+                News::Alarm(alarm) => self.ring(alarm),
+                News::Heard(heard) => self.hear(heard),
+                News::Written(publication) => self.publish(&publication),
+                News::Synced(synced) => self.synced(synced),
+                News::Found(node, address) => self.join(node, address),
+                News::Asked(Command::Topology(reply)) => {
+                    // Whoever has asked may have gone.
+                    let _gone = reply.send(self.topology());
+                }
+                News::Asked(Command::Leave(reply)) => {
+                    self.member(membership::Input::Leave);
+                    let _gone = reply.send(());
+                }
+                News::Carried => self.carry(),
+            }
+        }
+    }
+
+    async fn next(&mut self) -> News {
+        let Ears {
+            heard,
+            written,
+            synced,
+            found,
+            asked,
+            ..
+        } = &mut self.ears;
+        // None of the senders is gone before the driver is.
+        tokio::select! {
+            alarm = self.timers.due() => News::Alarm(alarm),
+            Some(heard) = heard.recv() => News::Heard(heard),
+            Some(publication) = written.recv() => News::Written(publication),
+            Some(synced) = synced.recv() => News::Synced(synced),
+            Some((node, address)) = found.recv() => News::Found(node, address),
+            Some(command) = asked.recv() => News::Asked(command),
+            () = self.core.carried_others() => News::Carried,
+        }
+    }
+
+    fn ring(&mut self, alarm: Alarm) {
+        match alarm {
+            Alarm::Membership => self.member(membership::Input::Timer),
+            Alarm::Spread(namespace, timer) => self.spread(&namespace, Input::Timer(timer)),
+            Alarm::Round => {
+                self.timers.set(Instant::now() + ROUND, Alarm::Round);
+                self.carry();
+                if !self.carriers.is_empty() {
+                    self.refresh();
+                }
+            }
+            Alarm::Seek => {
+                self.timers.set(Instant::now() + SEEK, Alarm::Seek);
+                self.seek();
+            }
+            Alarm::Sync => {
+                self.set_sync();
+                self.sync_with_one();
+            }
+        }
+    }
+
+    fn hear(&mut self, heard: Heard) {
+        let (from, bytes) = match heard {
+            Heard::Message { from, bytes } => (from, bytes),
+            Heard::Unreachable { peer, error } => {
+                return tracing::debug!(%peer, %error, "not reached");
+            }
+        };
+        match wire::read(&bytes) {
+            Ok(Said::Membership(bytes)) => {
+                self.member(membership::Input::Received { from, bytes });
+            }
+            Ok(Said::Rumour { namespace, message }) => {
+                self.spread(&namespace, Input::Received { from, message });
+            }
+            Ok(Said::Convergence(_)) => {}
+            Err(error) => tracing::warn!(peer = %from, %error, "gossip cannot be read"),
+        }
+    }
+
+    // Members.
+
+    fn member(&mut self, input: membership::Input<NodeId>) {
+        let now = self.began.elapsed();
+        for output in self.membership.handle(input, now, &mut self.random) {
+            match output {
+                MemberOutput::Send { to, address, bytes } => {
+                    let bytes = wire::membership(&bytes);
+                    self.links
+                        .send(to, Some(address), Carriage::Datagram, bytes);
+                }
+                MemberOutput::Wake { after } => {
+                    self.timers.retain(|it| !matches!(it, Alarm::Membership));
+                    self.timers.set(Instant::now() + after, Alarm::Membership);
+                }
+                MemberOutput::Event(event) => self.moved(event),
+                MemberOutput::Persist(generation) => {
+                    if let Err(error) = self.core.storage.keep_generation(generation) {
+                        tracing::error!(%error, "the generation was not written");
+                    }
+                }
+                MemberOutput::Refused { from, why } => {
+                    tracing::warn!(peer = %from, %why, "membership was refused");
+                }
+            }
+        }
+    }
+
+    fn moved(&mut self, event: Event<NodeId>) {
+        match &event {
+            Event::Up(member) | Event::Changed(member) => {
+                let namespaces = member.card.as_ref().map(|card| card.namespaces.clone());
+                let carries = namespaces.unwrap_or_default();
+                let carried = self.carriers.insert(member.id, carries.clone());
+                if matches!(event, Event::Up(_)) {
+                    tracing::info!(member = %member.id, address = %member.address, "up");
+                    self.links.renew(member.id);
+                }
+                let carried = carried.unwrap_or_default();
+                for namespace in carries.difference(&carried) {
+                    self.spread(namespace, Input::Up(member.id));
+                }
+                for namespace in carried.difference(&carries) {
+                    self.spread(namespace, Input::Down(member.id));
+                }
+            }
+            Event::Suspect(node) => tracing::info!(member = %node, "suspected"),
+            Event::Down(node) => self.gone(*node, "down"),
+            Event::Left(node) => self.gone(*node, "left"),
+        }
+        // Nobody may be following.
+        let _unheard = self.events.send(event.into());
+    }
+
+    fn gone(&mut self, node: NodeId, how: &str) {
+        tracing::info!(member = %node, "{how}");
+        for namespace in self.carriers.remove(&node).unwrap_or_default() {
+            self.spread(&namespace, Input::Down(node));
+        }
+    }
+
+    fn join(&mut self, node: NodeId, address: SocketAddr) {
+        self.member(membership::Input::Join(node, address));
+    }
+
+    /// Connects to the seeds that are no members now, to learn who is there.
+    fn seek(&mut self) {
+        if self.seeds.is_empty() {
+            return;
+        }
+        let active = self.membership.members();
+        let here = active.filter(|it| it.state.is_active());
+        let here: BTreeSet<SocketAddr> = here.map(|it| it.address).collect();
+        let me = self.membership.identity().address();
+        for seed in &self.seeds {
+            let (seed, links) = (seed.clone(), self.links.clone());
+            let (found, here) = (self.ears.finding.clone(), here.clone());
+            drop(tokio::spawn(async move {
+                let addresses = match tokio::net::lookup_host(seed.as_str()).await {
+                    Ok(addresses) => addresses,
+                    Err(error) => return tracing::warn!(%seed, %error, "a seed has no address"),
+                };
+                for address in addresses.filter(|it| *it != me && !here.contains(it)) {
+                    match links.dial(None, address).await {
+                        Ok(connection) => {
+                            // The node ends otherwise.
+                            let _ended = found.send((connection.peer(), address)).await;
+                        }
+                        Err(error) => tracing::warn!(%seed, %error, "a seed was not reached"),
+                    }
+                }
+            }));
+        }
+    }
+
+    // Rumours.
+
+    fn spread(&mut self, namespace: &str, input: Input<NodeId>) {
+        let Some(spread) = self.spreads.get_mut(namespace) else {
+            // Not carried, or not any more.
+            return;
+        };
+        let (namespace, outputs) = (spread.namespace(), spread.handle(input, &mut self.random));
+        self.carry_out(&namespace, outputs);
+    }
+
+    fn publish(&mut self, publication: &Publication) {
+        if !self.spreads.contains_key(&publication.namespace) {
+            self.carry();
+        }
+        if let Some(spread) = self.spreads.get_mut(&publication.namespace) {
+            let outputs = spread.publish(publication, &mut self.random);
+            self.carry_out(&publication.namespace, outputs);
+        }
+    }
+
+    fn carry_out(&mut self, namespace: &Arc<str>, outputs: Vec<Output<NodeId>>) {
+        for output in outputs {
+            match output {
+                Output::Send { to, message } => {
+                    let bytes = wire::rumour(namespace, &message);
+                    if bytes.len() <= MAX_FRAME {
+                        let address = self.membership.member(to).map(|it| it.address);
+                        self.links.send(to, address, Carriage::Frame, bytes);
+                    }
+                }
+                Output::Deliver(rumour) => {
+                    let spread = self.spreads.get(namespace);
+                    if spread.is_some_and(|it| !it.deliver(rumour)) {
+                        // The next session with anybody brings it.
+                        tracing::debug!(namespace = &**namespace, "too busy for a rumour");
+                    }
+                }
+                Output::Wake { timer, after } => {
+                    let alarm = Alarm::Spread(namespace.clone(), timer);
+                    self.timers.set(Instant::now() + after, alarm);
+                }
+                Output::Lagging(peer) => self.sync_with(peer),
+            }
+        }
+    }
+
+    /// Has the namespaces spread that the node carries, and no others.
+    fn carry(&mut self) {
+        let carried = self.core.carried();
+        self.spreads
+            .retain(|namespace, _| carried.contains_key(&**namespace));
+        let spreads = &self.spreads;
+        let timers = &mut self.timers;
+        timers.retain(|it| !matches!(it, Alarm::Spread(name, _) if !spreads.contains_key(name)));
+        let names: BTreeSet<String> = carried.keys().cloned().collect();
+        for (name, replica) in carried {
+            if self.spreads.contains_key(&*name) {
+                continue;
+            }
+            let skew_ms = self.core.network.max_clock_skew_ms();
+            let spread = Spread::new(self.core.id(), replica, skew_ms);
+            self.spreads.insert(spread.namespace(), spread);
+            let carriers = self.carriers.iter();
+            let carriers = carriers.filter(|(_, carries)| carries.contains(&name));
+            let carriers: Vec<NodeId> = carriers.map(|(node, _)| *node).collect();
+            for node in carriers {
+                self.spread(&name, Input::Up(node));
+            }
+        }
+        if names != self.card.namespaces {
+            self.card.namespaces = names;
+            self.member(membership::Input::Card(self.card.clone()));
+        }
+    }
+
+    /// Tells the dissemination of each namespace what the store has seen by other ways.
+    fn refresh(&mut self) {
+        let namespaces: Vec<Arc<str>> = self.spreads.keys().cloned().collect();
+        for namespace in namespaces {
+            if let Some(spread) = self.spreads.get_mut(&namespace) {
+                let outputs = spread.refresh(&mut self.random);
+                self.carry_out(&namespace, outputs);
+            }
+        }
+    }
+
+    // Sessions.
+
+    fn set_sync(&mut self) {
+        let every = self.core.network.sync_every();
+        let jittered = every.mul_f64(self.random.random_range(0.9..1.1));
+        self.timers.set(Instant::now() + jittered, Alarm::Sync);
+    }
+
+    /// Syncs with a member at random that carries something that we do.
+    fn sync_with_one(&mut self) {
+        let spreads = &self.spreads;
+        let shares = |carries: &BTreeSet<String>| {
+            carries
+                .iter()
+                .any(|name| spreads.contains_key(name.as_str()))
+        };
+        let carriers = self.carriers.iter();
+        let peers = carriers.filter(|(_, carries)| shares(carries));
+        let peers: Vec<NodeId> = peers.map(|(node, _)| *node).collect();
+        if !peers.is_empty() {
+            let chosen = peers[self.random.random_range(0..peers.len())];
+            self.sync_with(chosen);
+        }
+    }
+
+    fn sync_with(&mut self, peer: NodeId) {
+        if let Some(member) = self.membership.member(peer) {
+            self.sessions.ask(peer, member.address);
+        }
+    }
+
+    fn synced(&mut self, Synced { peer, outcome }: Synced) {
+        match outcome {
+            Ok(_) => tracing::debug!(%peer, "synced"),
+            Err(error) => tracing::info!(%peer, %error, "the sync failed"),
+        }
+        self.sessions.ended(peer);
+        self.refresh();
+    }
+
+    fn topology(&self) -> Topology {
+        let round_trips: BTreeMap<_, _> = self.links.round_trips().into_iter().collect();
+        let round_trip = |node| round_trips.get(&node).copied();
+        let members = self.membership.members();
+        let mut branches = Vec::new();
+        for spread in self.spreads.values() {
+            let namespace = spread.namespace();
+            let to_branch = |to| Branch {
+                namespace: namespace.to_string(),
+                to,
+            };
+            branches.extend(spread.branches().into_iter().map(to_branch));
+        }
+        Topology {
+            members: members
+                .map(|it| Member::new(it.clone(), round_trip(it.id)))
+                .collect(),
+            branches,
+            traffic: self.links.stats(),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What is said on links: one byte of kind, then what the machine of that kind writes.
+//!
+//! ```text
+//! 0  membership: a packet of the membership protocol
+//! 1  a rumour's message: the length of the namespace's name (one byte), the name, the message
+//! 2  convergence: who holds what
+//! ```
+
+use syncline_gossip::{Message, MessageError};
+
+use crate::name::{NameError, check_name};
+
+/// The greatest frame on a channel, in bytes. Whatever would be larger is not sent, and found by sessions.
+pub(super) const MAX_FRAME: usize = 1 << 20;
+/// The greatest payload of a rumour, in bytes; transactions beyond it travel in sessions alone.
+pub(super) const MAX_RUMOUR: usize = 256 << 10;
+
+/// A message on a link, read.
+#[derive(Debug, PartialEq)]
+pub(super) enum Said {
+    Membership(Vec<u8>),
+    Rumour { namespace: String, message: Message },
+    Convergence(Vec<u8>),
+}
+
+/// Why bytes from a link say nothing.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum WireError {
+    #[error("an empty message")]
+    Empty,
+    #[error("a message of kind {0}, which this version does not know")]
+    UnknownKind(u8),
+    #[error("a message that ends in its namespace's name")]
+    Short,
+    #[error("a message of a namespace with no proper name: {0}")]
+    Name(#[from] NameError),
+    #[error(transparent)]
+    Message(#[from] MessageError),
+}
+
+mod kind {
+    pub(super) const MEMBERSHIP: u8 = 0;
+    pub(super) const RUMOUR: u8 = 1;
+    pub(super) const CONVERGENCE: u8 = 2;
+}
+
+/// Membership in its envelope.
+pub(super) fn membership(packet: &[u8]) -> Vec<u8> {
+    [&[kind::MEMBERSHIP], packet].concat()
+}
+
+/// Convergence in its envelope.
+pub(super) fn convergence(message: &[u8]) -> Vec<u8> {
+    [&[kind::CONVERGENCE], message].concat()
+}
+
+/// A rumour's message in its envelope. Names are of at most 64 bytes.
+pub(super) fn rumour(namespace: &str, message: &Message) -> Vec<u8> {
+    let length = u8::try_from(namespace.len()).expect("names of namespaces were checked");
+    let mut bytes = vec![kind::RUMOUR, length];
+    bytes.extend_from_slice(namespace.as_bytes());
+    bytes.extend_from_slice(&message.to_bytes());
+    bytes
+}
+
+/// Reads what a peer says.
+pub(super) fn read(bytes: &[u8]) -> Result<Said, WireError> {
+    let (kind, rest) = bytes.split_first().ok_or(WireError::Empty)?;
+    match *kind {
+        kind::MEMBERSHIP => Ok(Said::Membership(rest.to_vec())),
+        kind::CONVERGENCE => Ok(Said::Convergence(rest.to_vec())),
+        kind::RUMOUR => {
+            let (length, rest) = rest.split_first().ok_or(WireError::Short)?;
+            let (name, message) = rest
+                .split_at_checked(usize::from(*length))
+                .ok_or(WireError::Short)?;
+            let namespace = String::from_utf8_lossy(name).into_owned();
+            check_name(&namespace)?;
+            Ok(Said::Rumour {
+                namespace,
+                message: Message::from_bytes(message)?,
+            })
+        }
+        kind => Err(WireError::UnknownKind(kind)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_and_its_bytes_are_fixed() {
+        let bytes = rumour("app", &Message::Prune);
+        assert_eq!(bytes[..5], *b"\x01\x03app");
+        let said = Said::Rumour {
+            namespace: "app".to_owned(),
+            message: Message::Prune,
+        };
+        assert_eq!(read(&bytes).unwrap(), said);
+        assert_eq!(membership(&[7, 8]), [0, 7, 8]);
+        assert_eq!(read(&[0, 7, 8]).unwrap(), Said::Membership(vec![7, 8]));
+        assert_eq!(convergence(&[7]), [2, 7]);
+        assert_eq!(read(&[2, 7]).unwrap(), Said::Convergence(vec![7]));
+    }
+
+    #[test]
+    fn what_is_cut_or_strange_is_refused() {
+        let bytes = rumour("app", &Message::Compare(7));
+        for length in 0..bytes.len() {
+            assert!(read(&bytes[..length]).is_err(), "{length}");
+        }
+        assert!(matches!(read(&[9]), Err(WireError::UnknownKind(9))));
+        assert!(matches!(read(b"\x01\x01/"), Err(WireError::Name(_))));
+    }
+}

@@ -25,6 +25,9 @@
 //!    bytes; otherwise the rest is pulled, from a buffer of the latest rumours. Who lacks what is no longer in it is told
 //!    to begin a [session](Output::Lagging).
 //!
+//! Beside that, with the same manners: [`membership`] says who is there, [`Selection`] with whom to talk, [`schedule`] when replicas are
+//! compared, [`budget`] what is sent first, [`convergence`] who has what.
+//!
 //! ```
 //! use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 //! use syncline_crdt::ReplicaId;
@@ -54,6 +57,7 @@
 
 extern crate alloc;
 
+pub mod budget;
 mod config;
 pub mod convergence;
 mod dissemination;
@@ -62,9 +66,12 @@ pub mod membership;
 mod message;
 mod recent;
 mod rumour;
+pub mod schedule;
+mod selection;
 
 pub use config::{Config, Strategy};
 pub use dissemination::{Dissemination, Input, Output, Timer};
 pub use members::Members;
 pub use message::{Message, MessageError};
 pub use rumour::{Rumour, RumourId};
+pub use selection::{Cost, Selection};

@@ -312,7 +312,8 @@ impl<N: MemberId> Membership<N> {
                     self.refuse(from, why);
                 }
             }
-            Input::Timer => {}
+            // The driver's timer has run out, whether or not anything was due.
+            Input::Timer => self.alarms.forget_asked(),
             Input::Card(card) => self.reissue(card),
             Input::Moved(address) => self.moved(address),
             Input::Leave => self.leave(),

@@ -66,6 +66,11 @@ impl<N: MemberId> Alarms<N> {
         (first.key().0 <= now).then(|| first.remove())
     }
 
+    /// The driver does not wake us any more, unless it is asked.
+    pub(super) const fn forget_asked(&mut self) {
+        self.asked = None;
+    }
+
     /// In how long to wake us, if that has not been asked for yet.
     pub(super) fn wake(&mut self, now: Duration) -> Option<Duration> {
         let (first, _) = self.queue.keys().next()?;

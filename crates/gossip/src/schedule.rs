@@ -1,0 +1,306 @@
+//! When to begin a session, and with whom: anti-entropy, the heartbeat of convergence.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use rand::Rng;
+
+use crate::selection::Selection;
+
+/// How often sessions begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// Between two sessions while they find differences, on average. Every one that finds none doubles it.
+    pub shortest: Duration,
+    /// Between two sessions when nothing has been found for long, on average.
+    pub longest: Duration,
+    /// The first session of a node comes at a random moment within this time, and so does the next after a peer has come back.
+    pub settling: Duration,
+    /// A session with a peer that has what no rumour brings any more comes at a random moment within this time.
+    pub urgent: Duration,
+    /// A session with a peer whose root is another comes at a random moment within this time, but not in the first half of it: rumours may be on their way.
+    pub disagreement: Duration,
+    /// A peer is let alone for so long after a session with it, and twice as long after each session with it that failed.
+    pub rest: Duration,
+    /// The longest that a failing peer is let alone.
+    pub longest_rest: Duration,
+    /// Sessions that this node has begun and that still run, at most.
+    pub at_once: usize,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Pace {
+    /// The usual times.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            shortest: Duration::from_secs(2),
+            longest: Duration::from_secs(60),
+            settling: Duration::from_secs(5),
+            urgent: Duration::from_millis(200),
+            disagreement: Duration::from_secs(2),
+            rest: Duration::from_secs(1),
+            longest_rest: Duration::from_secs(120),
+            at_once: 2,
+        }
+    }
+}
+
+/// What happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input<N> {
+    /// A carrier is there, for the first time or again.
+    Up(N),
+    /// A carrier has gone. A session with it that runs ends by itself.
+    Down(N),
+    /// A peer has what no rumour brings any more ([`Output::Lagging`](crate::Output::Lagging)).
+    Lagging(N),
+    /// A peer has another root digest.
+    Disagrees(N),
+    /// A session that this node began has ended.
+    Ended {
+        /// With whom.
+        with: N,
+        /// How.
+        outcome: Outcome,
+    },
+    /// The time that was [asked for](Output::Wake) has come. Nothing happens if it comes too early or twice.
+    Timer,
+}
+
+/// How a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Both are equal, and nothing had to be moved.
+    Equal,
+    /// Something was moved.
+    Moved,
+    /// It broke, or did not come about.
+    Failed,
+}
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output<N> {
+    /// Begin a session, and say how it [ended](Input::Ended).
+    Begin(N),
+    /// Give back [`Input::Timer`] after this time. Replaces what was asked for before.
+    Wake {
+        /// In how long.
+        after: Duration,
+    },
+}
+
+/// When the replicas of one namespace here and elsewhere are compared.
+///
+/// Beside what it has reasons for, it begins a session now and then with a peer of its choice: often while that finds differences, seldom when it
+/// does not. Everything comes at random moments, so that nodes which start together, or hear the same news, do not act together.
+/// At most [`at_once`](Pace::at_once) sessions run, and at most one begins with each peer within [`rest`](Pace::rest). Memory is bounded by the number of peers.
+///
+/// ```
+/// use core::time::Duration;
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+/// use syncline_gossip::schedule::{Input, Output, Pace, Schedule};
+/// use syncline_gossip::{Cost, Selection};
+///
+/// let mut random = ChaCha8Rng::seed_from_u64(1);
+/// let (mut selection, mut schedule) = (Selection::new(), Schedule::new(Pace::new()));
+/// selection.set("bob", Cost::default());
+/// let outputs = schedule.handle(Input::Up("bob"), Duration::ZERO, &selection, &mut random);
+/// let [Output::Wake { after }] = outputs[..] else { panic!("{outputs:?}") };
+/// assert!(after <= Pace::new().settling);
+/// let outputs = schedule.handle(Input::Timer, after, &selection, &mut random);
+/// assert_eq!(outputs[0], Output::Begin("bob"));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Schedule<N> {
+    pace: Pace,
+    peers: BTreeMap<N, Peer>,
+    /// When a session with a peer is due for a reason.
+    due: BTreeMap<N, Duration>,
+    running: BTreeSet<N>,
+    interval: Duration,
+    /// When the next session of our own choice is due.
+    regular: Option<Duration>,
+    asked: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Peer {
+    /// Sessions that failed since the last that did not.
+    failed: u32,
+    rests_until: Duration,
+}
+
+impl<N: Copy + Ord> Schedule<N> {
+    /// Of a node that knows nobody yet.
+    #[must_use]
+    pub const fn new(pace: Pace) -> Self {
+        Self {
+            interval: pace.shortest,
+            pace,
+            peers: BTreeMap::new(),
+            due: BTreeMap::new(),
+            running: BTreeSet::new(),
+            regular: None,
+            asked: None,
+        }
+    }
+
+    /// Sessions that this node has begun and that have not ended.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.running.len()
+    }
+
+    /// Takes in what happens and says what is to be done. `selection` has the same peers, with what they cost; `now` is the time since some fixed moment. O(log n) for n peers,
+    /// and for each session that is due.
+    pub fn handle(
+        &mut self,
+        input: Input<N>,
+        now: Duration,
+        selection: &Selection<N>,
+        random: &mut impl Rng,
+    ) -> Vec<Output<N>> {
+        match input {
+            Input::Up(peer) => {
+                self.peers.insert(peer, Peer::default());
+                // One session, whoever and however many have come: what one has brought, the next need not bring again. If one is
+                // to come soon anyway, it is that: the earliest of many random moments would be at once.
+                self.interval = self.pace.shortest;
+                if self.regular.is_none_or(|at| at > now + self.pace.settling) {
+                    self.regular = Some(now + within(self.pace.settling, random));
+                }
+            }
+            Input::Down(peer) => {
+                self.peers.remove(&peer);
+                self.due.remove(&peer);
+            }
+            Input::Lagging(peer) => {
+                self.urge(peer, now + within(self.pace.urgent, random));
+            }
+            Input::Disagrees(peer) => {
+                let half = self.pace.disagreement / 2;
+                self.urge(peer, now + half + within(half, random));
+            }
+            Input::Ended { with, outcome } => self.ended(with, outcome, now, random),
+            Input::Timer => self.asked = None,
+        }
+        let mut outputs = Vec::new();
+        self.begin(now, selection, random, &mut outputs);
+        self.wake(now, &mut outputs);
+        outputs
+    }
+
+    fn urge(&mut self, peer: N, at: Duration) {
+        if self.peers.contains_key(&peer) {
+            self.due.entry(peer).or_insert(at);
+        }
+    }
+
+    /// From when on sessions that are due may begin, and with whom.
+    fn urged(&self) -> impl Iterator<Item = (Duration, N)> + '_ {
+        let free = self.due.iter().filter(|(id, _)| !self.running.contains(id));
+        free.filter_map(|(id, at)| {
+            let peer = self.peers.get(id)?;
+            Some(((*at).max(peer.rests_until), *id))
+        })
+    }
+
+    fn ended(&mut self, with: N, outcome: Outcome, now: Duration, random: &mut impl Rng) {
+        if !self.running.remove(&with) {
+            return;
+        }
+        match outcome {
+            Outcome::Equal => self.interval = (self.interval * 2).min(self.pace.longest),
+            Outcome::Moved => {
+                self.interval = self.pace.shortest;
+                let soon = now + about(self.interval, random);
+                self.regular = Some(self.regular.map_or(soon, |at| at.min(soon)));
+            }
+            Outcome::Failed => {}
+        }
+        let Some(peer) = self.peers.get_mut(&with) else {
+            return;
+        };
+        peer.failed = match outcome {
+            Outcome::Failed => peer.failed.saturating_add(1),
+            Outcome::Equal | Outcome::Moved => 0,
+        };
+        let rest = self.pace.rest * 2_u32.saturating_pow(peer.failed.min(20));
+        let rest = rest.min(self.pace.longest_rest);
+        peer.rests_until = now + about(rest, random);
+    }
+
+    /// Begins what is due.
+    fn begin(
+        &mut self,
+        now: Duration,
+        selection: &Selection<N>,
+        random: &mut impl Rng,
+        outputs: &mut Vec<Output<N>>,
+    ) {
+        while self.running.len() < self.pace.at_once {
+            let Some(peer) = self.next(now, selection, random) else {
+                return;
+            };
+            self.due.remove(&peer);
+            self.running.insert(peer);
+            outputs.push(Output::Begin(peer));
+        }
+    }
+
+    fn next(
+        &mut self,
+        now: Duration,
+        selection: &Selection<N>,
+        random: &mut impl Rng,
+    ) -> Option<N> {
+        let due = self.urged().filter(|(at, _)| *at <= now);
+        if let Some((_, peer)) = due.min() {
+            return Some(peer);
+        }
+        if self.regular.is_none_or(|at| at > now) || self.peers.is_empty() {
+            return None;
+        }
+        self.regular = Some(now + about(self.interval, random));
+        selection.near(random, |id| {
+            let peer = self.peers.get(&id);
+            peer.is_some_and(|it| it.rests_until <= now) && !self.running.contains(&id)
+        })
+    }
+
+    fn wake(&mut self, now: Duration, outputs: &mut Vec<Output<N>>) {
+        if self.running.len() >= self.pace.at_once {
+            // The end of a session wakes us.
+            return;
+        }
+        let regular = self.regular.filter(|_| !self.peers.is_empty());
+        let urged = self.urged().map(|(at, _)| at);
+        let Some(first) = urged.chain(regular).min() else {
+            return;
+        };
+        if self.asked != Some(first) {
+            self.asked = Some(first);
+            outputs.push(Output::Wake {
+                after: first.saturating_sub(now),
+            });
+        }
+    }
+}
+
+/// A moment within this time.
+fn within(time: Duration, random: &mut impl Rng) -> Duration {
+    time.mul_f64(random.random_range(0.0..1.0))
+}
+
+/// About so long, on average.
+fn about(time: Duration, random: &mut impl Rng) -> Duration {
+    time.mul_f64(random.random_range(0.5..1.5))
+}

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use syncline_crdt::{Delta, Dot};
+use syncline_crdt::{CarrierId, Delta, Dot};
 use syncline_store::{Group, RangeDelta};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
@@ -22,6 +22,8 @@ pub(crate) enum Deed {
 #[derive(Debug)]
 pub(crate) struct Publication {
     pub(crate) namespace: Arc<str>,
+    /// Whose it is.
+    pub(crate) carrier: CarrierId,
     pub(crate) first: Dot,
     pub(crate) last: u64,
     pub(crate) deed: Deed,
@@ -64,6 +66,7 @@ impl Outbox {
         };
         (self.is_open() && first <= after.counter).then(|| Publication {
             namespace: self.namespace.clone(),
+            carrier: group.carrier(),
             first: Dot::new(after.replica, first),
             last: after.counter,
             deed: deed(),

@@ -17,7 +17,7 @@ use crate::{OpenError, Store, StoreError, View};
 
 /// What the store knows of the carriers of its namespace, itself included.
 pub(crate) struct Carriers {
-    me: CarrierId,
+    pub(crate) me: CarrierId,
     roster: Roster,
     stability: Stability<CarrierId>,
     /// What of the above is written.
@@ -217,6 +217,11 @@ impl<E: Engine> Store<E> {
     /// The carriers that the store knows of, itself included.
     pub fn carriers(&self) -> Roster {
         self.shared.lock_carriers().roster.clone()
+    }
+
+    /// Whether the carrier is known, and counted.
+    pub fn counts(&self, carrier: &CarrierId) -> bool {
+        self.shared.lock_carriers().roster.counts(carrier)
     }
 
     /// Whether the carrier was forgotten.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, MutexGuard};
 
-use syncline_crdt::{Context, Delta, Dot, Edit, RowKey};
+use syncline_crdt::{CarrierId, Context, Delta, Dot, Edit, RowKey};
 
 use crate::commit::{Prepared, prepare, write_context};
 use crate::engine::{Batch, Engine, Table};
@@ -52,6 +52,12 @@ impl<'s, E: Engine> Group<'s, E> {
     #[must_use]
     pub fn last_dot(&self) -> Option<Dot> {
         self.staging.last
+    }
+
+    /// The name of the store among the carriers of its namespace.
+    #[must_use]
+    pub fn carrier(&self) -> CarrierId {
+        self.staging.base.shared.lock_carriers().me
     }
 
     /// What the group has done so far, to do more.

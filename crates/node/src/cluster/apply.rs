@@ -1,5 +1,6 @@
 //! Joining what rumours bring into the store of their namespace.
 
+use syncline_crdt::CarrierId;
 use syncline_gossip::Rumour;
 use syncline_store::{ChunkLimit, Durability, RangeDelta};
 use tokio::sync::mpsc;
@@ -38,7 +39,7 @@ async fn apply(replica: Replica, skew_ms: u64, mut rumours: mpsc::Receiver<Rumou
         };
         let latest_ms = replica.wall_ms().saturating_add(skew_ms);
         let deeds = batch.iter().filter_map(|it| read(&replica, it, latest_ms));
-        let deeds: Vec<Deed> = deeds.collect();
+        let deeds: Vec<_> = deeds.collect();
         let joined = blocking(move || join(&open, &deeds)).await;
         if let Err(error) = joined {
             tracing::warn!(namespace = replica.namespace(), %error, "rumours were lost");
@@ -47,16 +48,16 @@ async fn apply(replica: Replica, skew_ms: u64, mut rumours: mpsc::Receiver<Rumou
 }
 
 /// What a rumour says, if it can be believed.
-fn read(replica: &Replica, rumour: &Rumour, latest_ms: u64) -> Option<Deed> {
+fn read(replica: &Replica, rumour: &Rumour, latest_ms: u64) -> Option<(CarrierId, Deed)> {
     let namespace = replica.namespace();
     let writer = rumour.id().replica();
     match Deed::read(rumour.payload()) {
         // A stamp far ahead wins over all that is written until then.
-        Ok(deed) if deed.latest().millis() > latest_ms => {
+        Ok((_, deed)) if deed.latest().millis() > latest_ms => {
             tracing::warn!(namespace, ?writer, "a rumour from the future was refused");
             None
         }
-        Ok(deed) => Some(deed),
+        Ok(said) => Some(said),
         Err(error) => {
             tracing::warn!(namespace, ?writer, %error, "a rumour cannot be read");
             None
@@ -64,7 +65,7 @@ fn read(replica: &Replica, rumour: &Rumour, latest_ms: u64) -> Option<Deed> {
     }
 }
 
-fn join(open: &InUse, deeds: &[Deed]) -> Result<(), Error> {
+fn join(open: &InUse, deeds: &[(CarrierId, Deed)]) -> Result<(), Error> {
     let joined = join_all(open, deeds);
     if joined.is_err() {
         open.writer.look_after(&open.store);
@@ -72,8 +73,10 @@ fn join(open: &InUse, deeds: &[Deed]) -> Result<(), Error> {
     joined
 }
 
-fn join_all(open: &InUse, deeds: &[Deed]) -> Result<(), Error> {
-    let mut deeds = deeds.iter().peekable();
+fn join_all(open: &InUse, deeds: &[(CarrierId, Deed)]) -> Result<(), Error> {
+    // One may have been forgotten since it was heard.
+    let counted = deeds.iter().filter(|(it, _)| open.store.counts(it));
+    let mut deeds = counted.map(|(_, deed)| deed).peekable();
     while let Some(first) = deeds.next() {
         match first {
             Deed::Rows(delta) => {

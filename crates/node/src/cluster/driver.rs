@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::links::{Carriage, Heard, Links};
 use super::sessions::{Sessions, Synced};
-use super::spread::Spread;
+use super::spread::{Delivery, Spread};
 use super::status::{Branch, Handle, Member, MemberEvent, Topology};
 use super::timers::Timers;
 use super::wire::{self, MAX_FRAME, Said};
@@ -30,6 +30,9 @@ use crate::start_error::StartError;
 const ROUND: Duration = Duration::from_secs(1);
 /// How often seeds that are not members are connected to.
 const SEEK: Duration = Duration::from_secs(5);
+/// Members that are synced with as soon as they are met: they have what this node missed, and both get to know all carriers. It is
+/// a few, so that a thousand nodes that start at once do not all sync with all.
+const GREETED: u32 = 2;
 /// Committed transactions that may wait to be spread.
 const PUBLICATIONS: usize = 4096;
 /// Changes of the members that are kept for those who follow them.
@@ -71,6 +74,7 @@ pub(crate) struct Driver {
     membership: Membership<NodeId>,
     spreads: BTreeMap<Arc<str>, Spread>,
     sessions: Sessions,
+    greeted: u32,
     timers: Timers<Alarm>,
     /// What the members that are there carry.
     carriers: BTreeMap<NodeId, BTreeSet<String>>,
@@ -132,6 +136,7 @@ impl Driver {
             membership,
             spreads: BTreeMap::new(),
             sessions,
+            greeted: 0,
             timers: Timers::new(),
             carriers: BTreeMap::new(),
             card,
@@ -274,6 +279,10 @@ impl Driver {
                 if matches!(event, Event::Up(_)) {
                     tracing::info!(member = %member.id, address = %member.address, "up");
                     self.links.renew(member.id);
+                    if self.greeted < GREETED {
+                        self.greeted += 1;
+                        self.sessions.ask(member.id, member.address);
+                    }
                 }
                 let carried = carried.unwrap_or_default();
                 for namespace in carries.difference(&carried) {
@@ -339,8 +348,12 @@ impl Driver {
             // Not carried, or not any more.
             return;
         };
+        let from = match &input {
+            Input::Received { from, .. } => Some(*from),
+            _ => None,
+        };
         let (namespace, outputs) = (spread.namespace(), spread.handle(input, &mut self.random));
-        self.carry_out(&namespace, outputs);
+        self.carry_out(&namespace, from, outputs);
     }
 
     fn publish(&mut self, publication: &Publication) {
@@ -349,11 +362,17 @@ impl Driver {
         }
         if let Some(spread) = self.spreads.get_mut(&publication.namespace) {
             let outputs = spread.publish(publication, &mut self.random);
-            self.carry_out(&publication.namespace, outputs);
+            self.carry_out(&publication.namespace, None, outputs);
         }
     }
 
-    fn carry_out(&mut self, namespace: &Arc<str>, outputs: Vec<Output<NodeId>>) {
+    /// Does what a dissemination wants done; `from` is whose message has led to it.
+    fn carry_out(
+        &mut self,
+        namespace: &Arc<str>,
+        from: Option<NodeId>,
+        outputs: Vec<Output<NodeId>>,
+    ) {
         for output in outputs {
             match output {
                 Output::Send { to, message } => {
@@ -365,9 +384,11 @@ impl Driver {
                 }
                 Output::Deliver(rumour) => {
                     let spread = self.spreads.get(namespace);
-                    if spread.is_some_and(|it| !it.deliver(rumour)) {
-                        // The next session with anybody brings it.
-                        tracing::debug!(namespace = &**namespace, "too busy for a rumour");
+                    let delivery = spread.map_or(Delivery::Done, |it| it.deliver(rumour));
+                    if delivery != Delivery::Done {
+                        tracing::debug!(namespace = &**namespace, ?delivery, "a rumour is late");
+                        // Whoever has told it has it, and knows who made it.
+                        from.into_iter().for_each(|peer| self.sync_with(peer));
                     }
                 }
                 Output::Wake { timer, after } => {
@@ -414,7 +435,7 @@ impl Driver {
         for namespace in namespaces {
             if let Some(spread) = self.spreads.get_mut(&namespace) {
                 let outputs = spread.refresh(&mut self.random);
-                self.carry_out(&namespace, outputs);
+                self.carry_out(&namespace, None, outputs);
             }
         }
     }

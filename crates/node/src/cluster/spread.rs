@@ -10,8 +10,20 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::apply::applier;
+use super::deed::carrier_of;
 use crate::outbox::Publication;
 use crate::replica::Replica;
+
+/// What has become of a rumour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Delivery {
+    /// It is on its way into the store, or nowhere.
+    Done,
+    /// The store has no time for it.
+    Missed,
+    /// It is of a carrier that the store has yet to hear of, in a session.
+    Unmet,
+}
 
 /// One namespace among the members that carry it.
 pub(super) struct Spread {
@@ -78,9 +90,28 @@ impl Spread {
         self.gossip.handle(input, random)
     }
 
-    /// Hands a rumour to the store; whether there was room for it.
-    pub(super) fn deliver(&self, rumour: Rumour) -> bool {
-        self.apply.try_send(rumour).is_ok()
+    /// Hands a rumour to the store, which takes it from carriers alone that it knows: a store that held the rows of others could be
+    /// counted by nobody (decision 0011), and what it has yet to say be collected without it.
+    pub(super) fn deliver(&self, rumour: Rumour) -> Delivery {
+        let Some(open) = self.replica.if_open() else {
+            return Delivery::Unmet;
+        };
+        match carrier_of(&rumour) {
+            Ok(carrier) if open.store.counts(&carrier) => match self.apply.try_send(rumour) {
+                Ok(()) => Delivery::Done,
+                Err(_) => Delivery::Missed,
+            },
+            Ok(carrier) if open.store.has_forgotten(&carrier) => {
+                let namespace = &*self.namespace;
+                tracing::warn!(namespace, %carrier, "a rumour of a forgotten carrier was refused");
+                Delivery::Done
+            }
+            Ok(_) => Delivery::Unmet,
+            Err(error) => {
+                tracing::warn!(namespace = &*self.namespace, %error, "a rumour cannot be read");
+                Delivery::Done
+            }
+        }
     }
 
     /// Has the dissemination know what the store has seen by other ways. Opens the store if nobody has.
@@ -99,5 +130,52 @@ impl Spread {
         }
         let context = view.context().clone();
         self.gossip.handle(Input::Learned(context), random)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::node::Node;
+
+    #[tokio::test]
+    async fn rumours_are_taken_from_counted_carriers_alone() {
+        let [ada, bob] = [
+            Node::in_memory().await.unwrap(),
+            Node::in_memory().await.unwrap(),
+        ];
+        let (publish, mut written) = mpsc::channel(4);
+        ada.core.taker.set(publish).unwrap();
+        let here = ada.namespace("app").unwrap();
+        here.put("motto", "merge").await.unwrap();
+        let rumour = written.recv().await.unwrap().rumour().unwrap();
+
+        let there = bob.namespace("app").unwrap();
+        let replica = bob.core.carry("app");
+        let spread = Spread::new(bob.id(), replica.clone(), u64::MAX);
+        assert_eq!(
+            spread.deliver(rumour.clone()),
+            Delivery::Unmet,
+            "nobody has opened it"
+        );
+        let open = replica.open().await.unwrap();
+        assert_eq!(
+            spread.deliver(rumour.clone()),
+            Delivery::Unmet,
+            "they have not met"
+        );
+        let carrier = here.carrier().await.unwrap();
+        open.store.enrol(&here.carriers().await.unwrap()).unwrap();
+        assert_eq!(spread.deliver(rumour.clone()), Delivery::Done);
+        while there.get("motto").await.unwrap().is_none() {
+            tokio::task::yield_now().await;
+        }
+
+        open.store.forget_carrier(carrier).unwrap();
+        let room = spread.apply.capacity();
+        assert_eq!(spread.deliver(rumour), Delivery::Done);
+        assert_eq!(spread.apply.capacity(), room, "it was not handed on");
     }
 }

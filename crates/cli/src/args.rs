@@ -12,7 +12,7 @@ pub(crate) use self::bench::{
     Baseline, Bench, BenchMemory, BenchOpen, BenchReopen, BenchResident, BenchServe, BenchSync,
     BenchWrite, BenchWriter, Kind, Workload,
 };
-pub(crate) use self::sim::Sim;
+pub(crate) use self::sim::{Growth, Reach, Sim, Study};
 use crate::failure::{Failure, Reason};
 
 const EXIT_CODES: &str = "\

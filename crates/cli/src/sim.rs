@@ -1,30 +1,44 @@
 //! `syncline sim`: how far rumours come in a simulated cluster, and at which cost.
 
+mod study;
+
 use std::fmt;
 
 use clap::ValueEnum as _;
 use serde::Serialize;
-use syncline_sim::{Report, run_watched};
+use syncline_sim::{Report, Scenario, run_all};
 
-use crate::args::Sim;
+use crate::args::{Sim, Study};
 use crate::failure::{Doing, Failure, Reason};
 use crate::progress::Progress;
 use crate::table::{Align, Table};
 
 pub(crate) fn run(arguments: &Sim) -> Result<(), Failure> {
-    let per_run = arguments.warm_up.saturating_add(arguments.rumours);
-    let total = u64::from(per_run) * u64::from(arguments.runs);
-    let progress = Progress::bar("simulating", total);
-    let reports = (0..arguments.runs).map(|run| {
-        run_watched(&arguments.scenario(run), |_| progress.add(1))
-            .map_err(|error| Failure::new(Reason::Usage, error.to_string()))
-    });
-    let reports = reports.collect::<Result<Vec<Report>, Failure>>()?;
-    drop(progress);
-    let figures = Figures::of(arguments, reports);
-    if arguments.json {
+    match &arguments.study {
+        Some(Study::Reach(reach)) => study::reach(reach),
+        Some(Study::Growth(growth)) => study::growth(growth),
+        None => runs(arguments),
+    }
+}
+
+fn runs(arguments: &Sim) -> Result<(), Failure> {
+    let scenarios = (0..arguments.runs).map(|run| arguments.scenario(run));
+    let reports = simulate(&scenarios.collect::<Vec<_>>())?;
+    print(&Figures::of(arguments, reports), arguments.json)
+}
+
+/// Runs them all, with progress.
+fn simulate(scenarios: &[Scenario]) -> Result<Vec<Report>, Failure> {
+    let rumours = |it: &Scenario| u64::from(it.warm_up) + u64::from(it.rumours);
+    let progress = Progress::bar("simulating", scenarios.iter().map(rumours).sum());
+    run_all(scenarios, || progress.add(1))
+        .map_err(|error| Failure::new(Reason::Usage, error.to_string()))
+}
+
+fn print<T: Serialize + fmt::Display>(figures: &T, json: bool) -> Result<(), Failure> {
+    if json {
         let text =
-            serde_json::to_string(&figures).doing(|| "cannot print the figures".to_owned())?;
+            serde_json::to_string(figures).doing(|| "cannot print the figures".to_owned())?;
         println!("{text}");
     } else {
         print!("{figures}");
@@ -56,7 +70,9 @@ struct Figures {
     nearly_all_ms: f64,
     all_ms: f64,
     all_max_ms: f64,
+    all_max_periods: u32,
     bytes_per_node_second: f64,
+    messages_per_node_second: f64,
     between_regions: f64,
     runs: Vec<Report>,
 }
@@ -91,7 +107,13 @@ impl Figures {
             nearly_all_ms: mean(|run| run.times.nearly_all_ms),
             all_ms: mean(|run| run.times.all_ms),
             all_max_ms: greatest(|run| run.times.all_max_ms),
+            all_max_periods: runs
+                .iter()
+                .map(|run| run.times.all_max_periods)
+                .max()
+                .unwrap_or(0),
             bytes_per_node_second: mean(|run| run.bytes_per_node_second),
+            messages_per_node_second: mean(|run| run.messages_per_node_second),
             between_regions: mean(|run| run.between_regions),
             runs,
         }
@@ -124,6 +146,14 @@ impl fmt::Display for Figures {
         table.row(["to 99 of 100".into(), milliseconds(self.nearly_all_ms)]);
         table.row(["to all".into(), milliseconds(self.all_ms)]);
         table.row(["to all, the longest".into(), milliseconds(self.all_max_ms)]);
+        table.row([
+            "the same, in periods".into(),
+            self.all_max_periods.to_string(),
+        ]);
+        table.row([
+            "messages per node and second".into(),
+            format!("{:.1}", self.messages_per_node_second),
+        ]);
         table.row([
             "bytes per node and second".into(),
             format!("{:.0}", self.bytes_per_node_second),

@@ -62,6 +62,9 @@ pub struct Config {
     pub ask_after: Duration,
     /// Bytes of recent rumours that are kept for those who missed them.
     pub recent_bytes: usize,
+    /// Whether neighbours, and branches among them, are also chosen by the round-trip times that are [told](crate::Input::Rtt).
+    /// A quarter of the links or more stay chosen uniformly, so that the overlay holds together.
+    pub by_latency: bool,
     /// Rumours announced and not come yet that are remembered; beyond it, announcements are passed over, and pulls find them.
     pub max_missing: usize,
 }
@@ -76,6 +79,7 @@ impl Config {
             announce_after: Duration::from_millis(200),
             ask_after: Duration::from_millis(400),
             recent_bytes: 4 << 20,
+            by_latency: true,
             max_missing: 4096,
         }
     }

@@ -1,5 +1,6 @@
 //! The machine: what it is told, what it answers.
 
+mod links;
 mod pulling;
 mod pushing;
 mod tree;
@@ -37,6 +38,13 @@ pub enum Input<N> {
     Up(N),
     /// A member has left, or failed.
     Down(N),
+    /// How long it takes to a member and back, as measured just now. Whoever talks to members knows of many; any will do.
+    Rtt {
+        /// Which member.
+        peer: N,
+        /// There and back.
+        rtt: Duration,
+    },
     /// These members, and no others, are there. The node itself may be among them.
     View(Members<N>),
 }
@@ -153,6 +161,15 @@ impl<N: Copy + Ord + Debug> Dissemination<N> {
         tree.into_iter().flat_map(tree::Tree::branches)
     }
 
+    /// The peers that may become branches, and those that are. None where there is no tree.
+    pub fn neighbours(&self) -> impl Iterator<Item = N> + '_ {
+        let tree = match &self.way {
+            Way::Tree(tree) => Some(tree),
+            Way::Push(_) | Way::None => None,
+        };
+        tree.into_iter().flat_map(tree::Tree::neighbours)
+    }
+
     /// Takes an input in and says what is to be done, in order.
     ///
     /// `random` should differ from node to node. O(log n) for n members, and for each message sent.
@@ -182,6 +199,11 @@ impl<N: Copy + Ord + Debug> Dissemination<N> {
             Input::Down(node) => {
                 self.core.members.remove(node);
                 self.moved(random);
+            }
+            Input::Rtt { peer, rtt } => {
+                if let Way::Tree(tree) = &mut self.way {
+                    tree.measured(peer, rtt, &self.core);
+                }
             }
             Input::View(members) => {
                 self.core.members = members;
@@ -239,7 +261,7 @@ impl<N: Copy + Ord + Debug> Dissemination<N> {
             Message::Announce(_)
             | Message::Graft(_)
             | Message::Prune
-            | Message::Link
+            | Message::Link { .. }
             | Message::Unlink => {
                 if let Way::Tree(tree) = &mut self.way {
                     tree.receive(from, message, &mut self.core);

@@ -72,6 +72,6 @@ mod selection;
 pub use config::{Config, Strategy};
 pub use dissemination::{Dissemination, Input, Output, Timer};
 pub use members::Members;
-pub use message::{Message, MessageError};
+pub use message::{Message, MessageError, Notice};
 pub use rumour::{Rumour, RumourId};
 pub use selection::{Cost, Selection};

@@ -21,13 +21,16 @@ pub enum Message {
     /// Feedback: these are known already.
     Known(RumourId),
     /// Rumours that the sender has.
-    Announce(Vec<RumourId>),
+    Announce(Vec<Notice>),
     /// The link is to be a branch of the tree, and these are wanted.
     Graft(Vec<RumourId>),
     /// The link is to be no branch of the tree.
     Prune,
     /// The sender counts the receiver among its neighbours from now on.
-    Link,
+    Link {
+        /// Because it is near; otherwise, because chance has chosen it.
+        near: bool,
+    },
     /// The sender does not, or no longer.
     Unlink,
     /// The hash of all that the sender knows: is it the same there?
@@ -44,6 +47,15 @@ pub enum Message {
     },
 }
 
+/// That somebody has a rumour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// Which.
+    pub id: RumourId,
+    /// By how many hops it would come to the receiver.
+    pub hops: u16,
+}
+
 /// Why bytes are no message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -58,6 +70,9 @@ pub enum MessageError {
 
 /// How many ids an announcement or a graft names at most.
 pub(crate) const MAX_IDS: usize = 512;
+
+/// The bytes of the shortest id.
+const ID: usize = 18;
 
 mod tag {
     pub(super) const PUSH: u8 = 1;
@@ -79,8 +94,10 @@ impl Message {
     /// |---|---|---|
     /// | 1 | push | hops (varint), asked (0 or 1), id, the payload to the end |
     /// | 2 | known | id |
-    /// | 3, 4 | announce, graft | varint count, ids |
-    /// | 5, 6, 8, 10 | prune, link, same, unlink | |
+    /// | 3 | announce | varint count, and for each: id, hops (varint) |
+    /// | 4 | graft | varint count, ids |
+    /// | 5, 8, 10 | prune, same, unlink | |
+    /// | 6 | link | near (0 or 1) |
     /// | 7 | compare | 8 bytes |
     /// | 9 | pull | mutual (0 or 1), context |
     ///
@@ -104,16 +121,23 @@ impl Message {
                 out.push(tag::KNOWN);
                 put_id(*id, &mut out);
             }
-            Self::Announce(ids) => {
+            Self::Announce(notices) => {
                 out.push(tag::ANNOUNCE);
-                put_ids(ids, &mut out);
+                (notices.len() as u64).encode(&mut out);
+                for notice in notices {
+                    put_id(notice.id, &mut out);
+                    notice.hops.encode(&mut out);
+                }
             }
             Self::Graft(ids) => {
                 out.push(tag::GRAFT);
                 put_ids(ids, &mut out);
             }
             Self::Prune => out.push(tag::PRUNE),
-            Self::Link => out.push(tag::LINK),
+            Self::Link { near } => {
+                out.push(tag::LINK);
+                near.encode(&mut out);
+            }
             Self::Unlink => out.push(tag::UNLINK),
             Self::Compare(hash) => {
                 out.push(tag::COMPARE);
@@ -146,10 +170,12 @@ impl Message {
                 },
             },
             tag::KNOWN => Self::Known(read_id(&mut input)?),
-            tag::ANNOUNCE => Self::Announce(read_ids(&mut input)?),
+            tag::ANNOUNCE => Self::Announce(read_notices(&mut input)?),
             tag::GRAFT => Self::Graft(read_ids(&mut input)?),
             tag::PRUNE => Self::Prune,
-            tag::LINK => Self::Link,
+            tag::LINK => Self::Link {
+                near: bool::decode(&mut input)?,
+            },
             tag::UNLINK => Self::Unlink,
             tag::COMPARE => Self::Compare(u64::from_be_bytes(input.array()?)),
             tag::SAME => Self::Same,
@@ -188,10 +214,25 @@ fn put_ids(ids: &[RumourId], out: &mut Vec<u8>) {
 }
 
 fn read_ids(input: &mut Input<'_>) -> Result<Vec<RumourId>, MessageError> {
-    // An id takes 18 bytes or more.
-    let count = input.count(18)?;
+    let count = read_count(input, ID)?;
+    (0..count).map(|_| read_id(input)).collect()
+}
+
+fn read_notices(input: &mut Input<'_>) -> Result<Vec<Notice>, MessageError> {
+    let count = read_count(input, ID + 1)?;
+    let notice = |_| {
+        let id = read_id(input)?;
+        let hops = u16::decode(input)?;
+        Ok(Notice { id, hops })
+    };
+    (0..count).map(notice).collect()
+}
+
+/// How many follow, of so many bytes or more each.
+fn read_count(input: &mut Input<'_>, bytes: usize) -> Result<usize, MessageError> {
+    let count = input.count(bytes)?;
     if count > MAX_IDS {
         return Err(MessageError::TooMany(count as u64));
     }
-    (0..count).map(|_| read_id(input)).collect()
+    Ok(count)
 }

@@ -1,11 +1,14 @@
 //! Single machines: what they answer, and what a peer cannot make them do.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+use std::time::Duration;
+
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use syncline_crdt::{Context, Dot, ReplicaId};
 use syncline_gossip::{
-    Config, Dissemination, Input, Members, Message, Output, Rumour, RumourId, Strategy, Timer,
+    Config, Dissemination, Input, Members, Message, Notice, Output, Rumour, RumourId, Strategy,
+    Timer,
 };
 
 const A: ReplicaId = ReplicaId::from_bytes([1; 16]);
@@ -33,7 +36,7 @@ impl Machine {
     fn linked(members: impl IntoIterator<Item = u32> + Clone) -> Self {
         let mut machine = Self::tree(members.clone());
         for member in members {
-            machine.receive(member, Message::Link);
+            machine.receive(member, Message::Link { near: false });
         }
         machine
     }
@@ -67,6 +70,14 @@ fn push(counter: u64, hops: u16) -> Message {
         hops,
         asked: false,
     }
+}
+
+fn announce(counters: impl IntoIterator<Item = u64>) -> Message {
+    let notice = |counter| Notice {
+        id: id(counter),
+        hops: 3,
+    };
+    Message::Announce(counters.into_iter().map(notice).collect())
 }
 
 fn id(counter: u64) -> RumourId {
@@ -184,7 +195,7 @@ fn a_way_of_far_fewer_hops_replaces_the_quicker_one() {
 fn what_was_announced_and_does_not_come_is_asked_for() {
     let mut machine = Machine::linked([1, 2]);
     machine.receive(2, Message::Prune);
-    machine.receive(2, Message::Announce(vec![id(5), id(6)]));
+    machine.receive(2, announce([5, 6]));
     assert_eq!(
         machine.says(2, Input::Timer(Timer::Ask)),
         [],
@@ -251,7 +262,7 @@ fn announcements_without_end_are_bounded() {
     config.max_missing = 10;
     let mut machine = Machine::new(config, [1]);
     for counter in 1..=1_000 {
-        machine.receive(1, Message::Announce(vec![id(counter)]));
+        machine.receive(1, announce([counter]));
     }
     machine.input(Input::Timer(Timer::Ask));
     let asked = machine.says(1, Input::Timer(Timer::Ask));
@@ -269,12 +280,12 @@ fn strangers_and_crowds_become_no_neighbours() {
     let mut machine = Machine::tree([1]);
     let stranger = Input::Received {
         from: 99,
-        message: Message::Link,
+        message: Message::Link { near: false },
     };
     assert_eq!(machine.says(99, stranger), [Message::Unlink]);
     let mut machine = Machine::tree(1..=100);
     for from in 1..=100 {
-        machine.receive(from, Message::Link);
+        machine.receive(from, Message::Link { near: false });
     }
     assert!(
         machine.gossip.branches().count() <= 22,
@@ -295,8 +306,86 @@ fn who_is_gone_is_no_branch_and_is_replaced() {
     assert!(outputs.iter().any(|it| matches!(
         it,
         Output::Send {
-            message: Message::Link,
+            message: Message::Link { near: false },
             ..
         }
     )));
+}
+
+fn far_and_near() -> Machine {
+    let mut machine = Machine::linked([1]);
+    for (peer, milliseconds) in [(1, 80), (2, 2)] {
+        let rtt = Duration::from_millis(milliseconds);
+        machine.input(Input::Up(peer));
+        machine.input(Input::Rtt { peer, rtt });
+    }
+    machine
+}
+
+#[test]
+fn a_member_that_is_much_nearer_becomes_a_neighbour_but_no_branch_yet() {
+    let mut machine = far_and_near();
+    let asked = machine.says(2, Input::Timer(Timer::Period));
+    assert!(asked.contains(&Message::Link { near: true }), "{asked:?}");
+    assert_eq!(machine.gossip.neighbours().collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(machine.gossip.branches().collect::<Vec<_>>(), [1]);
+    // Of members that are about as far as each other, none is preferred.
+    let mut machine = far_and_near();
+    let rtt = Duration::from_millis(20);
+    machine.input(Input::Rtt { peer: 2, rtt });
+    let asked = machine.says(2, Input::Timer(Timer::Period));
+    assert!(!asked.contains(&Message::Link { near: true }), "{asked:?}");
+}
+
+#[test]
+fn a_much_quicker_link_takes_the_place_of_the_one_that_brought_a_rumour() {
+    let notice = |hops| {
+        let message = Message::Announce(vec![Notice { id: id(5), hops }]);
+        Input::Received { from: 2, message }
+    };
+    let mut machine = far_and_near();
+    machine.receive(2, Message::Link { near: true });
+    machine.receive(1, push(5, 3));
+    // It would have come by more hops than it did: it may have come from us.
+    assert_eq!(machine.says(2, notice(5)), []);
+    let mut outputs = machine.input(notice(3));
+    assert_eq!(machine.gossip.branches().collect::<Vec<_>>(), [2]);
+    outputs.sort_by_key(|output| matches!(output, Output::Send { to: 1, .. }));
+    let send = |to, message| Output::Send { to, message };
+    assert_eq!(
+        outputs,
+        [send(2, Message::Graft(Vec::new())), send(1, Message::Prune)]
+    );
+}
+
+#[test]
+fn of_two_with_as_many_hops_only_one_turns_to_the_other() {
+    // The machine is member 0; with 4 hops to us, the other has had it over 3, as we had.
+    let mut machine = far_and_near();
+    machine.receive(2, Message::Link { near: true });
+    machine.receive(1, push(5, 3));
+    let message = Message::Announce(vec![Notice { id: id(5), hops: 4 }]);
+    let greater = Input::Received { from: 2, message };
+    assert_eq!(machine.says(2, greater), []);
+}
+
+#[test]
+fn some_links_stay_left_to_chance_though_all_others_are_near() {
+    let mut machine = Machine::tree(1..=500);
+    for period in 0..60 {
+        for peer in machine.gossip.neighbours().collect::<Vec<_>>() {
+            machine.receive(peer, Message::Prune);
+        }
+        for peer in 1..=500 {
+            let milliseconds = if peer % 2 == 0 { 2 } else { 200 };
+            let rtt = Duration::from_millis(milliseconds);
+            machine.input(Input::Rtt { peer, rtt });
+        }
+        machine.receive(period + 1, Message::Link { near: false });
+        machine.input(Input::Timer(Timer::Period));
+    }
+    let neighbours: Vec<u32> = machine.gossip.neighbours().collect();
+    let far = neighbours.iter().filter(|it| *it % 2 == 1).count();
+    assert!((1..=8).contains(&far), "{neighbours:?}");
+    assert!((13..=26).contains(&neighbours.len()), "{neighbours:?}");
 }

@@ -4,12 +4,17 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use syncline_crdt::{Context, Dot, ReplicaId};
-use syncline_gossip::{Message, MessageError, Rumour, RumourId};
+use syncline_gossip::{Message, MessageError, Notice, Rumour, RumourId};
 
 const A: ReplicaId = ReplicaId::from_bytes([0xaa; 16]);
 
 fn id(first: u64, last: u64) -> RumourId {
     RumourId::new(A, first, last).unwrap()
+}
+
+fn notice(first: u64, last: u64, hops: u16) -> Notice {
+    let id = id(first, last);
+    Notice { id, hops }
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -31,12 +36,13 @@ fn golden() {
         (push(true), "010701 A ac02020102"),
         (Message::Known(id(1, 1)), "02 A 0100"),
         (
-            Message::Announce(vec![id(1, 3), id(9, 9)]),
-            "0302 A 0102 A 0900",
+            Message::Announce(vec![notice(1, 3, 4), notice(9, 9, 300)]),
+            "0302 A 010204 A 0900ac02",
         ),
         (Message::Graft(Vec::new()), "0400"),
         (Message::Prune, "05"),
-        (Message::Link, "06"),
+        (Message::Link { near: false }, "0600"),
+        (Message::Link { near: true }, "0601"),
         (Message::Compare(0x0102), "070000000000000102"),
         (Message::Same, "08"),
         (
@@ -71,7 +77,7 @@ fn no_rumour_is_without_dots() {
 
 #[test]
 fn more_ids_than_are_ever_sent_are_refused() {
-    let many = Message::Announce((1..=513).map(|at| id(at, at)).collect());
+    let many = Message::Announce((1..=513).map(|at| notice(at, at, 1)).collect());
     assert_eq!(
         Message::from_bytes(&many.to_bytes()),
         Err(MessageError::TooMany(513))

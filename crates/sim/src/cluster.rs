@@ -1,6 +1,6 @@
 //! The events of a run, in virtual time.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
@@ -37,10 +37,38 @@ pub fn run_watched(
     Ok(cluster.report())
 }
 
+/// An event, and its place in the order of all: by time, then as they were caused.
+struct Scheduled {
+    at: Duration,
+    number: u64,
+    event: Event,
+}
+
+impl Ord for Scheduled {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.at, self.number).cmp(&(other.at, other.number))
+    }
+}
+
+impl PartialOrd for Scheduled {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Scheduled {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Scheduled {}
+
 enum Event {
     Arrive {
         from: u32,
         to: u32,
+        sent: Duration,
         message: Message,
     },
     Timer {
@@ -60,9 +88,7 @@ struct Cluster<'s> {
     nodes: Vec<Node>,
     random: ChaCha8Rng,
     now: Duration,
-    /// Events by time, then in the order in which they were caused.
-    queue: BinaryHeap<Reverse<(Duration, u64)>>,
-    events: BTreeMap<u64, Event>,
+    queue: BinaryHeap<Reverse<Scheduled>>,
     caused: u64,
     writers: Vec<u32>,
     spreads: Vec<Spread>,
@@ -70,6 +96,7 @@ struct Cluster<'s> {
     measured_from: Option<Duration>,
     bytes: BTreeMap<&'static str, u64>,
     bytes_between: u64,
+    messages: u64,
     lagging: u64,
     trace: u64,
 }
@@ -78,6 +105,8 @@ struct Node {
     gossip: Dissemination<u32>,
     random: ChaCha8Rng,
     written: u64,
+    /// Until when its line is taken by what it has sent.
+    busy_until: Duration,
     is_alive: bool,
     /// Whether it is there to the end: what is measured is measured among these.
     survives: bool,
@@ -91,6 +120,7 @@ impl<'s> Cluster<'s> {
                 gossip: Dissemination::new(node, scenario.gossip.clone()),
                 random: ChaCha8Rng::seed_from_u64(random.random()),
                 written: 0,
+                busy_until: Duration::ZERO,
                 is_alive: true,
                 survives: false,
             })
@@ -106,7 +136,6 @@ impl<'s> Cluster<'s> {
             random,
             now: Duration::ZERO,
             queue: BinaryHeap::new(),
-            events: BTreeMap::new(),
             caused: 0,
             writers: Vec::new(),
             spreads: Vec::new(),
@@ -114,6 +143,7 @@ impl<'s> Cluster<'s> {
             measured_from: None,
             bytes: BTreeMap::new(),
             bytes_between: 0,
+            messages: 0,
             lagging: 0,
             trace: 0,
         };
@@ -142,17 +172,15 @@ impl<'s> Cluster<'s> {
     }
 
     fn cause(&mut self, at: Duration, event: Event) {
-        self.queue.push(Reverse((at, self.caused)));
-        self.events.insert(self.caused, event);
+        let number = self.caused;
+        self.queue.push(Reverse(Scheduled { at, number, event }));
         self.caused += 1;
     }
 
     fn play(&mut self, watch: &mut impl FnMut(u32)) {
         let mut end = None;
-        while let Some(Reverse((at, number))) = self.queue.pop() {
-            let Some(event) = self.events.remove(&number) else {
-                continue;
-            };
+        while let Some(Reverse(next)) = self.queue.pop() {
+            let Scheduled { at, number, event } = next;
             if end.is_some_and(|end| at > end) {
                 break;
             }
@@ -185,9 +213,20 @@ impl<'s> Cluster<'s> {
 
     fn happen(&mut self, event: Event) {
         match event {
-            Event::Arrive { from, to, message } => {
-                if let Message::Push { rumour, hops, .. } = &message {
-                    self.pushed(to, rumour, *hops);
+            Event::Arrive {
+                from,
+                to,
+                sent,
+                message,
+            } => {
+                match &message {
+                    Message::Push { rumour, hops, .. } => self.pushed(to, rumour, *hops),
+                    // As a transport would know it, of everybody with whom something went to and fro.
+                    Message::Same | Message::Compare(_) => {
+                        let rtt = (self.now - sent) * 2;
+                        self.input(to, Input::Rtt { peer: from, rtt });
+                    }
+                    _ => {}
                 }
                 self.input(to, Input::Received { from, message });
             }
@@ -230,16 +269,30 @@ impl<'s> Cluster<'s> {
         let bytes = message.to_bytes().len() as u64;
         self.note(&[u64::from(from) << 32 | u64::from(to), bytes]);
         if self.measured_from.is_some() {
+            self.messages += 1;
             *self.bytes.entry(kind(&message)).or_default() += bytes;
             if scenario.network.region(from) != scenario.network.region(to) {
                 self.bytes_between += bytes;
             }
         }
-        let travel = scenario
-            .network
-            .travel(scenario.seed, from, to, &mut self.random);
-        if let Some(travel) = travel {
-            self.cause(self.now + travel, Event::Arrive { from, to, message });
+        let network = &scenario.network;
+        let busy_until = &mut self.nodes[from as usize].busy_until;
+        let Some(departs) = network.depart(self.now, busy_until, bytes) else {
+            return;
+        };
+        let copies = 1 + u32::from(network.is_doubled(&mut self.random));
+        for _ in 0..copies {
+            let travel = network.travel(scenario.seed, from, to, &mut self.random);
+            if let Some(travel) = travel {
+                let (sent, message) = (self.now, message.clone());
+                let event = Event::Arrive {
+                    from,
+                    to,
+                    sent,
+                    message,
+                };
+                self.cause(departs + travel, event);
+            }
         }
     }
 
@@ -304,6 +357,30 @@ impl<'s> Cluster<'s> {
         }
     }
 
+    /// Into how many parts the links between neighbours who live fall.
+    fn overlay_parts(&self) -> u32 {
+        let mut part: Vec<usize> = (0..self.nodes.len()).collect();
+        let root = |part: &mut Vec<usize>, mut node: usize| {
+            while part[node] != node {
+                part[node] = part[part[node]];
+                node = part[node];
+            }
+            node
+        };
+        let living = || self.nodes.iter().enumerate().filter(|(_, it)| it.is_alive);
+        for (number, node) in living() {
+            for peer in node.gossip.neighbours() {
+                if self.nodes[peer as usize].is_alive {
+                    let (one, other) = (root(&mut part, number), root(&mut part, peer as usize));
+                    part[one] = other;
+                }
+            }
+        }
+        living()
+            .filter(|(number, _)| part[*number] == *number)
+            .count() as u32
+    }
+
     fn report(&self) -> Report {
         let survivors = self.scenario.survivors();
         let others = f64::from(survivors - 1);
@@ -327,7 +404,7 @@ impl<'s> Cluster<'s> {
                 .map(|it| it.last_hops)
                 .max()
                 .unwrap_or(0),
-            times: Quantiles::of(&self.spreads, survivors),
+            times: Quantiles::of(&self.spreads, survivors, self.scenario.gossip.period),
             bytes_per_node_second: bytes as f64 / node_seconds,
             bytes_by_kind: self
                 .bytes
@@ -335,6 +412,9 @@ impl<'s> Cluster<'s> {
                 .map(|(kind, bytes)| (*kind, *bytes as f64 / node_seconds))
                 .collect(),
             between_regions: self.bytes_between as f64 / bytes.max(1) as f64,
+            between_regions_per_node_second: self.bytes_between as f64 / node_seconds,
+            overlay_parts: self.overlay_parts(),
+            messages_per_node_second: self.messages as f64 / node_seconds,
             lagging: self.lagging,
             seconds,
             trace: self.trace,
@@ -347,7 +427,7 @@ fn kind(message: &Message) -> &'static str {
         Message::Push { .. } => "push",
         Message::Known(_) => "feedback",
         Message::Announce(_) => "announce",
-        Message::Graft(_) | Message::Prune | Message::Link | Message::Unlink => "tree",
+        Message::Graft(_) | Message::Prune | Message::Link { .. } | Message::Unlink => "tree",
         Message::Compare(_) | Message::Same | Message::Pull { .. } => "pull",
     }
 }

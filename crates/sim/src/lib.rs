@@ -31,8 +31,10 @@ mod cluster;
 mod network;
 mod report;
 mod scenario;
+mod study;
 
 pub use cluster::{run, run_watched};
-pub use network::Network;
+pub use network::{Latency, Network};
 pub use report::{Quantiles, Report};
 pub use scenario::{Kill, Scenario, ScenarioError};
+pub use study::{Growth, Reach, run_all};

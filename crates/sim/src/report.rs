@@ -28,8 +28,14 @@ pub struct Report {
     pub bytes_per_node_second: f64,
     /// The same, by kind of message.
     pub bytes_by_kind: BTreeMap<&'static str, f64>,
+    /// Messages that a node sent in a second.
+    pub messages_per_node_second: f64,
     /// The share of the bytes that went from one region to another.
     pub between_regions: f64,
+    /// The bytes that a node sent to other regions in a second.
+    pub between_regions_per_node_second: f64,
+    /// Into how many parts the overlay fell in the end, where there is one: links between neighbours among the living.
+    pub overlay_parts: u32,
     /// How often a node was told to begin a session, because rumours could not help any more.
     pub lagging: u64,
     /// Virtual seconds from the first measured rumour to the end.
@@ -49,6 +55,8 @@ pub struct Quantiles {
     pub all_ms: f64,
     /// All, the longest.
     pub all_max_ms: f64,
+    /// The same, in periods of the gossip that were begun.
+    pub all_max_periods: u32,
 }
 
 /// One measured rumour.
@@ -81,17 +89,19 @@ pub(crate) fn mean(values: impl Iterator<Item = f64>) -> f64 {
 }
 
 impl Quantiles {
-    pub(crate) fn of(spreads: &[Spread], nodes: u32) -> Self {
+    pub(crate) fn of(spreads: &[Spread], nodes: u32, period: Duration) -> Self {
         let times = |share: f64| {
             spreads
                 .iter()
                 .filter_map(move |it| it.time_to(share, nodes))
         };
+        let all_max_ms = times(1.0).fold(0.0, f64::max);
         Self {
             half_ms: mean(times(0.5)),
             nearly_all_ms: mean(times(0.99)),
             all_ms: mean(times(1.0)),
-            all_max_ms: times(1.0).fold(0.0, f64::max),
+            all_max_ms,
+            all_max_periods: (all_max_ms / (period.as_secs_f64() * 1e3)).ceil() as u32,
         }
     }
 }

@@ -53,13 +53,13 @@ pub enum ScenarioError {
     #[error("there must be at least one writer, and no more writers than nodes")]
     Writers,
     /// Not a share.
-    #[error("loss and kill are shares, from 0 to less than 1")]
+    #[error("losses, doubling, reordering and deaths are shares, from 0 to less than 1")]
     Share,
     /// Nobody, or too few, would be left.
     #[error("fewer than 2 nodes would survive")]
     TooFewSurvivors,
-    /// No regions.
-    #[error("there must be at least one region")]
+    /// Some distances between regions are missing, or there are too many.
+    #[error("there must be a distance from each region to each")]
     Regions,
 }
 
@@ -89,11 +89,11 @@ impl Scenario {
             Err(ScenarioError::TooFewNodes)
         } else if !(1..=self.nodes).contains(&self.writers) {
             Err(ScenarioError::Writers)
-        } else if !is_share(self.network.loss) || !is_share(killed) {
+        } else if !self.network.shares().into_iter().all(is_share) || !is_share(killed) {
             Err(ScenarioError::Share)
         } else if self.survivors() < 2 {
             Err(ScenarioError::TooFewSurvivors)
-        } else if self.network.regions == 0 {
+        } else if !self.network.is_square() {
             Err(ScenarioError::Regions)
         } else {
             Ok(())

@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use syncline_gossip::Strategy;
-use syncline_sim::{Kill, Network, Report, Scenario, ScenarioError, run};
+use syncline_sim::{
+    Growth, Kill, Network, Quantiles, Reach, Report, Scenario, ScenarioError, run, run_all,
+};
 
 fn plumtree(writers: u32, seed: u64) -> Scenario {
     Scenario {
@@ -26,26 +28,48 @@ fn hit(seed: u64, loss: f64, killed: f64) -> Report {
 
 #[test]
 fn pushing_reaches_the_share_that_the_epidemics_equation_gives() {
-    for fanout in 2..=5 {
+    for (nodes, runs, points) in [(100, 20, 3.0), (1_000, 4, 1.0)] {
+        for fanout in [2, 3, 5, 8] {
+            let scenarios = Reach::scenarios(nodes, fanout, 1, runs);
+            let reports = run_all(&scenarios, || ()).unwrap();
+            let reach = Reach::of(&scenarios, &reports).unwrap();
+            assert!(reach.off_by < points, "{reach:?}");
+            assert!(2 * reach.took_off > reach.rumours, "{reach:?}");
+        }
+    }
+}
+
+#[test]
+fn what_a_node_sends_grows_no_faster_than_the_logarithm_of_the_cluster() {
+    let growth = [100, 400, 1_600].map(|nodes| {
         let scenario = Scenario {
-            warm_up: 0,
-            rumours: 40,
-            settle: Duration::from_secs(3),
-            ..Scenario::new(Strategy::Push { fanout })
+            nodes,
+            rumours: 20,
+            ..plumtree(10, 1)
         };
-        let report = run(&scenario).unwrap();
-        let expected = scenario.expected_reach().unwrap();
+        Growth::of(nodes, &[run(&scenario).unwrap()])
+    });
+    for pair in growth.windows(2) {
+        let [small, large] = pair else { unreachable!() };
+        assert_eq!(large.delivered, 1.0);
         assert!(
-            (report.reached - expected).abs() < 0.01,
-            "fanout {fanout}: {} and not {expected}",
-            report.reached
-        );
-        assert!(
-            report.took_off >= 25,
-            "fanout {fanout}: {}",
-            report.took_off
+            large.bytes_over_log <= small.bytes_over_log * 1.02,
+            "{small:?}, {large:?}"
         );
     }
+}
+
+#[test]
+fn runs_side_by_side_are_the_runs_one_after_another() {
+    let scenarios: Vec<Scenario> = (1..=5)
+        .map(|seed| Scenario {
+            nodes: 40,
+            ..plumtree(2, seed)
+        })
+        .collect();
+    let together = run_all(&scenarios, || ()).unwrap();
+    let alone: Vec<Report> = scenarios.iter().map(|it| run(it).unwrap()).collect();
+    assert_eq!(together, alone);
 }
 
 #[test]
@@ -60,6 +84,31 @@ fn after_warm_up_the_tree_brings_each_rumour_once_over_few_hops() {
 }
 
 #[test]
+fn a_tree_that_weighs_latencies_sends_half_as_much_between_regions_and_holds_together() {
+    for (nodes, writers, seed) in [(300, 1, 1), (300, 10, 2), (999, 10, 3)] {
+        let regions = |by_latency| {
+            let mut scenario = Scenario {
+                nodes,
+                network: Network::three_regions(),
+                ..plumtree(writers, seed)
+            };
+            scenario.gossip.by_latency = by_latency;
+            let report = run(&scenario).unwrap();
+            assert_eq!((report.delivered, report.overlay_parts), (1.0, 1));
+            report
+        };
+        let (uniform, weighed) = (regions(false), regions(true));
+        let between = [&uniform, &weighed].map(|it| it.between_regions_per_node_second);
+        assert!(2.0 * between[1] <= between[0], "{between:?}");
+        assert!(weighed.copies < 1.2, "{weighed:?}");
+        assert!(
+            weighed.times.all_ms < uniform.times.all_ms * 1.5,
+            "{weighed:?}"
+        );
+    }
+}
+
+#[test]
 fn losses_are_made_up_for() {
     let mut scenario = plumtree(10, 1);
     scenario.network.loss = 0.05;
@@ -70,13 +119,14 @@ fn losses_are_made_up_for() {
 
 #[test]
 fn who_survives_hears_of_everything_though_many_fail_at_once() {
-    let period = 1_000.0;
-    let third = hit(1, 0.05, 0.3);
-    assert_eq!(third.delivered, 1.0);
-    assert!(third.times.all_max_ms <= 10.0 * period, "{:?}", third.times);
-    let most = hit(1, 0.05, 0.8);
-    assert_eq!(most.delivered, 1.0);
-    assert!(most.times.all_max_ms <= 20.0 * period, "{:?}", most.times);
+    for (killed, periods) in [(0.3, 10), (0.5, 20), (0.8, 20)] {
+        let report = hit(1, 0.05, killed);
+        assert_eq!(report.delivered, 1.0, "{killed}");
+        let Quantiles {
+            all_max_periods, ..
+        } = report.times;
+        assert!(all_max_periods <= periods, "{killed}: {:?}", report.times);
+    }
 }
 
 #[test]
@@ -85,7 +135,7 @@ fn the_same_seed_makes_the_same_run() {
         nodes: 80,
         network: Network {
             loss: 0.1,
-            regions: 3,
+            between: Network::ring(3, Duration::from_millis(40)),
             ..Network::new()
         },
         ..plumtree(5, seed)
@@ -145,7 +195,9 @@ fn what_cannot_be_run_is_refused() {
     assert_eq!(with(|s| s.writers = 1_001), ScenarioError::Writers);
     assert_eq!(with(|s| s.network.loss = 1.0), ScenarioError::Share);
     assert_eq!(with(|s| s.network.loss = f64::NAN), ScenarioError::Share);
-    assert_eq!(with(|s| s.network.regions = 0), ScenarioError::Regions);
+    let lopsided = with(|s| s.network.between = vec![Vec::new()]);
+    assert_eq!(lopsided, ScenarioError::Regions);
+    assert_eq!(with(|s| s.network.doubled = -0.1), ScenarioError::Share);
     let few = with(|s| {
         s.kill = Some(Kill {
             share: 0.9995,

@@ -2,18 +2,25 @@
 
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
 The state machines are those that nodes run; simulated are the network and the time. The same seed makes the same run, \
 event by event: `trace` is a hash over all of them. Hops, copies and times are of the rumours after the warm-up.
 
 Examples:
   syncline sim
   syncline sim --writers 10 --loss 0.05 --kill 0.3
-  syncline sim --strategy push --fanout 3 --nodes 10000 --runs 20 --json | jq .reached")]
+  syncline sim --strategy push --fanout 3 --nodes 10000 --runs 20 --json | jq .reached
+  syncline sim reach
+  syncline sim growth --writers 10"
+)]
 pub(crate) struct Sim {
+    #[command(subcommand)]
+    pub(crate) study: Option<Study>,
     /// Nodes of the cluster.
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     pub(crate) nodes: u32,
@@ -30,7 +37,7 @@ pub(crate) struct Sim {
     #[arg(long, value_name = "P", default_value_t = 0.0)]
     pub(crate) loss: f64,
     /// Regions, among which the nodes are dealt out in turn.
-    #[arg(long, value_name = "R", default_value_t = 1)]
+    #[arg(long, value_name = "R", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(crate) regions: u32,
     /// Milliseconds between two neighbouring regions, on top of a link's own 10 to 50.
     #[arg(long, value_name = "MS", default_value_t = 40)]
@@ -60,6 +67,66 @@ pub(crate) struct Sim {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) runs: u32,
     /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Study {
+    /// Compare how far pushing at random comes with what the theory of epidemics says.
+    Reach(Reach),
+    /// Show how what a node sends grows with the cluster.
+    Growth(Growth),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Infect and die: each node that hears of a rumour pushes it once, to so many peers chosen uniformly. Of the rumours that \
+take off (reach more than a tenth), the mean share reached is set beside the root of s = 1 - exp(-fanout s).
+
+Examples:
+  syncline sim reach
+  syncline sim reach --nodes 1000 --fanouts 2,4 --runs 100 --json | jq '.[].off_by'")]
+pub(crate) struct Reach {
+    /// Sizes of the cluster.
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_values_t = [100, 1_000, 10_000])]
+    pub(crate) nodes: Vec<u32>,
+    /// Peers that a node pushes a rumour to.
+    #[arg(long, value_name = "F,…", value_delimiter = ',', default_values_t = [2, 3, 4, 5, 6, 7, 8])]
+    pub(crate) fanouts: Vec<usize>,
+    /// Runs of each, with the first seed and the following.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) runs: u32,
+    /// The first seed.
+    #[arg(long, value_name = "K", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Print a JSON array.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The tree, 30 rumours after a warm-up of 30, one a second. If the last column does not grow, the bytes grow no faster than \
+the logarithm of the number of nodes.
+
+Examples:
+  syncline sim growth
+  syncline sim growth --nodes 100,1000 --runs 5 --json")]
+pub(crate) struct Growth {
+    /// Sizes of the cluster.
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_values_t = [100, 1_000, 10_000])]
+    pub(crate) nodes: Vec<u32>,
+    /// Nodes that write in turn, others in each round.
+    #[arg(long, value_name = "W", default_value_t = 10)]
+    pub(crate) writers: u32,
+    /// Runs of each, with the first seed and the following.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) runs: u32,
+    /// The first seed.
+    #[arg(long, value_name = "K", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Print a JSON array.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -102,8 +169,12 @@ impl Sim {
         };
         let network = syncline_sim::Network {
             loss: self.loss,
-            regions: self.regions,
-            between: Duration::from_millis(self.between),
+            between: match self.regions {
+                1 => Vec::new(),
+                regions => {
+                    syncline_sim::Network::ring(regions, Duration::from_millis(self.between))
+                }
+            },
             ..syncline_sim::Network::new()
         };
         syncline_sim::Scenario {

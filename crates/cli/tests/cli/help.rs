@@ -14,6 +14,8 @@ fn every_command_explains_itself_with_an_example() {
         "bench memory",
         "bench write",
         "sim",
+        "sim reach",
+        "sim growth",
     ] {
         let mut arguments: Vec<&str> = command.split(' ').collect();
         arguments.push("--help");

@@ -47,6 +47,26 @@ fn every_strategy_runs_through_losses_and_deaths() {
 }
 
 #[test]
+fn studies_print_a_row_for_each_cell() {
+    let reach = "sim reach --nodes 50,100 --fanouts 3,5 --runs 2 --json";
+    let rows = run(&reach.split(' ').collect::<Vec<_>>()).json();
+    let rows = rows.as_array().unwrap();
+    assert_eq!(rows.len(), 4);
+    assert_eq!(
+        (&rows[1]["nodes"], &rows[1]["fanout"]),
+        (&50.into(), &5.into())
+    );
+    for row in rows {
+        assert!(row["off_by"].as_f64().unwrap() < 5.0, "{row}");
+    }
+    let growth = run(&["sim", "growth", "--nodes", "30,60", "--writers", "3"]).ok();
+    assert!(growth.contains("over ln n"), "{growth}");
+    assert_eq!(growth.lines().count(), 3, "{growth}");
+    let error = run(&["sim", "growth", "--nodes", "1"]).failed(2);
+    assert!(error.contains("at least 2 nodes"), "{error}");
+}
+
+#[test]
 fn people_get_a_table_and_impossible_scenarios_an_error() {
     let text = run(&[
         "sim",

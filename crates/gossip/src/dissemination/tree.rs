@@ -9,21 +9,30 @@
 //! One tree serves all writers: to those far from where it began, it is at most twice as deep. Trying to shorten their ways, by
 //! making branches of links over which a rumour would have come by fewer hops, costs more copies than it saves hops
 //! when the writers change, since every writer would have another tree.
+//!
+//! How long a link takes is the same for all writers. Up to three quarters of a node's links lead to members that are much nearer than those
+//! that chance has chosen, if there are such (after X-BOT: Leitão et al., TPDS 2012); and a node that has a rumour by a
+//! slow link turns to a much quicker one, by which it would have come by no more hops. Of nodes with as many hops each turns only to
+//! lesser ones, so however many turn at once, the ways that a rumour took stay without cycles.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use rand::Rng;
+use rand::seq::IteratorRandom;
 
+use super::links::Links;
 use super::{Core, Timer};
-use crate::message::{MAX_IDS, Message};
+use crate::message::{MAX_IDS, Message, Notice};
 use crate::rumour::{Rumour, RumourId};
 
 #[derive(Debug)]
 pub(super) struct Tree<N> {
-    branches: BTreeSet<N>,
-    /// Neighbours that are no branches.
-    others: BTreeSet<N>,
+    links: Links<N>,
+    /// Whether a branch was exchanged for a quicker one in this period. Once in each is enough to become quick, and leaves others the
+    /// time to see it.
+    has_turned: bool,
     unannounced: BTreeSet<RumourId>,
     /// Announced, and not come.
     missing: BTreeMap<RumourId, Missing<N>>,
@@ -45,8 +54,8 @@ const SHORTER: u16 = 2;
 impl<N: Copy + Ord> Tree<N> {
     pub(super) const fn new() -> Self {
         Self {
-            branches: BTreeSet::new(),
-            others: BTreeSet::new(),
+            links: Links::new(),
+            has_turned: false,
             unannounced: BTreeSet::new(),
             missing: BTreeMap::new(),
             is_announcing: false,
@@ -55,11 +64,11 @@ impl<N: Copy + Ord> Tree<N> {
     }
 
     pub(super) fn branches(&self) -> impl Iterator<Item = N> + '_ {
-        self.branches.iter().copied()
+        self.links.branches()
     }
 
-    fn is_neighbour(&self, node: N) -> bool {
-        self.branches.contains(&node) || self.others.contains(&node)
+    pub(super) fn neighbours(&self) -> impl Iterator<Item = N> + '_ {
+        self.links.all()
     }
 
     /// Whether the rumour came so lately that the tree is still bringing it to others.
@@ -67,48 +76,74 @@ impl<N: Copy + Ord> Tree<N> {
         self.unannounced.contains(&id)
     }
 
-    fn degree(&self) -> usize {
-        self.branches.len() + self.others.len()
+    pub(super) fn measured(&mut self, node: N, rtt: Duration, core: &Core<N>) {
+        if core.config.by_latency && node != core.me && core.members.contains(node) {
+            self.links.measured(node, rtt);
+        }
     }
 
     /// The members are others than they were. Who has no neighbours looks for some at once; for more there is time until the next
     /// period, when they can be chosen among all who have come, so that those who came first are not everybody's neighbours.
     pub(super) fn moved(&mut self, core: &mut Core<N>, random: &mut impl Rng) {
-        let (before, members) = (self.degree(), &core.members);
-        self.others.retain(|node| members.contains(*node));
-        self.branches.retain(|node| members.contains(*node));
-        if self.degree() < before || before == 0 {
+        let before = self.links.len();
+        self.links.retain(|node| core.members.contains(node));
+        if self.links.len() < before || before == 0 {
             self.look_for_neighbours(core, random);
         }
     }
 
     /// Makes neighbours until there are as many as the size of the cluster asks for. Links go both ways and are looked for on
-    /// both sides, so half of them are enough.
+    /// both sides, so half of them are enough; and where there are near ones, a quarter by chance.
     fn look_for_neighbours(&mut self, core: &mut Core<N>, random: &mut impl Rng) {
-        let wanted = wanted(core.members.len()).div_ceil(2);
-        let missing = wanted.saturating_sub(self.degree());
-        let is_stranger = |node| !self.is_neighbour(node);
+        let wanted = wanted(core.members.len());
+        let near = self.links.near();
+        let by_chance = wanted
+            .div_ceil(2)
+            .saturating_sub(near)
+            .max(left_to_chance(wanted));
+        let missing = by_chance.saturating_sub(self.links.len() - near);
+        let is_stranger = |node| !self.links.contains(node);
         for node in core.choose(missing, random, is_stranger) {
-            self.branches.insert(node);
-            core.send(node, Message::Link);
+            self.link_to(node, false, core);
+        }
+    }
+
+    fn link_to(&mut self, node: N, near: bool, core: &mut Core<N>) {
+        self.links.insert(node, near);
+        core.send(node, Message::Link { near });
+    }
+
+    /// Gives up a link that chance has chosen for one that is much quicker, as long as there are more of the former than the
+    /// overlay needs.
+    fn come_nearer(&mut self, core: &mut Core<N>, random: &mut impl Rng) {
+        let wanted = wanted(core.members.len());
+        let (near, left) = (self.links.near(), left_to_chance(wanted));
+        if near < wanted - left
+            && let Some(node) = self.links.candidate()
+        {
+            self.link_to(node, true, core);
+        }
+        if near > 0 && self.links.len() > wanted && self.links.len() - self.links.near() > left {
+            // Any, and not the slowest, or those far from everybody would lose all of theirs.
+            if let Some(node) = self.links.spare().choose(random) {
+                self.links.remove(node);
+                core.send(node, Message::Unlink);
+            }
         }
     }
 
     /// Someone wants to be a neighbour. Who has enough of them refuses, or the best known members would carry the most.
-    fn link(&mut self, from: N, core: &mut Core<N>) {
-        if self.is_neighbour(from) {
+    fn link(&mut self, from: N, near: bool, core: &mut Core<N>) {
+        if self.links.contains(from) {
             return;
         }
-        if self.degree() < 2 * wanted(core.members.len()) && core.members.contains(from) {
-            self.branches.insert(from);
+        let wanted = wanted(core.members.len());
+        let is_room = self.links.len() < 2 * wanted && !(near && self.links.near() >= wanted);
+        if is_room && core.members.contains(from) {
+            self.links.insert(from, near);
         } else {
             core.send(from, Message::Unlink);
         }
-    }
-
-    fn unlink(&mut self, node: N) {
-        self.others.remove(&node);
-        self.branches.remove(&node);
     }
 
     pub(super) fn spread(
@@ -121,14 +156,14 @@ impl<N: Copy + Ord> Tree<N> {
         let id = rumour.id();
         self.missing.remove(&id);
         // A neighbour who was asked for it is a branch from now on; anybody else was pulled from.
-        if let Some(from) = from.filter(|from| self.is_neighbour(*from)) {
-            self.graft(from);
+        if let Some(from) = from.filter(|from| self.links.contains(*from)) {
+            self.links.graft(from);
             if let Some(heard) = core.recent.get_mut(id) {
                 heard.parent = Some(from);
             }
         }
-        for to in self.branches.iter().filter(|to| Some(**to) != from) {
-            core.push(*to, rumour, hops, false);
+        for to in self.links.branches().filter(|to| Some(*to) != from) {
+            core.push(to, rumour, hops, false);
         }
         self.unannounced.insert(id);
         if !self.is_announcing {
@@ -156,43 +191,43 @@ impl<N: Copy + Ord> Tree<N> {
             Some(parent) if parent == from => return,
             Some(parent) if hops.saturating_add(SHORTER) <= heard.hops => {
                 (heard.hops, heard.parent) = (hops, Some(from));
-                self.graft(from);
+                self.links.graft(from);
                 parent
             }
             // Our copy is on its way there, over one hop more than to us, and by the same rule they will keep this link; what came
             // from there had one hop more than they.
-            _ if self.branches.contains(&from) && heard.hops.saturating_add(1 + SHORTER) < hops => {
+            _ if self.links.is_branch(from) && heard.hops.saturating_add(1 + SHORTER) < hops => {
                 return;
             }
             _ => from,
         };
-        self.prune(superfluous);
+        self.links.prune(superfluous);
         core.send(superfluous, Message::Prune);
     }
 
     pub(super) fn receive(&mut self, from: N, message: Message, core: &mut Core<N>) {
         match message {
-            Message::Link => self.link(from, core),
-            Message::Unlink => self.unlink(from),
-            Message::Prune => self.prune(from),
+            Message::Link { near } => self.link(from, near, core),
+            Message::Unlink => self.links.remove(from),
+            Message::Prune => self.links.prune(from),
             Message::Graft(ids) => {
-                self.graft(from);
+                self.links.graft(from);
                 for id in ids {
                     core.answer(from, id);
                 }
             }
-            Message::Announce(ids) => {
-                for id in ids {
-                    self.announced(from, id, core);
+            Message::Announce(notices) => {
+                for notice in notices {
+                    self.announced(from, notice, core);
                 }
             }
             _ => {}
         }
     }
 
-    fn announced(&mut self, from: N, id: RumourId, core: &mut Core<N>) {
+    fn announced(&mut self, from: N, Notice { id, hops }: Notice, core: &mut Core<N>) {
         if id.is_known(&core.known) {
-            return;
+            return self.turn(from, id, hops, core);
         }
         let is_room = self.missing.len() < core.config.max_missing;
         if !is_room && !self.missing.contains_key(&id) {
@@ -211,14 +246,25 @@ impl<N: Copy + Ord> Tree<N> {
         }
     }
 
-    fn graft(&mut self, node: N) {
-        self.others.remove(&node);
-        self.branches.insert(node);
-    }
-
-    fn prune(&mut self, node: N) {
-        if self.branches.remove(&node) {
-            self.others.insert(node);
+    /// Takes a link in place of the one by which a rumour came, if it is much quicker and would have brought it by no more hops.
+    fn turn(&mut self, to: N, id: RumourId, hops: u16, core: &mut Core<N>) {
+        if self.has_turned || !self.links.contains(to) || self.links.is_branch(to) {
+            return;
+        }
+        let Some(heard) = core.recent.get_mut(id) else {
+            return;
+        };
+        let Some(parent) = heard.parent.filter(|it| self.links.is_branch(*it)) else {
+            return;
+        };
+        let is_before = (hops.saturating_sub(1), to) < (heard.hops, core.me);
+        if is_before && self.links.is_much_nearer(to, parent) {
+            self.has_turned = true;
+            heard.parent = Some(to);
+            self.links.graft(to);
+            self.links.prune(parent);
+            core.send(to, Message::Graft(Vec::new()));
+            core.send(parent, Message::Prune);
         }
     }
 
@@ -232,10 +278,15 @@ impl<N: Copy + Ord> Tree<N> {
 
     fn announce(&mut self, core: &mut Core<N>) {
         self.is_announcing = false;
-        let ids: Vec<RumourId> = core::mem::take(&mut self.unannounced).into_iter().collect();
-        for ids in ids.chunks(MAX_IDS) {
-            for to in &self.others {
-                core.send(*to, Message::Announce(ids.to_vec()));
+        let ids = core::mem::take(&mut self.unannounced).into_iter();
+        let notice = |id| {
+            let hops = core.recent.get(id)?.hops.saturating_add(1);
+            Some(Notice { id, hops })
+        };
+        let notices: Vec<Notice> = ids.filter_map(notice).collect();
+        for notices in notices.chunks(MAX_IDS) {
+            for to in self.links.others() {
+                core.send(to, Message::Announce(notices.to_vec()));
             }
         }
     }
@@ -256,7 +307,7 @@ impl<N: Copy + Ord> Tree<N> {
             true
         });
         for (holder, ids) in asked {
-            self.graft(holder);
+            self.links.graft(holder);
             for ids in ids.chunks(MAX_IDS) {
                 core.send(holder, Message::Graft(ids.to_vec()));
             }
@@ -268,7 +319,9 @@ impl<N: Copy + Ord> Tree<N> {
     }
 
     pub(super) fn period(&mut self, core: &mut Core<N>, random: &mut impl Rng) {
+        self.has_turned = false;
         self.look_for_neighbours(core, random);
+        self.come_nearer(core, random);
     }
 }
 
@@ -277,4 +330,10 @@ impl<N: Copy + Ord> Tree<N> {
 fn wanted(others: usize) -> usize {
     let bits = usize::BITS - others.leading_zeros();
     (bits as usize + 4).min(others)
+}
+
+/// How many of so many links stay left to chance, wherever near members are: random links, four or so a node, hold any overlay
+/// together.
+const fn left_to_chance(wanted: usize) -> usize {
+    wanted.div_ceil(4)
 }

@@ -2,11 +2,11 @@
 
 mod study;
 
-use std::fmt;
+use std::{fmt, fs};
 
-use clap::ValueEnum as _;
 use serde::Serialize;
-use syncline_sim::{Report, Scenario, run_all};
+use syncline_gossip::Strategy;
+use syncline_sim::{Report, Scenario, ScenarioFile, run_all};
 
 use crate::args::{Sim, Study};
 use crate::failure::{Doing, Failure, Reason};
@@ -22,9 +22,27 @@ pub(crate) fn run(arguments: &Sim) -> Result<(), Failure> {
 }
 
 fn runs(arguments: &Sim) -> Result<(), Failure> {
-    let scenarios = (0..arguments.runs).map(|run| arguments.scenario(run));
-    let reports = simulate(&scenarios.collect::<Vec<_>>())?;
-    print(&Figures::of(arguments, reports), arguments.json)
+    let Some(path) = &arguments.scenario else {
+        let scenario = arguments.scenario();
+        let reports = simulate(&arguments.runs_of(&scenario))?;
+        return print(&Figures::of(arguments, &scenario, reports), arguments.json);
+    };
+    let text = fs::read_to_string(path).doing(|| format!("cannot read {}", path.display()))?;
+    let file = ScenarioFile::parse(&text)
+        .map_err(|error| Failure::new(Reason::BadInput, format!("{}: {error}", path.display())))?;
+    let reports = simulate(&arguments.runs_of(&file.scenario))?;
+    let failures: Vec<String> = reports
+        .iter()
+        .flat_map(|report| file.expectations.failures(report))
+        .collect();
+    print(
+        &Figures::of(arguments, &file.scenario, reports),
+        arguments.json,
+    )?;
+    match failures.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::new(Reason::Differs, failures.join("; "))),
+    }
 }
 
 /// Runs them all, with progress.
@@ -50,7 +68,7 @@ fn print<T: Serialize + fmt::Display>(figures: &T, json: bool) -> Result<(), Fai
 #[derive(Serialize)]
 struct Figures {
     nodes: u32,
-    strategy: String,
+    strategy: &'static str,
     fanout: Option<usize>,
     loss: f64,
     regions: u32,
@@ -74,11 +92,13 @@ struct Figures {
     bytes_per_node_second: f64,
     messages_per_node_second: f64,
     between_regions: f64,
+    between_regions_per_node_second: f64,
+    overlay_parts: u32,
     runs: Vec<Report>,
 }
 
 impl Figures {
-    fn of(arguments: &Sim, runs: Vec<Report>) -> Self {
+    fn of(arguments: &Sim, scenario: &Scenario, runs: Vec<Report>) -> Self {
         let mean = |value: fn(&Report) -> f64| {
             let sum: f64 = runs.iter().map(value).sum();
             sum / runs.len() as f64
@@ -86,20 +106,28 @@ impl Figures {
         let greatest = |value: fn(&Report) -> f64| runs.iter().map(value).fold(0.0, f64::max);
         let took_off = || runs.iter().filter(|run| run.took_off > 0);
         let reached: f64 = took_off().map(|run| run.reached).sum();
-        let expected_reach = arguments.scenario(0).expected_reach();
-        let strategy = arguments.strategy.to_possible_value();
+        let first = arguments.runs_of(scenario).into_iter().next();
+        let (nodes, seed) = first.map_or((0, 0), |first| (first.nodes, first.seed));
+        let (strategy, fanout) = match scenario.gossip.strategy {
+            Strategy::Push { fanout } => ("push", Some(fanout)),
+            Strategy::PushWithFeedback { fanout, .. } => ("feedback", Some(fanout)),
+            Strategy::Pull => ("pull", None),
+            Strategy::PushPull { fanout } => ("push-pull", Some(fanout)),
+            Strategy::Adaptive => ("adaptive", None),
+            Strategy::Plumtree => ("plumtree", None),
+        };
         Self {
-            nodes: arguments.nodes,
-            strategy: strategy.map_or_else(String::new, |value| value.get_name().to_owned()),
-            fanout: arguments.strategy.has_fanout().then_some(arguments.fanout),
-            loss: arguments.loss,
-            regions: arguments.regions,
-            writers: arguments.writers,
+            nodes,
+            strategy,
+            fanout,
+            loss: scenario.network.loss,
+            regions: scenario.network.regions(),
+            writers: scenario.writers,
             killed: arguments.kill,
-            seed: arguments.seed,
+            seed,
             delivered: runs.iter().map(|run| run.delivered).fold(1.0, f64::min),
             reached: reached / took_off().count().max(1) as f64,
-            expected_reach,
+            expected_reach: scenario.expected_reach(),
             copies: mean(|run| run.copies),
             last_hops: mean(|run| run.last_hops),
             max_hops: runs.iter().map(|run| run.max_hops).max().unwrap_or(0),
@@ -115,6 +143,8 @@ impl Figures {
             bytes_per_node_second: mean(|run| run.bytes_per_node_second),
             messages_per_node_second: mean(|run| run.messages_per_node_second),
             between_regions: mean(|run| run.between_regions),
+            between_regions_per_node_second: mean(|run| run.between_regions_per_node_second),
+            overlay_parts: runs.iter().map(|run| run.overlay_parts).max().unwrap_or(0),
             runs,
         }
     }
@@ -161,7 +191,11 @@ impl fmt::Display for Figures {
         if self.regions > 1 {
             table.row([
                 "of them between regions".into(),
-                percent(self.between_regions),
+                format!(
+                    "{:.0} ({})",
+                    self.between_regions_per_node_second,
+                    percent(self.between_regions)
+                ),
             ]);
         }
         write!(f, "{table}")

@@ -30,6 +30,9 @@ pub enum Strategy {
         /// Peers that each node pushes to.
         fanout: usize,
     },
+    /// As [`PushPull`](Self::PushPull), with a fanout that each node finds for itself: it rises when too many rumours come only by
+    /// pulls, and falls when nearly none do and most come twice. So it follows the size of the cluster, and its losses.
+    Adaptive,
     /// Epidemic broadcast trees: rumours are pushed along the branches of a tree in a random overlay, announced along all its
     /// other links, and asked for where an announcement came but the rumour did not. Links that bring a rumour twice leave the
     /// tree; those that were asked join it.
@@ -43,7 +46,7 @@ impl Strategy {
     pub(crate) const fn pulls(self) -> bool {
         match self {
             Self::Push { .. } | Self::PushWithFeedback { .. } => false,
-            Self::Pull | Self::PushPull { .. } | Self::Plumtree => true,
+            Self::Pull | Self::PushPull { .. } | Self::Adaptive | Self::Plumtree => true,
         }
     }
 }
@@ -60,8 +63,17 @@ pub struct Config {
     /// For how long a rumour that was announced may be on its way by the tree before it is asked for. More than the difference between
     /// a quick path and a slow one, or links join the tree for nothing.
     pub ask_after: Duration,
+    /// For how long rumours to a peer are gathered while many come; one after a silence of as long goes at once. Each hop may take so
+    /// much longer under load. Zero: each goes by itself.
+    pub gather: Duration,
+    /// Rumours with longer payloads are offered to peers, who ask for them unless they have them: a round trip more, and
+    /// no copy too many.
+    pub offer_above: usize,
     /// Bytes of recent rumours that are kept for those who missed them.
     pub recent_bytes: usize,
+    /// Intervals of dots that are remembered as heard; beyond it, rumours that would add another are refused, and sessions bring
+    /// them.
+    pub max_known: usize,
     /// Whether neighbours, and branches among them, are also chosen by the round-trip times that are [told](crate::Input::Rtt).
     /// A quarter of the links or more stay chosen uniformly, so that the overlay holds together.
     pub by_latency: bool,
@@ -78,9 +90,12 @@ impl Config {
             period: Duration::from_secs(1),
             announce_after: Duration::from_millis(200),
             ask_after: Duration::from_millis(400),
+            gather: Duration::from_millis(5),
+            offer_above: 64 << 10,
             recent_bytes: 4 << 20,
             by_latency: true,
             max_missing: 4096,
+            max_known: 1 << 16,
         }
     }
 }

@@ -1,6 +1,9 @@
 //! The machine: what it is told, what it answers.
 
+mod allowance;
+mod asking;
 mod links;
+mod outbox;
 mod pulling;
 mod pushing;
 mod tree;
@@ -10,13 +13,17 @@ use core::fmt::Debug;
 use core::time::Duration;
 
 use rand::Rng;
-use syncline_crdt::Context;
+use syncline_crdt::{Context, Dot};
 
 use crate::config::{Config, Strategy};
 use crate::members::Members;
-use crate::message::Message;
+use crate::message::{MAX_IDS, Message, Notice, Pushed};
 use crate::recent::Recent;
 use crate::rumour::{Rumour, RumourId};
+use crate::stats::Stats;
+use allowance::Allowances;
+use asking::Asking;
+use outbox::{Outbox, Posted};
 
 /// What happens to a node.
 #[derive(Clone, Debug)]
@@ -81,17 +88,21 @@ pub enum Timer {
     Announce,
     /// What was announced has had its time to come.
     Ask,
+    /// Rumours have been gathered for long enough.
+    Gather,
 }
 
 /// One node's part in spreading the rumours of one namespace. See the [crate](crate) for how it goes.
 ///
 /// `N` names the members; the transport knows who is who. Memory is bounded by the number of members, by
-/// [`recent_bytes`](Config::recent_bytes) and by [`max_missing`](Config::max_missing), whatever peers send.
+/// [`recent_bytes`](Config::recent_bytes), [`max_known`](Config::max_known) and [`max_missing`](Config::max_missing), whatever peers
+/// send; what is refused for that is [counted](Self::stats).
 #[derive(Debug)]
 pub struct Dissemination<N> {
     core: Core<N>,
     way: Way<N>,
     pulls: pulling::Pulls<N>,
+    asking: Asking<N>,
     /// Whether the period's timer runs.
     is_awake: bool,
 }
@@ -114,8 +125,14 @@ struct Core<N> {
     /// Rumours heard of, and whatever was seen otherwise.
     known: Context,
     recent: Recent<N>,
+    outbox: Outbox<N>,
+    allowances: Allowances<N>,
+    stats: Stats,
     outputs: Vec<Output<N>>,
 }
+
+/// More dots than a transaction makes. A rumour that claims more would make us deaf for what its replica says later.
+const MAX_DOTS: u64 = 1 << 20;
 
 impl<N: Copy + Ord + Debug> Dissemination<N> {
     /// The part of the member `me`, who knows nobody and nothing yet.
@@ -128,6 +145,7 @@ impl<N: Copy + Ord + Debug> Dissemination<N> {
             Strategy::PushWithFeedback { fanout, tired } => {
                 Way::Push(pushing::Push::until_tired(fanout, tired))
             }
+            Strategy::Adaptive => Way::Push(pushing::Push::adaptive()),
             Strategy::Pull => Way::None,
             Strategy::Plumtree => Way::Tree(tree::Tree::new()),
         };
@@ -137,11 +155,15 @@ impl<N: Copy + Ord + Debug> Dissemination<N> {
                 members: Members::new(),
                 known: Context::new(),
                 recent: Recent::new(config.recent_bytes),
+                outbox: Outbox::new(),
+                allowances: Allowances::new(),
+                stats: Stats::default(),
                 outputs: Vec::new(),
                 config,
             },
             way,
             pulls: pulling::Pulls::new(),
+            asking: Asking::new(),
             is_awake: false,
         }
     }
@@ -150,6 +172,12 @@ impl<N: Copy + Ord + Debug> Dissemination<N> {
     #[must_use]
     pub const fn known(&self) -> &Context {
         &self.core.known
+    }
+
+    /// What has been seen and refused since the beginning.
+    #[must_use]
+    pub const fn stats(&self) -> Stats {
+        self.core.stats
     }
 
     /// The peers to which rumours are pushed as they come: the branches of the tree here. None where there is no tree.
@@ -186,11 +214,13 @@ impl<N: Copy + Ord + Debug> Dissemination<N> {
             Input::Learned(context) => self.core.known.merge(&context),
             Input::Received { from, message } => self.receive(from, message, random),
             Input::Timer(Timer::Period) => self.period(random),
-            Input::Timer(timer) => {
+            Input::Timer(Timer::Announce) => {
                 if let Way::Tree(tree) = &mut self.way {
-                    tree.timer(timer, &mut self.core);
+                    tree.announce(&mut self.core);
                 }
             }
+            Input::Timer(Timer::Ask) => self.ask(),
+            Input::Timer(Timer::Gather) => self.core.flush(),
             Input::Up(node) => {
                 if node != self.core.me && self.core.members.insert(node) {
                     self.moved(random);
@@ -210,6 +240,7 @@ impl<N: Copy + Ord + Debug> Dissemination<N> {
                 self.moved(random);
             }
         }
+        self.core.outbox.handled();
         core::mem::take(&mut self.core.outputs)
     }
 
@@ -223,6 +254,7 @@ impl<N: Copy + Ord + Debug> Dissemination<N> {
 
     fn period(&mut self, random: &mut impl Rng) {
         self.core.wake(Timer::Period, self.core.config.period);
+        self.core.allowances.period();
         match &mut self.way {
             Way::Push(push) => push.period(&mut self.core, random),
             Way::Tree(tree) => tree.period(&mut self.core, random),
@@ -235,22 +267,25 @@ impl<N: Copy + Ord + Debug> Dissemination<N> {
 
     fn receive(&mut self, from: N, message: Message, random: &mut impl Rng) {
         match message {
-            Message::Push {
-                rumour,
-                hops,
-                asked,
-            } => {
-                self.pulls.heard_from(from);
-                let id = rumour.id();
-                if !id.is_known(&self.core.known) {
-                    return self.hear(rumour, hops, Some(from), random);
+            Message::Push { pushed, asked } => self.pushed(from, pushed, asked, random),
+            Message::Batch(batch) => {
+                for pushed in batch {
+                    self.pushed(from, pushed, false, random);
                 }
-                match &mut self.way {
-                    Way::Push(push) if push.has_feedback() => {
-                        self.core.send(from, Message::Known(id));
+            }
+            Message::Announce(notices) => {
+                for Notice { id, hops } in notices {
+                    if !id.is_known(&self.core.known) {
+                        self.asking.announced(from, id, false, &mut self.core);
+                    } else if let Way::Tree(tree) = &mut self.way {
+                        tree.turn(from, id, hops, &mut self.core);
                     }
-                    Way::Tree(tree) if !asked => tree.heard_twice(from, id, hops, &mut self.core),
-                    _ => {}
+                }
+            }
+            Message::Offer(notices) => self.offered(from, &notices),
+            Message::Want(ids) => {
+                for id in ids {
+                    self.core.answer(from, id);
                 }
             }
             Message::Known(id) => {
@@ -258,11 +293,7 @@ impl<N: Copy + Ord + Debug> Dissemination<N> {
                     push.is_known(id);
                 }
             }
-            Message::Announce(_)
-            | Message::Graft(_)
-            | Message::Prune
-            | Message::Link { .. }
-            | Message::Unlink => {
+            Message::Graft(_) | Message::Prune | Message::Link { .. } | Message::Unlink => {
                 if let Way::Tree(tree) = &mut self.way {
                     tree.receive(from, message, &mut self.core);
                 }
@@ -279,18 +310,86 @@ impl<N: Copy + Ord + Debug> Dissemination<N> {
         }
     }
 
-    /// A rumour that was not known, from a peer or of our own.
-    fn hear(&mut self, rumour: Rumour, hops: u16, from: Option<N>, random: &mut impl Rng) {
+    fn pushed(&mut self, from: N, pushed: Pushed, asked: bool, random: &mut impl Rng) {
+        self.pulls.heard_from(from);
+        let Pushed { rumour, hops } = pushed;
+        let id = rumour.id();
+        if !id.is_known(&self.core.known) {
+            if self.core.is_acceptable(id) {
+                self.core.stats.delivered += 1;
+                self.core.stats.delivered_late += u64::from(asked);
+                self.hear(rumour, hops, Some((from, asked)), random);
+            } else {
+                self.core.stats.rumours_refused += 1;
+            }
+            return;
+        }
+        self.core.stats.repeated += 1;
+        match &mut self.way {
+            Way::Push(push) => {
+                push.heard_twice();
+                if push.has_feedback() {
+                    self.core.send(from, Message::Known(id));
+                }
+            }
+            Way::Tree(tree) if !asked => tree.heard_twice(from, id, hops, &mut self.core),
+            _ => {}
+        }
+    }
+
+    /// A rumour that was not known, from a peer, who was asked for it or not, or of our own.
+    fn hear(&mut self, rumour: Rumour, hops: u16, from: Option<(N, bool)>, random: &mut impl Rng) {
         let id = rumour.id();
         id.add_to(&mut self.core.known);
         self.core.recent.insert(&rumour, hops);
+        self.asking.came(id);
         if from.is_some() {
             self.core.outputs.push(Output::Deliver(rumour.clone()));
         }
         match &mut self.way {
-            Way::Push(push) => push.spread(&rumour, hops, &mut self.core, random),
-            Way::Tree(tree) => tree.spread(&rumour, hops, from, &mut self.core),
+            Way::Push(push) => {
+                // What is offered comes only when asked for, however soon.
+                let is_offered = rumour.payload().len() > self.core.config.offer_above;
+                let was_late = from.is_some_and(|(_, asked)| asked && !is_offered);
+                push.spread(&rumour, hops, was_late, &mut self.core, random);
+            }
+            Way::Tree(tree) => {
+                let from = from.map(|(from, _)| from);
+                tree.spread(&rumour, hops, from, &mut self.core);
+            }
             Way::None => {}
+        }
+    }
+
+    /// Rumours that will not come by themselves: whoever offers one first is asked for it.
+    fn offered(&mut self, from: N, notices: &[Notice]) {
+        let mut wanted = Vec::new();
+        for Notice { id, hops } in notices.iter().copied() {
+            if !id.is_known(&self.core.known) {
+                if self.asking.announced(from, id, true, &mut self.core) {
+                    wanted.push(id);
+                }
+            } else if let Way::Tree(tree) = &mut self.way {
+                tree.heard_twice(from, id, hops, &mut self.core);
+            }
+        }
+        if !wanted.is_empty() {
+            self.core.send(from, Message::Want(wanted));
+        }
+    }
+
+    fn ask(&mut self) {
+        for (holder, ids) in self.asking.due(&mut self.core) {
+            if let Way::Tree(tree) = &mut self.way {
+                tree.asks(holder);
+            }
+            for ids in ids.chunks(MAX_IDS) {
+                let message = match self.way {
+                    Way::Tree(_) => Message::Graft(ids.to_vec()),
+                    Way::Push(_) | Way::None => Message::Want(ids.to_vec()),
+                };
+                self.core.send(holder, message);
+            }
         }
     }
 }
@@ -300,13 +399,62 @@ impl<N: Copy + Ord> Core<N> {
         self.outputs.push(Output::Send { to, message });
     }
 
-    fn push(&mut self, to: N, rumour: &Rumour, hops: u16, asked: bool) {
-        let message = Message::Push {
-            rumour: rumour.clone(),
-            hops: hops.saturating_add(1),
-            asked,
+    /// Passes a rumour on: now, with others, or as an offer.
+    fn push(&mut self, to: N, rumour: &Rumour, hops: u16) {
+        let hops = hops.saturating_add(1);
+        if rumour.payload().len() > self.config.offer_above {
+            let id = rumour.id();
+            return self.send(to, Message::Offer([Notice { id, hops }].into()));
+        }
+        let rumour = rumour.clone();
+        let pushed = Pushed { rumour, hops };
+        if self.config.gather.is_zero() {
+            return self.send_batch(to, [pushed].into());
+        }
+        match self.outbox.post(to, pushed) {
+            Posted::Later => {}
+            Posted::Now(batch) => self.send_batch(to, batch),
+            Posted::NowAndOpen(batch) => {
+                self.wake(Timer::Gather, self.config.gather);
+                self.send_batch(to, batch);
+            }
+        }
+    }
+
+    fn send_batch(&mut self, to: N, mut batch: Vec<Pushed>) {
+        let message = match batch.pop() {
+            Some(pushed) if batch.is_empty() => Message::Push {
+                pushed,
+                asked: false,
+            },
+            last => {
+                batch.extend(last);
+                Message::Batch(batch)
+            }
         };
         self.send(to, message);
+    }
+
+    fn flush(&mut self) {
+        for (to, batch) in self.outbox.flush() {
+            if self.members.contains(to) {
+                self.send_batch(to, batch);
+            }
+        }
+        if self.outbox.is_open() {
+            self.wake(Timer::Gather, self.config.gather);
+        }
+    }
+
+    /// Whether a rumour may be remembered as heard.
+    fn is_acceptable(&self, id: RumourId) -> bool {
+        // What continues what is known adds no interval.
+        let continues = || {
+            let before = Dot::new(id.replica(), id.first() - 1);
+            id.first() > 1 && self.known.contains(&before)
+        };
+        id.last() - id.first() < MAX_DOTS
+            && (self.known.interval_count() < self.config.max_known || continues())
     }
 
     /// At most `count` other members, chosen uniformly among those that are wanted.
@@ -322,9 +470,20 @@ impl<N: Copy + Ord> Core<N> {
 
     /// Pushes a rumour to who asked for it, if it is still there.
     fn answer(&mut self, to: N, id: RumourId) {
-        let Some(heard) = self.recent.get(id).cloned() else {
+        if let Some(heard) = self.recent.get(id) {
+            let (rumour, hops) = (heard.rumour.clone(), heard.hops);
+            self.give(to, rumour, hops);
+        }
+    }
+
+    fn give(&mut self, to: N, rumour: Rumour, hops: u16) {
+        if !self.allowances.take_bytes(to, rumour.payload().len()) {
+            self.stats.answers_refused += 1;
             return;
-        };
-        self.push(to, &heard.rumour, heard.hops, true);
+        }
+        let hops = hops.saturating_add(1);
+        let pushed = Pushed { rumour, hops };
+        let asked = true;
+        self.send(to, Message::Push { pushed, asked });
     }
 }

@@ -68,10 +68,12 @@ mod recent;
 mod rumour;
 pub mod schedule;
 mod selection;
+mod stats;
 
 pub use config::{Config, Strategy};
 pub use dissemination::{Dissemination, Input, Output, Timer};
 pub use members::Members;
-pub use message::{Message, MessageError, Notice};
+pub use message::{Message, MessageError, Notice, Pushed};
 pub use rumour::{Rumour, RumourId};
 pub use selection::{Cost, Selection};
+pub use stats::Stats;

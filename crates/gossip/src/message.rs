@@ -9,15 +9,19 @@ use crate::rumour::{Rumour, RumourId};
 /// What one member says to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
-    /// A rumour, and how many hops it has come, this one included.
+    /// A rumour.
     Push {
-        /// The rumour.
-        rumour: Rumour,
-        /// At least 1.
-        hops: u16,
+        /// The rumour, and its hops.
+        pushed: Pushed,
         /// Whether it was asked for. Whoever asked keeps the link, even if it has come by another meanwhile.
         asked: bool,
     },
+    /// Several rumours that were not asked for.
+    Batch(Vec<Pushed>),
+    /// Rumours that the sender has and will not push, because they are large.
+    Offer(Vec<Notice>),
+    /// These, of those offered, are wanted.
+    Want(Vec<RumourId>),
     /// Feedback: these are known already.
     Known(RumourId),
     /// Rumours that the sender has.
@@ -47,6 +51,15 @@ pub enum Message {
     },
 }
 
+/// A rumour under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pushed {
+    /// The rumour.
+    pub rumour: Rumour,
+    /// How many hops it has come, this one included: at least 1.
+    pub hops: u16,
+}
+
 /// That somebody has a rumour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Notice {
@@ -68,7 +81,7 @@ pub enum MessageError {
     TooMany(u64),
 }
 
-/// How many ids an announcement or a graft names at most.
+/// How many rumours a message names at most.
 pub(crate) const MAX_IDS: usize = 512;
 
 /// The bytes of the shortest id.
@@ -85,6 +98,9 @@ mod tag {
     pub(super) const SAME: u8 = 8;
     pub(super) const PULL: u8 = 9;
     pub(super) const UNLINK: u8 = 10;
+    pub(super) const BATCH: u8 = 11;
+    pub(super) const OFFER: u8 = 12;
+    pub(super) const WANT: u8 = 13;
 }
 
 impl Message {
@@ -94,23 +110,21 @@ impl Message {
     /// |---|---|---|
     /// | 1 | push | hops (varint), asked (0 or 1), id, the payload to the end |
     /// | 2 | known | id |
-    /// | 3 | announce | varint count, and for each: id, hops (varint) |
-    /// | 4 | graft | varint count, ids |
+    /// | 3, 12 | announce, offer | varint count, and for each: id, hops (varint) |
+    /// | 4, 13 | graft, want | varint count, ids |
     /// | 5, 8, 10 | prune, same, unlink | |
     /// | 6 | link | near (0 or 1) |
     /// | 7 | compare | 8 bytes |
     /// | 9 | pull | mutual (0 or 1), context |
+    /// | 11 | batch | varint count, and for each: hops (varint), id, varint length of the payload, payload |
     ///
     /// An id is the 16 bytes of the replica, the varint of its first counter, and the varint of how many follow it.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::new();
         match self {
-            Self::Push {
-                rumour,
-                hops,
-                asked,
-            } => {
+            Self::Push { pushed, asked } => {
+                let Pushed { rumour, hops } = pushed;
                 out.push(tag::PUSH);
                 hops.encode(&mut out);
                 asked.encode(&mut out);
@@ -121,13 +135,27 @@ impl Message {
                 out.push(tag::KNOWN);
                 put_id(*id, &mut out);
             }
+            Self::Batch(batch) => {
+                out.push(tag::BATCH);
+                (batch.len() as u64).encode(&mut out);
+                for Pushed { rumour, hops } in batch {
+                    hops.encode(&mut out);
+                    put_id(rumour.id(), &mut out);
+                    (rumour.payload().len() as u64).encode(&mut out);
+                    out.extend_from_slice(rumour.payload());
+                }
+            }
             Self::Announce(notices) => {
                 out.push(tag::ANNOUNCE);
-                (notices.len() as u64).encode(&mut out);
-                for notice in notices {
-                    put_id(notice.id, &mut out);
-                    notice.hops.encode(&mut out);
-                }
+                put_notices(notices, &mut out);
+            }
+            Self::Offer(notices) => {
+                out.push(tag::OFFER);
+                put_notices(notices, &mut out);
+            }
+            Self::Want(ids) => {
+                out.push(tag::WANT);
+                put_ids(ids, &mut out);
             }
             Self::Graft(ids) => {
                 out.push(tag::GRAFT);
@@ -161,14 +189,17 @@ impl Message {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, MessageError> {
         let mut input = Input::new(bytes);
         let message = match input.byte()? {
-            tag::PUSH => Self::Push {
-                hops: u16::decode(&mut input)?,
-                asked: bool::decode(&mut input)?,
-                rumour: {
-                    let id = read_id(&mut input)?;
-                    Rumour::named(id, input.rest().into())
-                },
-            },
+            tag::PUSH => {
+                let hops = u16::decode(&mut input)?;
+                let asked = bool::decode(&mut input)?;
+                let id = read_id(&mut input)?;
+                let rumour = Rumour::named(id, input.rest().into());
+                let pushed = Pushed { rumour, hops };
+                Self::Push { pushed, asked }
+            }
+            tag::BATCH => Self::Batch(read_batch(&mut input)?),
+            tag::OFFER => Self::Offer(read_notices(&mut input)?),
+            tag::WANT => Self::Want(read_ids(&mut input)?),
             tag::KNOWN => Self::Known(read_id(&mut input)?),
             tag::ANNOUNCE => Self::Announce(read_notices(&mut input)?),
             tag::GRAFT => Self::Graft(read_ids(&mut input)?),
@@ -211,6 +242,26 @@ fn put_ids(ids: &[RumourId], out: &mut Vec<u8>) {
     for id in ids {
         put_id(*id, out);
     }
+}
+
+fn put_notices(notices: &[Notice], out: &mut Vec<u8>) {
+    (notices.len() as u64).encode(out);
+    for notice in notices {
+        put_id(notice.id, out);
+        notice.hops.encode(out);
+    }
+}
+
+fn read_batch(input: &mut Input<'_>) -> Result<Vec<Pushed>, MessageError> {
+    let count = read_count(input, ID + 2)?;
+    let pushed = |_| {
+        let hops = u16::decode(input)?;
+        let id = read_id(input)?;
+        let length = input.count(1)?;
+        let rumour = Rumour::named(id, input.take(length)?.into());
+        Ok(Pushed { rumour, hops })
+    };
+    (0..count).map(pushed).collect()
 }
 
 fn read_ids(input: &mut Input<'_>) -> Result<Vec<RumourId>, MessageError> {

@@ -7,8 +7,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use syncline_crdt::{Context, Dot, ReplicaId};
 use syncline_gossip::{
-    Config, Dissemination, Input, Members, Message, Notice, Output, Rumour, RumourId, Strategy,
-    Timer,
+    Config, Dissemination, Input, Members, Message, Notice, Output, Pushed, Rumour, RumourId,
+    Strategy, Timer,
 };
 
 const A: ReplicaId = ReplicaId::from_bytes([1; 16]);
@@ -64,12 +64,13 @@ fn rumour(counter: u64) -> Rumour {
     Rumour::new(A, counter, counter, vec![7; 100]).unwrap()
 }
 
+fn pushed(rumour: Rumour, hops: u16, asked: bool) -> Message {
+    let pushed = Pushed { rumour, hops };
+    Message::Push { pushed, asked }
+}
+
 fn push(counter: u64, hops: u16) -> Message {
-    Message::Push {
-        rumour: rumour(counter),
-        hops,
-        asked: false,
-    }
+    pushed(rumour(counter), hops, false)
 }
 
 fn announce(counters: impl IntoIterator<Item = u64>) -> Message {
@@ -106,14 +107,7 @@ fn a_transaction_known_in_part_is_news() {
     let mut machine = Machine::tree([1]);
     machine.input(Input::Learned([Dot::new(A, 3)].into_iter().collect()));
     let rumour = Rumour::new(A, 1, 3, Vec::new()).unwrap();
-    let outputs = machine.receive(
-        1,
-        Message::Push {
-            rumour: rumour.clone(),
-            hops: 1,
-            asked: false,
-        },
-    );
+    let outputs = machine.receive(1, pushed(rumour.clone(), 1, false));
     assert!(outputs.contains(&Output::Deliver(rumour)));
 }
 
@@ -156,12 +150,7 @@ fn of_two_copies_that_cross_the_one_of_far_fewer_hops_decides() {
 #[test]
 fn a_copy_pulled_first_leaves_the_tree_as_it_is() {
     let mut machine = Machine::linked([1, 2]);
-    let pulled = Message::Push {
-        rumour: rumour(5),
-        hops: 4,
-        asked: true,
-    };
-    machine.receive(9, pulled);
+    machine.receive(9, pushed(rumour(5), 4, true));
     let tree = Input::Received {
         from: 1,
         message: push(5, 4),
@@ -215,11 +204,7 @@ fn a_graft_is_answered_with_what_is_still_there() {
         from: 2,
         message: Message::Graft(vec![id(5), id(99)]),
     };
-    let answer = Message::Push {
-        rumour: rumour(5),
-        hops: 2,
-        asked: true,
-    };
+    let answer = pushed(rumour(5), 2, true);
     assert_eq!(machine.says(2, graft), [answer]);
 }
 
@@ -257,22 +242,162 @@ fn a_pull_brings_what_is_there_and_sends_the_rest_to_a_session() {
 }
 
 #[test]
-fn announcements_without_end_are_bounded() {
+fn announcements_without_end_are_bounded_and_one_peer_leaves_room_for_others() {
     let mut config = Config::new(Strategy::Plumtree);
-    config.max_missing = 10;
-    let mut machine = Machine::new(config, [1]);
+    config.max_missing = 40;
+    let mut machine = Machine::new(config, [1, 2]);
     for counter in 1..=1_000 {
         machine.receive(1, announce([counter]));
     }
+    assert_eq!(machine.gossip.stats().announcements_refused, 990);
+    machine.receive(2, announce([2_000]));
     machine.input(Input::Timer(Timer::Ask));
-    let asked = machine.says(1, Input::Timer(Timer::Ask));
-    let [Message::Graft(ids)] = &asked[..] else {
-        unreachable!("{asked:?}")
+    let asked = machine.input(Input::Timer(Timer::Ask));
+    let graft = |to, ids| Output::Send {
+        to,
+        message: Message::Graft(ids),
     };
-    assert_eq!(ids.len(), 10);
+    assert!(
+        asked.contains(&graft(1, (1..=10).map(id).collect())),
+        "{asked:?}"
+    );
+    assert!(asked.contains(&graft(2, vec![id(2_000)])), "{asked:?}");
     // Nobody answered: they are let go, and the timer with them.
     machine.input(Input::Timer(Timer::Ask));
     assert_eq!(machine.input(Input::Timer(Timer::Ask)), []);
+    assert_eq!(machine.gossip.stats().announced_in_vain, 11);
+}
+
+#[test]
+fn who_asks_without_end_gets_a_share_in_each_period() {
+    let mut config = Config::new(Strategy::Plumtree);
+    config.offer_above = 4 << 20;
+    let mut machine = Machine::new(config, [1]);
+    let large = Rumour::new(A, 1, 1, vec![0; 1 << 20]).unwrap();
+    machine.input(Input::Publish(large));
+    let want = || Input::Received {
+        from: 1,
+        message: Message::Want(vec![id(1)]),
+    };
+    let mut given = || {
+        (0..100)
+            .map(|_| machine.says(1, want()).len())
+            .sum::<usize>()
+    };
+    assert_eq!(given(), 4);
+    assert_eq!(given(), 0);
+    machine.input(Input::Timer(Timer::Period));
+    assert_eq!(machine.says(1, want()).len(), 1);
+    // A context that claims to know nothing, over and over, begins one session, and then none.
+    machine.input(Input::Learned([Dot::new(A, 9)].into_iter().collect()));
+    let pull = || Message::Pull {
+        known: Context::new(),
+        mutual: false,
+    };
+    let outputs: Vec<_> = (0..100).flat_map(|_| machine.receive(1, pull())).collect();
+    let sessions = outputs.iter().filter(|it| matches!(it, Output::Lagging(1)));
+    assert_eq!(sessions.count(), 1);
+    assert!(machine.gossip.stats().answers_refused > 180);
+}
+
+#[test]
+fn rumours_that_would_make_us_deaf_or_fill_our_memory_are_refused() {
+    let mut config = Config::new(Strategy::Plumtree);
+    config.max_known = 3;
+    let mut machine = Machine::new(config, [1]);
+    let greedy = Rumour::new(A, 1, u64::MAX, Vec::new()).unwrap();
+    assert_eq!(machine.receive(1, pushed(greedy, 1, false)), []);
+    for counter in [10, 20, 30, 40, 31] {
+        machine.receive(1, push(counter, 1));
+    }
+    let known = machine.gossip.known();
+    assert!(
+        [10, 20, 30, 31]
+            .iter()
+            .all(|it| known.contains(&Dot::new(A, *it)))
+    );
+    assert!(!known.contains(&Dot::new(A, 40)) && !known.contains(&Dot::new(A, 1)));
+    assert_eq!(machine.gossip.stats().rumours_refused, 2);
+    // What is replayed is counted, and not delivered.
+    assert_eq!(machine.receive(1, push(10, 1)), []);
+    assert_eq!(machine.gossip.stats().repeated, 1);
+    assert_eq!(machine.gossip.stats().delivered, 4);
+}
+
+#[test]
+fn a_rumour_alone_goes_at_once_and_those_that_follow_go_together() {
+    let mut machine = Machine::linked([1, 2]);
+    let publish = |counter| Input::Publish(rumour(counter));
+    assert_eq!(machine.says(1, publish(1)), [push(1, 1)]);
+    assert_eq!(machine.says(1, publish(2)), []);
+    assert_eq!(machine.says(1, publish(3)), []);
+    let batch = |counters: [u64; 2]| {
+        let pushed = |counter| Pushed {
+            rumour: rumour(counter),
+            hops: 1,
+        };
+        Message::Batch(counters.map(pushed).to_vec())
+    };
+    assert_eq!(
+        machine.says(1, Input::Timer(Timer::Gather)),
+        [batch([2, 3])]
+    );
+    // What comes while the second window is open waits for its end; after a silence nothing does.
+    assert_eq!(machine.says(2, publish(4)), []);
+    assert_eq!(machine.says(2, Input::Timer(Timer::Gather)), [push(4, 1)]);
+    assert_eq!(machine.input(Input::Timer(Timer::Gather)), []);
+    assert_eq!(machine.says(2, publish(5)), [push(5, 1)]);
+    // The other side takes each as it would alone.
+    let mut other = Machine::linked([1, 2]);
+    let outputs = other.receive(1, batch([2, 3]));
+    let delivered = outputs.iter().filter(|it| matches!(it, Output::Deliver(_)));
+    assert_eq!(delivered.count(), 2);
+}
+
+#[test]
+fn what_is_gathered_for_a_peer_is_bounded() {
+    let mut machine = Machine::linked([1]);
+    for counter in 1..=2_000 {
+        machine.input(Input::Publish(rumour(counter)));
+    }
+    let rest = machine.says(1, Input::Timer(Timer::Gather));
+    let [Message::Batch(batch)] = &rest[..] else {
+        unreachable!("{rest:?}")
+    };
+    assert!(batch.len() < 512, "{}", batch.len());
+}
+
+#[test]
+fn a_large_rumour_is_offered_and_sent_to_who_wants_it() {
+    let large = Rumour::new(A, 1, 1, vec![0; 65 << 10]).unwrap();
+    let notice = |hops| Notice { id: id(1), hops };
+    let mut ada = Machine::linked([1, 2]);
+    let offer = ada.says(1, Input::Publish(large.clone()));
+    assert_eq!(offer, [Message::Offer(vec![notice(1)])]);
+    // Of two who offer it, the first is asked at once, the other if that comes to nothing.
+    let mut bob = Machine::linked([1, 2]);
+    let offered = |from| Input::Received {
+        from,
+        message: Message::Offer(vec![notice(1)]),
+    };
+    assert_eq!(bob.says(1, offered(1)), [Message::Want(vec![id(1)])]);
+    assert_eq!(bob.says(2, offered(2)), []);
+    assert_eq!(bob.says(2, Input::Timer(Timer::Ask)), []);
+    assert_eq!(
+        bob.says(2, Input::Timer(Timer::Ask)),
+        [Message::Graft(vec![id(1)])]
+    );
+    let want = Input::Received {
+        from: 1,
+        message: Message::Want(vec![id(1)]),
+    };
+    let answer = ada.says(1, want);
+    assert_eq!(answer, [pushed(large.clone(), 1, true)]);
+    // And it goes on from there the same way.
+    let outputs = bob.receive(1, answer[0].clone());
+    assert!(outputs.contains(&Output::Deliver(large)));
+    let message = Message::Offer(vec![notice(2)]);
+    assert!(outputs.contains(&Output::Send { to: 2, message }));
 }
 
 #[test]

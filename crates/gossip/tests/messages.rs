@@ -4,7 +4,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use syncline_crdt::{Context, Dot, ReplicaId};
-use syncline_gossip::{Message, MessageError, Notice, Rumour, RumourId};
+use syncline_gossip::{Message, MessageError, Notice, Pushed, Rumour, RumourId};
 
 const A: ReplicaId = ReplicaId::from_bytes([0xaa; 16]);
 
@@ -26,8 +26,10 @@ fn hex(bytes: &[u8]) -> String {
 fn golden() {
     let rumour = Rumour::new(A, 300, 302, b"\x01\x02".to_vec()).unwrap();
     let push = |asked| Message::Push {
-        rumour: rumour.clone(),
-        hops: 7,
+        pushed: Pushed {
+            rumour: rumour.clone(),
+            hops: 7,
+        },
         asked,
     };
     let known: Context = [Dot::new(A, 1), Dot::new(A, 2)].into_iter().collect();
@@ -53,6 +55,21 @@ fn golden() {
             "090101 A 010001",
         ),
         (Message::Unlink, "0a"),
+        (
+            Message::Batch(vec![
+                Pushed {
+                    rumour: rumour.clone(),
+                    hops: 7,
+                },
+                Pushed {
+                    rumour: Rumour::new(A, 303, 303, Vec::new()).unwrap(),
+                    hops: 1,
+                },
+            ]),
+            "0b0207 A ac020202010201 A af020000",
+        ),
+        (Message::Offer(vec![notice(1, 3, 4)]), "0c01 A 010204"),
+        (Message::Want(vec![id(9, 9)]), "0d01 A 0900"),
     ] {
         assert_eq!(hex(&message.to_bytes()), bytes, "{message:?}");
         assert_eq!(Message::from_bytes(&message.to_bytes()), Ok(message));
@@ -86,7 +103,7 @@ fn more_ids_than_are_ever_sent_are_refused() {
 
 proptest! {
     #[test]
-    fn whatever_can_be_read_is_what_would_be_written(bytes in vec(any::<u8>(), 0..200), tag in 0..12u8) {
+    fn whatever_can_be_read_is_what_would_be_written(bytes in vec(any::<u8>(), 0..200), tag in 0..15u8) {
         for bytes in [bytes.clone(), [vec![tag], bytes].concat()] {
             if let Ok(message) = Message::from_bytes(&bytes) {
                 prop_assert_eq!(message.to_bytes(), bytes);

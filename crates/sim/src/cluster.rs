@@ -8,10 +8,13 @@ use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use syncline_crdt::{Dot, ReplicaId};
-use syncline_gossip::{Dissemination, Input, Members, Message, Output, Rumour, RumourId, Timer};
+use syncline_gossip::{
+    Dissemination, Input, Members, Message, Output, Pushed, Rumour, RumourId, Timer,
+};
 
+use crate::network;
 use crate::report::{Quantiles, Report, Spread, mean};
-use crate::scenario::{Scenario, ScenarioError};
+use crate::scenario::{Crash, Cut, Scenario, ScenarioError, Side};
 
 /// Runs a scenario to its end: until all that was published has come to every node, or has had its time to.
 ///
@@ -73,12 +76,20 @@ enum Event {
     },
     Timer {
         node: u32,
+        /// In which life of the node it was set.
+        life: u32,
         timer: Timer,
     },
     Publish {
         number: u32,
     },
-    Kill,
+    /// By its number in the scenario.
+    Crash {
+        number: usize,
+    },
+    Return {
+        nodes: Vec<u32>,
+    },
     /// Those who live learn who does not.
     Notice,
 }
@@ -108,6 +119,10 @@ struct Node {
     /// Until when its line is taken by what it has sent.
     busy_until: Duration,
     is_alive: bool,
+    /// How often it has begun anew.
+    life: u32,
+    /// What its timers take of the time that they are set to.
+    pace: f64,
     /// Whether it is there to the end: what is measured is measured among these.
     survives: bool,
 }
@@ -121,6 +136,8 @@ impl<'s> Cluster<'s> {
                 random: ChaCha8Rng::seed_from_u64(random.random()),
                 written: 0,
                 busy_until: Duration::ZERO,
+                life: 0,
+                pace: 1.0 + scenario.drift * (2.0 * network::place(scenario.seed, node) - 1.0),
                 is_alive: true,
                 survives: false,
             })
@@ -157,16 +174,14 @@ impl<'s> Cluster<'s> {
         for node in 0..scenario.nodes {
             self.input(node, Input::View(members.clone()));
         }
-        // Time to find neighbours in.
-        let first = scenario.gossip.period * 2;
+        let begins = scenario.begins();
+        for (number, crash) in scenario.crashes.iter().enumerate() {
+            self.cause(begins + crash.at, Event::Crash { number });
+            self.cause(begins + crash.at + crash.noticed_after, Event::Notice);
+        }
+        let first = begins - scenario.interval * scenario.warm_up;
         for number in 0..scenario.warm_up + scenario.rumours {
             let at = first + scenario.interval * number;
-            if number == scenario.warm_up
-                && let Some(kill) = scenario.kill
-            {
-                self.cause(at, Event::Kill);
-                self.cause(at + kill.noticed_after, Event::Notice);
-            }
             self.cause(at, Event::Publish { number });
         }
     }
@@ -220,31 +235,84 @@ impl<'s> Cluster<'s> {
                 message,
             } => {
                 match &message {
-                    Message::Push { rumour, hops, .. } => self.pushed(to, rumour, *hops),
-                    // As a transport would know it, of everybody with whom something went to and fro.
-                    Message::Same | Message::Compare(_) => {
-                        let rtt = (self.now - sent) * 2;
-                        self.input(to, Input::Rtt { peer: from, rtt });
-                    }
+                    Message::Push { pushed, .. } => self.pushed(to, pushed),
+                    Message::Batch(batch) => batch.iter().for_each(|it| self.pushed(to, it)),
                     _ => {}
                 }
+                // As a transport knows it of everybody with whom it has to do.
+                let rtt = (self.now - sent) * 2;
+                self.input(to, Input::Rtt { peer: from, rtt });
                 self.input(to, Input::Received { from, message });
             }
-            Event::Timer { node, timer } => self.input(node, Input::Timer(timer)),
+            Event::Timer { node, life, timer } => {
+                if self.nodes[node as usize].life == life {
+                    self.input(node, Input::Timer(timer));
+                }
+            }
             Event::Publish { number } => self.publish(number),
-            Event::Kill => {
-                for node in self.nodes.iter_mut().filter(|node| !node.survives) {
-                    node.is_alive = false;
+            Event::Crash { number } => self.crash(number),
+            Event::Return { nodes } => {
+                for number in nodes {
+                    self.begin_anew(number);
                 }
+                self.notice();
             }
-            Event::Notice => {
-                let alive = |node: &u32| self.nodes[*node as usize].is_alive;
-                let members: Members<u32> = (0..self.scenario.nodes).filter(alive).collect();
-                for node in 0..self.scenario.nodes {
-                    self.input(node, Input::View(members.clone()));
-                }
-            }
+            Event::Notice => self.notice(),
         }
+    }
+
+    fn crash(&mut self, number: usize) {
+        let Crash { share, lasts, .. } = self.scenario.crashes[number];
+        let count = self.scenario.part(share) as usize;
+        // Who is gone for good was chosen at the beginning.
+        let mut nodes: Vec<u32> = (0..self.scenario.nodes)
+            .filter(|node| {
+                let node = &self.nodes[*node as usize];
+                node.is_alive && node.survives == lasts.is_some()
+            })
+            .collect();
+        if nodes.len() > count {
+            let (chosen, _) = nodes.partial_shuffle(&mut self.random, count);
+            nodes = chosen.to_vec();
+        }
+        for node in &nodes {
+            self.nodes[*node as usize].is_alive = false;
+        }
+        if let Some(lasts) = lasts {
+            self.cause(self.now + lasts, Event::Return { nodes });
+        }
+    }
+
+    /// A node is back. Of what it was told in its last life it knows what it had committed, and nothing else.
+    fn begin_anew(&mut self, number: u32) {
+        let node = &mut self.nodes[number as usize];
+        let known = node.gossip.known().clone();
+        node.gossip = Dissemination::new(number, self.scenario.gossip.clone());
+        node.is_alive = true;
+        node.life += 1;
+        self.input(number, Input::Learned(known));
+    }
+
+    fn notice(&mut self) {
+        let alive = |node: &u32| self.nodes[*node as usize].is_alive;
+        let members: Members<u32> = (0..self.scenario.nodes).filter(alive).collect();
+        for node in 0..self.scenario.nodes {
+            self.input(node, Input::View(members.clone()));
+        }
+    }
+
+    /// Whether a cut lies between two nodes now.
+    fn is_cut(&self, one: u32, other: u32) -> bool {
+        let scenario = self.scenario;
+        let Some(since) = self.now.checked_sub(scenario.begins()) else {
+            return false;
+        };
+        let side = |cut: &Cut, node| match &cut.side {
+            Side::Share(share) => network::place(!scenario.seed, node) < *share,
+            Side::Regions(regions) => regions.contains(&scenario.network.region(node)),
+        };
+        let mut cuts = scenario.cuts.iter();
+        cuts.any(|cut| (cut.from..cut.until).contains(&since) && side(cut, one) != side(cut, other))
     }
 
     fn input(&mut self, at: u32, input: Input<u32>) {
@@ -256,7 +324,10 @@ impl<'s> Cluster<'s> {
             match output {
                 Output::Send { to, message } => self.send(at, to, message),
                 Output::Wake { timer, after } => {
-                    self.cause(self.now + after, Event::Timer { node: at, timer });
+                    let node = &self.nodes[at as usize];
+                    let (life, after) = (node.life, after.mul_f64(node.pace));
+                    let node = at;
+                    self.cause(self.now + after, Event::Timer { node, life, timer });
                 }
                 Output::Deliver(_) => {}
                 Output::Lagging(_) => self.lagging += 1,
@@ -280,6 +351,9 @@ impl<'s> Cluster<'s> {
         let Some(departs) = network.depart(self.now, busy_until, bytes) else {
             return;
         };
+        if self.is_cut(from, to) {
+            return;
+        }
         let copies = 1 + u32::from(network.is_doubled(&mut self.random));
         for _ in 0..copies {
             let travel = network.travel(scenario.seed, from, to, &mut self.random);
@@ -332,10 +406,17 @@ impl<'s> Cluster<'s> {
             let (chosen, _) = survivors.partial_shuffle(&mut self.random, count);
             self.writers = chosen.to_vec();
         }
-        self.writers[turn as usize % self.writers.len()]
+        let writer = self.writers[turn as usize % self.writers.len()];
+        let mut others = (writer..scenario.nodes).chain(0..writer);
+        let can_write = |node: &u32| {
+            let node = &self.nodes[*node as usize];
+            node.is_alive && node.survives
+        };
+        // If the writer is down just now, the next one takes its turn.
+        others.find(can_write).unwrap_or(writer)
     }
 
-    fn pushed(&mut self, to: u32, rumour: &Rumour, hops: u16) {
+    fn pushed(&mut self, to: u32, Pushed { rumour, hops }: &Pushed) {
         let node = &self.nodes[to as usize];
         let Some(spread) = self.numbers.get(&rumour.id()) else {
             return;
@@ -352,8 +433,8 @@ impl<'s> Cluster<'s> {
             .contains(&Dot::new(id.replica(), id.last()))
         {
             spread.arrivals.push(self.now);
-            spread.last_hops = hops;
-            spread.max_hops = spread.max_hops.max(hops);
+            spread.last_hops = *hops;
+            spread.max_hops = spread.max_hops.max(*hops);
         }
     }
 
@@ -368,6 +449,9 @@ impl<'s> Cluster<'s> {
             node
         };
         let living = || self.nodes.iter().enumerate().filter(|(_, it)| it.is_alive);
+        if living().all(|(_, node)| node.gossip.neighbours().next().is_none()) {
+            return 0;
+        }
         for (number, node) in living() {
             for peer in node.gossip.neighbours() {
                 if self.nodes[peer as usize].is_alive {
@@ -424,9 +508,9 @@ impl<'s> Cluster<'s> {
 
 fn kind(message: &Message) -> &'static str {
     match message {
-        Message::Push { .. } => "push",
+        Message::Push { .. } | Message::Batch(_) => "push",
         Message::Known(_) => "feedback",
-        Message::Announce(_) => "announce",
+        Message::Announce(_) | Message::Offer(_) | Message::Want(_) => "announce",
         Message::Graft(_) | Message::Prune | Message::Link { .. } | Message::Unlink => "tree",
         Message::Compare(_) | Message::Same | Message::Pull { .. } => "pull",
     }

@@ -15,6 +15,8 @@
 //! [`run`] starts all nodes with one view of who is a member, lets the first rumours find their ways (*warm-up*), and then
 //! measures what the following ones cost and how far they come.
 //!
+//! Scenarios can also be read from [files](ScenarioFile), with what is expected of them.
+//!
 //! ```
 //! use syncline_gossip::Strategy;
 //! use syncline_sim::{Scenario, run};
@@ -28,13 +30,15 @@
 //! ```
 
 mod cluster;
+mod file;
 mod network;
 mod report;
 mod scenario;
 mod study;
 
 pub use cluster::{run, run_watched};
+pub use file::{Expectations, FileError, ScenarioFile};
 pub use network::{Latency, Network};
 pub use report::{Quantiles, Report};
-pub use scenario::{Kill, Scenario, ScenarioError};
+pub use scenario::{Crash, Cut, Scenario, ScenarioError, Side};
 pub use study::{Growth, Reach, run_all};

@@ -130,8 +130,7 @@ impl Network {
             return None;
         }
         let (low, high) = (from.min(to), from.max(to));
-        let place = mix(seed ^ mix(u64::from(low) << 32 | u64::from(high)));
-        let place = (place >> 11) as f64 / (1_u64 << 53) as f64;
+        let place = share(seed ^ mix(u64::from(low) << 32 | u64::from(high)));
         let (one, other) = (self.region(low) as usize, self.region(high) as usize);
         let between = self.between.get(one).and_then(|row| row.get(other));
         let latency = self.latency.of(place) + between.copied().unwrap_or_default();
@@ -180,6 +179,15 @@ impl Latency {
             }
         }
     }
+}
+
+/// The place of a node among all, from 0 to 1: its own, the same throughout a run.
+pub(crate) fn place(seed: u64, node: u32) -> f64 {
+    share(seed ^ mix(u64::from(node)))
+}
+
+fn share(bits: u64) -> f64 {
+    (mix(bits) >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 /// Spreads bits evenly (the finaliser of SplitMix64).

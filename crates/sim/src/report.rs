@@ -34,7 +34,7 @@ pub struct Report {
     pub between_regions: f64,
     /// The bytes that a node sent to other regions in a second.
     pub between_regions_per_node_second: f64,
-    /// Into how many parts the overlay fell in the end, where there is one: links between neighbours among the living.
+    /// Into how many parts the overlay fell in the end, links between neighbours among the living; 0 if there is none.
     pub overlay_parts: u32,
     /// How often a node was told to begin a session, because rumours could not help any more.
     pub lagging: u64,

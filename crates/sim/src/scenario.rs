@@ -29,17 +29,58 @@ pub struct Scenario {
     pub payload: usize,
     /// How long the last rumours are waited for.
     pub settle: Duration,
-    /// Whether nodes fail.
-    pub kill: Option<Kill>,
+    /// Nodes that fail.
+    pub crashes: Vec<Crash>,
+    /// Times in which some nodes cannot talk to the others.
+    pub cuts: Vec<Cut>,
+    /// By which share of it the timers of a node may run too fast or too slow.
+    pub drift: f64,
 }
 
-/// A part of the nodes fails at one instant, after the warm-up, just before the first measured rumour.
+/// A part of the nodes fails at one instant, and maybe returns. All times are since the first measured rumour.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Kill {
+pub struct Crash {
+    /// When.
+    pub at: Duration,
     /// Which part, from 0 to less than 1.
     pub share: f64,
-    /// After how long the others are told who failed.
+    /// After how long they are back, with what they had heard of; never, if nothing.
+    pub lasts: Option<Duration>,
+    /// After how long the others are told who failed. Who returns is known at once.
     pub noticed_after: Duration,
+}
+
+impl Crash {
+    /// A part of the nodes is gone for good just before the first measured rumour; the others are told after 5 seconds.
+    #[must_use]
+    pub const fn for_good(share: f64) -> Self {
+        Self {
+            at: Duration::ZERO,
+            share,
+            lasts: None,
+            noticed_after: Duration::from_secs(5),
+        }
+    }
+}
+
+/// A time in which no message passes between two sides, though all count each other as members. Since the first measured rumour.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cut {
+    /// When it begins.
+    pub from: Duration,
+    /// When it is healed.
+    pub until: Duration,
+    /// Who is on the one side; all others are on the other.
+    pub side: Side,
+}
+
+/// Some of the nodes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Side {
+    /// About such a share of them, drawn at random.
+    Share(f64),
+    /// Those of these regions.
+    Regions(Vec<u32>),
 }
 
 /// Why a scenario cannot be run.
@@ -53,7 +94,7 @@ pub enum ScenarioError {
     #[error("there must be at least one writer, and no more writers than nodes")]
     Writers,
     /// Not a share.
-    #[error("losses, doubling, reordering and deaths are shares, from 0 to less than 1")]
+    #[error("losses, doubling, reordering, crashes and drift are shares, from 0 to less than 1")]
     Share,
     /// Nobody, or too few, would be left.
     #[error("fewer than 2 nodes would survive")]
@@ -78,18 +119,22 @@ impl Scenario {
             interval: Duration::from_secs(1),
             payload: 128,
             settle: Duration::from_secs(30),
-            kill: None,
+            crashes: Vec::new(),
+            cuts: Vec::new(),
+            drift: 0.0,
         }
     }
 
     pub(crate) fn check(&self) -> Result<(), ScenarioError> {
         let is_share = |share: f64| (0.0..1.0).contains(&share);
-        let killed = self.kill.map_or(0.0, |kill| kill.share);
+        let mut shares = self.network.shares().to_vec();
+        shares.extend(self.crashes.iter().map(|crash| crash.share));
+        shares.push(self.drift);
         if self.nodes < 2 {
             Err(ScenarioError::TooFewNodes)
         } else if !(1..=self.nodes).contains(&self.writers) {
             Err(ScenarioError::Writers)
-        } else if !self.network.shares().into_iter().all(is_share) || !is_share(killed) {
+        } else if !shares.into_iter().all(is_share) {
             Err(ScenarioError::Share)
         } else if self.survivors() < 2 {
             Err(ScenarioError::TooFewSurvivors)
@@ -114,7 +159,18 @@ impl Scenario {
 
     /// How many nodes are there to the end.
     pub(crate) fn survivors(&self) -> u32 {
-        let share = self.kill.map_or(0.0, |kill| kill.share);
-        self.nodes - (f64::from(self.nodes) * share).round() as u32
+        let gone = self.crashes.iter().filter(|crash| crash.lasts.is_none());
+        let gone: u32 = gone.map(|crash| self.part(crash.share)).sum();
+        self.nodes.saturating_sub(gone)
+    }
+
+    /// So many nodes are such a share.
+    pub(crate) fn part(&self, share: f64) -> u32 {
+        (f64::from(self.nodes) * share).round() as u32
+    }
+
+    /// When measuring begins: after time to find neighbours in, and the warm-up.
+    pub(crate) fn begins(&self) -> Duration {
+        self.gossip.period * 2 + self.interval * self.warm_up
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use syncline_gossip::Strategy;
 use syncline_sim::{
-    Growth, Kill, Network, Quantiles, Reach, Report, Scenario, ScenarioError, run, run_all,
+    Crash, Growth, Network, Quantiles, Reach, Report, Scenario, ScenarioError, run, run_all,
 };
 
 fn plumtree(writers: u32, seed: u64) -> Scenario {
@@ -19,10 +19,7 @@ fn plumtree(writers: u32, seed: u64) -> Scenario {
 fn hit(seed: u64, loss: f64, killed: f64) -> Report {
     let mut scenario = plumtree(10, seed);
     scenario.network.loss = loss;
-    scenario.kill = Some(Kill {
-        share: killed,
-        noticed_after: Duration::from_secs(5),
-    });
+    scenario.crashes = vec![Crash::for_good(killed)];
     run(&scenario).unwrap()
 }
 
@@ -198,11 +195,6 @@ fn what_cannot_be_run_is_refused() {
     let lopsided = with(|s| s.network.between = vec![Vec::new()]);
     assert_eq!(lopsided, ScenarioError::Regions);
     assert_eq!(with(|s| s.network.doubled = -0.1), ScenarioError::Share);
-    let few = with(|s| {
-        s.kill = Some(Kill {
-            share: 0.9995,
-            noticed_after: Duration::ZERO,
-        });
-    });
+    let few = with(|s| s.crashes = vec![Crash::for_good(0.9995)]);
     assert_eq!(few, ScenarioError::TooFewSurvivors);
 }

@@ -1,5 +1,6 @@
 //! The arguments of `syncline sim`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -21,9 +22,17 @@ Examples:
 pub(crate) struct Sim {
     #[command(subcommand)]
     pub(crate) study: Option<Study>,
+    /// Run what this file describes, and check what it expects; `--seed`, `--runs` and `--nodes` take the place of what it says.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["strategy", "fanout", "tired", "loss", "regions", "between", "uniform", "writers", "kill", "noticed", "warm_up", "rumours", "payload"])]
+    pub(crate) scenario: Option<PathBuf>,
     /// Nodes of the cluster.
-    #[arg(long, value_name = "N", default_value_t = 1_000)]
-    pub(crate) nodes: u32,
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "1000",
+        default_value_if("scenario", clap::builder::ArgPredicate::IsPresent, None)
+    )]
+    nodes: Option<u32>,
     /// How rumours travel.
     #[arg(long, value_enum, default_value = "plumtree")]
     pub(crate) strategy: Dissemination,
@@ -42,6 +51,9 @@ pub(crate) struct Sim {
     /// Milliseconds between two neighbouring regions, on top of a link's own 10 to 50.
     #[arg(long, value_name = "MS", default_value_t = 40)]
     pub(crate) between: u64,
+    /// Choose neighbours uniformly, however far they are.
+    #[arg(long)]
+    pub(crate) uniform: bool,
     /// Nodes that write in turn: one for the whole run, or several, others in each round.
     #[arg(long, value_name = "W", default_value_t = 1)]
     pub(crate) writers: u32,
@@ -61,8 +73,13 @@ pub(crate) struct Sim {
     #[arg(long, value_name = "BYTES", default_value_t = 128)]
     pub(crate) payload: usize,
     /// Seed of everything that is random.
-    #[arg(long, value_name = "K", default_value_t = 1)]
-    pub(crate) seed: u64,
+    #[arg(
+        long,
+        value_name = "K",
+        default_value = "1",
+        default_value_if("scenario", clap::builder::ArgPredicate::IsPresent, None)
+    )]
+    pub(crate) seed: Option<u64>,
     /// So many runs, with this seed and the following.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) runs: u32,
@@ -141,20 +158,15 @@ pub(crate) enum Dissemination {
     Pull,
     /// Pushed once, and what that leaves out asked for.
     PushPull,
+    /// The same, to as many as each node finds to be enough.
+    Adaptive,
     /// Along a tree that finds and repairs itself.
     Plumtree,
 }
 
-impl Dissemination {
-    /// Whether `--fanout` matters to it.
-    pub(crate) fn has_fanout(self) -> bool {
-        matches!(self, Self::Push | Self::Feedback | Self::PushPull)
-    }
-}
-
 impl Sim {
-    /// What is to be simulated in the run of this number.
-    pub(crate) fn scenario(&self, run: u32) -> syncline_sim::Scenario {
+    /// What the arguments say, if no file does.
+    pub(crate) fn scenario(&self) -> syncline_sim::Scenario {
         use syncline_gossip::Strategy;
         let fanout = self.fanout;
         let strategy = match self.strategy {
@@ -165,6 +177,7 @@ impl Sim {
             },
             Dissemination::Pull => Strategy::Pull,
             Dissemination::PushPull => Strategy::PushPull { fanout },
+            Dissemination::Adaptive => Strategy::Adaptive,
             Dissemination::Plumtree => Strategy::Plumtree,
         };
         let network = syncline_sim::Network {
@@ -177,19 +190,38 @@ impl Sim {
             },
             ..syncline_sim::Network::new()
         };
+        let usual = syncline_sim::Scenario::new(strategy);
+        let gossip = syncline_gossip::Config {
+            by_latency: !self.uniform,
+            ..usual.gossip
+        };
         syncline_sim::Scenario {
-            nodes: self.nodes,
+            gossip,
             network,
-            seed: self.seed.wrapping_add(u64::from(run)),
             writers: self.writers,
             warm_up: self.warm_up,
             rumours: self.rumours,
             payload: self.payload,
-            kill: (self.kill != 0.0).then(|| syncline_sim::Kill {
-                share: self.kill,
-                noticed_after: Duration::from_secs(self.noticed),
-            }),
-            ..syncline_sim::Scenario::new(strategy)
+            crashes: match self.kill {
+                0.0 => Vec::new(),
+                share => vec![syncline_sim::Crash {
+                    noticed_after: Duration::from_secs(self.noticed),
+                    ..syncline_sim::Crash::for_good(share)
+                }],
+            },
+            ..usual
         }
+    }
+
+    /// The runs of a scenario: each with a seed of its own.
+    pub(crate) fn runs_of(&self, scenario: &syncline_sim::Scenario) -> Vec<syncline_sim::Scenario> {
+        let first = self.seed.unwrap_or(scenario.seed);
+        (0..u64::from(self.runs))
+            .map(|run| syncline_sim::Scenario {
+                nodes: self.nodes.unwrap_or(scenario.nodes),
+                seed: first.wrapping_add(run),
+                ..scenario.clone()
+            })
+            .collect()
     }
 }

@@ -33,7 +33,14 @@ fn one_object_says_what_the_runs_came_to() {
 
 #[test]
 fn every_strategy_runs_through_losses_and_deaths() {
-    for strategy in ["push", "feedback", "pull", "push-pull", "plumtree"] {
+    for strategy in [
+        "push",
+        "feedback",
+        "pull",
+        "push-pull",
+        "adaptive",
+        "plumtree",
+    ] {
         let figures = sim(&format!(
             "--strategy {strategy} --loss 0.1 --kill 0.2 --regions 3 --writers 4"
         ));
@@ -64,6 +71,35 @@ fn studies_print_a_row_for_each_cell() {
     assert_eq!(growth.lines().count(), 3, "{growth}");
     let error = run(&["sim", "growth", "--nodes", "1"]).failed(2);
     assert!(error.contains("at least 2 nodes"), "{error}");
+}
+
+#[test]
+fn a_file_describes_a_scenario_and_what_it_is_to_come_to() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, copies: f64| {
+        let path = directory.path().join(name);
+        let text = format!(
+            "about = 'a test'\nnodes = 900\nseed = 5\nrumours = 5\nwarm_up = 3\nstrategy = 'plumtree'\n\
+             network = {{ loss = 0.05 }}\nexpect = {{ delivered = 1.0, copies = {copies} }}\n"
+        );
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let good = file("good.toml", 9.0);
+    let figures = run(&["sim", "--scenario", &good, "--nodes", "50", "--json"]).json();
+    assert_eq!(
+        (&figures["nodes"], &figures["seed"]),
+        (&50.into(), &5.into())
+    );
+    assert_eq!(figures["loss"], 0.05);
+    let bad = file("bad.toml", 0.5);
+    let error = run(&["sim", "--scenario", &bad, "--nodes", "50"]).failed(3);
+    assert!(error.contains("copies is"), "{error}");
+    let error = run(&["sim", "--scenario", &bad, "--loss", "0.5"]).failed(2);
+    assert!(error.contains("cannot be used with"), "{error}");
+    std::fs::write(&bad, "nodes = 'many'").unwrap();
+    let error = run(&["sim", "--scenario", &bad]).failed(4);
+    assert!(error.contains("bad.toml"), "{error}");
 }
 
 #[test]

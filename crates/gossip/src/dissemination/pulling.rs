@@ -69,6 +69,10 @@ impl<N: Copy + Ord> Pulls<N> {
         is_under_way: impl Fn(RumourId) -> bool,
     ) {
         self.heard_from(from);
+        if !matches!(message, Message::Same) && !core.allowances.take_pull(from) {
+            core.stats.answers_refused += 1;
+            return;
+        }
         match message {
             Message::Compare(theirs) if theirs == hash(&core.known) => {
                 core.send(from, Message::Same);
@@ -113,9 +117,9 @@ fn answer<N: Copy + Ord>(
         found.push((rumour.clone(), *hops));
     }
     for (rumour, hops) in found {
-        core.push(to, &rumour, hops, true);
+        core.give(to, rumour, hops);
     }
-    if bytes <= MAX_ANSWER && !told.covers(&lacking) {
+    if bytes <= MAX_ANSWER && !told.covers(&lacking) && core.allowances.take_session(to) {
         core.outputs.push(Output::Lagging(to));
     }
 }

@@ -15,7 +15,7 @@
 //! slow link turns to a much quicker one, by which it would have come by no more hops. Of nodes with as many hops each turns only to
 //! lesser ones, so however many turn at once, the ways that a rumour took stay without cycles.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -34,18 +34,7 @@ pub(super) struct Tree<N> {
     /// time to see it.
     has_turned: bool,
     unannounced: BTreeSet<RumourId>,
-    /// Announced, and not come.
-    missing: BTreeMap<RumourId, Missing<N>>,
     is_announcing: bool,
-    is_asking: bool,
-}
-
-#[derive(Debug)]
-struct Missing<N> {
-    /// Who has it, the earliest to say so first.
-    holders: Vec<N>,
-    /// Whether its time to come has begun in an earlier round of the timer.
-    is_due: bool,
 }
 
 /// By so many fewer hops must a later way be shorter to be kept: most differences of one are made by jitter.
@@ -57,9 +46,7 @@ impl<N: Copy + Ord> Tree<N> {
             links: Links::new(),
             has_turned: false,
             unannounced: BTreeSet::new(),
-            missing: BTreeMap::new(),
             is_announcing: false,
-            is_asking: false,
         }
     }
 
@@ -142,6 +129,7 @@ impl<N: Copy + Ord> Tree<N> {
         if is_room && core.members.contains(from) {
             self.links.insert(from, near);
         } else {
+            core.stats.links_refused += 1;
             core.send(from, Message::Unlink);
         }
     }
@@ -154,7 +142,6 @@ impl<N: Copy + Ord> Tree<N> {
         core: &mut Core<N>,
     ) {
         let id = rumour.id();
-        self.missing.remove(&id);
         // A neighbour who was asked for it is a branch from now on; anybody else was pulled from.
         if let Some(from) = from.filter(|from| self.links.contains(*from)) {
             self.links.graft(from);
@@ -163,7 +150,7 @@ impl<N: Copy + Ord> Tree<N> {
             }
         }
         for to in self.links.branches().filter(|to| Some(*to) != from) {
-            core.push(to, rumour, hops, false);
+            core.push(to, rumour, hops);
         }
         self.unannounced.insert(id);
         if !self.is_announcing {
@@ -211,43 +198,23 @@ impl<N: Copy + Ord> Tree<N> {
             Message::Unlink => self.links.remove(from),
             Message::Prune => self.links.prune(from),
             Message::Graft(ids) => {
-                self.links.graft(from);
+                // A stranger gets what it asks for, and a link only where there is room for one.
+                if !self.links.contains(from) {
+                    self.link(from, false, core);
+                }
+                if self.links.contains(from) {
+                    self.links.graft(from);
+                }
                 for id in ids {
                     core.answer(from, id);
-                }
-            }
-            Message::Announce(notices) => {
-                for notice in notices {
-                    self.announced(from, notice, core);
                 }
             }
             _ => {}
         }
     }
 
-    fn announced(&mut self, from: N, Notice { id, hops }: Notice, core: &mut Core<N>) {
-        if id.is_known(&core.known) {
-            return self.turn(from, id, hops, core);
-        }
-        let is_room = self.missing.len() < core.config.max_missing;
-        if !is_room && !self.missing.contains_key(&id) {
-            return;
-        }
-        let missing = self.missing.entry(id).or_insert_with(|| Missing {
-            holders: Vec::new(),
-            is_due: false,
-        });
-        if !missing.holders.contains(&from) {
-            missing.holders.push(from);
-        }
-        if !self.is_asking {
-            self.is_asking = true;
-            core.wake(Timer::Ask, core.config.ask_after);
-        }
-    }
-
     /// Takes a link in place of the one by which a rumour came, if it is much quicker and would have brought it by no more hops.
-    fn turn(&mut self, to: N, id: RumourId, hops: u16, core: &mut Core<N>) {
+    pub(super) fn turn(&mut self, to: N, id: RumourId, hops: u16, core: &mut Core<N>) {
         if self.has_turned || !self.links.contains(to) || self.links.is_branch(to) {
             return;
         }
@@ -268,15 +235,7 @@ impl<N: Copy + Ord> Tree<N> {
         }
     }
 
-    pub(super) fn timer(&mut self, timer: Timer, core: &mut Core<N>) {
-        match timer {
-            Timer::Announce => self.announce(core),
-            Timer::Ask => self.ask(core),
-            Timer::Period => {}
-        }
-    }
-
-    fn announce(&mut self, core: &mut Core<N>) {
+    pub(super) fn announce(&mut self, core: &mut Core<N>) {
         self.is_announcing = false;
         let ids = core::mem::take(&mut self.unannounced).into_iter();
         let notice = |id| {
@@ -291,31 +250,9 @@ impl<N: Copy + Ord> Tree<N> {
         }
     }
 
-    /// Asks the first holder of each rumour that has had its time.
-    fn ask(&mut self, core: &mut Core<N>) {
-        let mut asked: BTreeMap<N, Vec<RumourId>> = BTreeMap::new();
-        self.missing.retain(|id, missing| {
-            if !core::mem::replace(&mut missing.is_due, true) {
-                return true;
-            }
-            if missing.holders.is_empty() {
-                // Nobody has answered; pulls will find it.
-                return false;
-            }
-            let holder = missing.holders.remove(0);
-            asked.entry(holder).or_default().push(*id);
-            true
-        });
-        for (holder, ids) in asked {
-            self.links.graft(holder);
-            for ids in ids.chunks(MAX_IDS) {
-                core.send(holder, Message::Graft(ids.to_vec()));
-            }
-        }
-        self.is_asking = !self.missing.is_empty();
-        if self.is_asking {
-            core.wake(Timer::Ask, core.config.ask_after);
-        }
+    /// Somebody is asked for what did not come: by that link it will come from now on.
+    pub(super) fn asks(&mut self, holder: N) {
+        self.links.graft(holder);
     }
 
     pub(super) fn period(&mut self, core: &mut Core<N>, random: &mut impl Rng) {

@@ -82,7 +82,7 @@ fn after_warm_up_the_tree_brings_each_rumour_once_over_few_hops() {
 
 #[test]
 fn a_tree_that_weighs_latencies_sends_half_as_much_between_regions_and_holds_together() {
-    for (nodes, writers, seed) in [(300, 1, 1), (300, 10, 2), (999, 10, 3)] {
+    for (nodes, writers, seed) in [(300, 1, 1), (300, 10, 2)] {
         let regions = |by_latency| {
             let mut scenario = Scenario {
                 nodes,

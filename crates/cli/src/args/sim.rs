@@ -22,16 +22,11 @@ Examples:
 pub(crate) struct Sim {
     #[command(subcommand)]
     pub(crate) study: Option<Study>,
-    /// Run what this file describes, and check what it expects; `--seed`, `--runs` and `--nodes` take the place of what it says.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["strategy", "fanout", "tired", "loss", "regions", "between", "uniform", "writers", "kill", "noticed", "warm_up", "rumours", "payload"])]
+    /// Run what this file describes, and check what it expects; `--seed`, `--runs`, `--nodes` and `--uniform` take the place of what it says.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["strategy", "fanout", "tired", "loss", "regions", "between", "writers", "kill", "noticed", "warm_up", "rumours", "payload"])]
     pub(crate) scenario: Option<PathBuf>,
-    /// Nodes of the cluster.
-    #[arg(
-        long,
-        value_name = "N",
-        default_value = "1000",
-        default_value_if("scenario", clap::builder::ArgPredicate::IsPresent, None)
-    )]
+    /// Nodes of the cluster [default: 1000, or what the file says].
+    #[arg(long, value_name = "N")]
     nodes: Option<u32>,
     /// How rumours travel.
     #[arg(long, value_enum, default_value = "plumtree")]
@@ -72,14 +67,9 @@ pub(crate) struct Sim {
     /// Bytes of a rumour.
     #[arg(long, value_name = "BYTES", default_value_t = 128)]
     pub(crate) payload: usize,
-    /// Seed of everything that is random.
-    #[arg(
-        long,
-        value_name = "K",
-        default_value = "1",
-        default_value_if("scenario", clap::builder::ArgPredicate::IsPresent, None)
-    )]
-    pub(crate) seed: Option<u64>,
+    /// Seed of everything that is random [default: 1, or what the file says].
+    #[arg(long, value_name = "K")]
+    seed: Option<u64>,
     /// So many runs, with this seed and the following.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) runs: u32,
@@ -191,12 +181,7 @@ impl Sim {
             ..syncline_sim::Network::new()
         };
         let usual = syncline_sim::Scenario::new(strategy);
-        let gossip = syncline_gossip::Config {
-            by_latency: !self.uniform,
-            ..usual.gossip
-        };
         syncline_sim::Scenario {
-            gossip,
             network,
             writers: self.writers,
             warm_up: self.warm_up,
@@ -219,6 +204,10 @@ impl Sim {
         (0..u64::from(self.runs))
             .map(|run| syncline_sim::Scenario {
                 nodes: self.nodes.unwrap_or(scenario.nodes),
+                gossip: syncline_gossip::Config {
+                    by_latency: scenario.gossip.by_latency && !self.uniform,
+                    ..scenario.gossip.clone()
+                },
                 seed: first.wrapping_add(run),
                 ..scenario.clone()
             })

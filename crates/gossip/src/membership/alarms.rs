@@ -15,6 +15,8 @@ pub(super) enum Alarm<N> {
     Seek,
     /// Another generation may begin.
     Renew,
+    /// One whom others hold dead has had time to answer.
+    Doubt(N),
 }
 
 /// Alarms by their time, then in the order in which they were set. The failure detector asks for a bounded number, whatever happens.

@@ -122,9 +122,8 @@ impl<N: MemberId> Membership<N> {
         let mut room = ITEMS;
         let known = self.table.iter().filter(|it| buckets.contains(it.bucket()));
         let better = known.filter(|entry| match theirs.get(&entry.identity.id()) {
-            // That one is held dead here shows to itself, not to others: it may be wrong. That one has left is its own word.
             Some(listed) if !entry.state.is_active() => {
-                entry.state == State::Left && !listed.identity.outlives(&entry.identity)
+                listed.state.is_active() && !listed.identity.outlives(&entry.identity)
             }
             Some(listed) => {
                 entry.identity.outlives(&listed.identity)
@@ -145,7 +144,7 @@ impl<N: MemberId> Membership<N> {
 
     /// Learns from another's entries; of whom cards are missing here.
     fn take_entries(&mut self, entries: Vec<Listed<N>>) -> Vec<N> {
-        let mut told = Vec::new();
+        let (mut told, mut doubted) = (Vec::new(), Vec::new());
         let mut updates = Vec::new();
         for listed in &entries {
             let id = listed.identity.id();
@@ -158,9 +157,12 @@ impl<N: MemberId> Membership<N> {
             let state = match listed.state {
                 State::Alive => foca::State::Alive,
                 State::Suspect => foca::State::Suspect,
+                // That it has left is its own word. That it is dead is only the peer's.
                 State::Left => foca::State::Down,
-                // Nobody is declared dead by an exchange of tables.
-                State::Down => continue,
+                State::Down => {
+                    doubted.push(listed.identity);
+                    continue;
+                }
             };
             updates.push(Update::new(listed.identity, listed.incarnation, state));
         }
@@ -168,6 +170,9 @@ impl<N: MemberId> Membership<N> {
         // The peer has heard of somebody who is held dead here: whoever it is is told, and renews its generation.
         for identity in told {
             self.announce(identity);
+        }
+        for identity in doubted {
+            self.doubt(identity);
         }
         let me = self.me.id();
         let wanted = entries.iter().filter(|listed| {

@@ -60,7 +60,7 @@ pub struct Refusals {
     pub malformed: u64,
     /// Packets in another's name, or in ours.
     pub forged: u64,
-    /// Packets and news of members for whom there is no room.
+    /// News of members for whom there is no room, and packets of such.
     pub full: u64,
     /// Packets of those who are no members.
     pub stranger: u64,
@@ -76,9 +76,9 @@ impl Refusals {
                 &mut self.malformed
             }
             Refusal::Forged { .. } | Refusal::Ourselves => &mut self.forged,
-            Refusal::Full => &mut self.full,
             Refusal::Stranger => &mut self.stranger,
-            Refusal::Card(_) => return,
+            // Counted where it is found, for each member that there is no room for.
+            Refusal::Full | Refusal::Card(_) => return,
         };
         *counter = counter.saturating_add(1);
     }

@@ -134,8 +134,9 @@ impl<N: MemberId> Membership<N> {
     }
 
     /// Takes over what others know. It is not passed on as news: who compares tables gets it anyway.
-    pub(super) fn learn(&mut self, updates: Vec<Update<Identity<N>>>, is_news: bool) {
-        let updates: Vec<_> = updates.into_iter().filter(|it| self.admit(it)).collect();
+    pub(super) fn learn(&mut self, mut updates: Vec<Update<Identity<N>>>, is_news: bool) {
+        let mut unknown = 0;
+        updates.retain(|update| self.admit(update, &mut unknown));
         let touched = updates.iter().map(|it| it.id().id()).collect();
         self.drive_swim(touched, |swim, effects| {
             swim.apply_many(updates.into_iter(), is_news, effects)
@@ -159,16 +160,20 @@ impl<N: MemberId> Membership<N> {
             let claimed = sender.id();
             return Err(Refusal::Forged { claimed });
         }
+        self.hear_from(from);
         let me = self.me;
         if receiver.id() == me.id() && receiver.outlives(&me) {
             self.is_contested(receiver.generation());
         }
         let as_update = Update::new(sender, packet.header.src_incarnation, foca::State::Alive);
-        if !self.admit(&as_update) {
+        let mut unknown = 0;
+        if !self.admit(&as_update, &mut unknown) {
             return Err(Refusal::Full);
         }
         let before = packet.updates.len();
-        packet.updates.retain(|update| self.admit(update));
+        packet
+            .updates
+            .retain(|update| self.admit(update, &mut unknown));
         let stripped = (packet.updates.len() < before).then(|| packet.to_bytes());
 
         let touched = packet.updates.iter().chain([&as_update]);
@@ -186,8 +191,8 @@ impl<N: MemberId> Membership<N> {
     }
 
     /// Whether the failure detector may be told this. Of ourselves, only what is said about the present life; of those whom we do
-    /// not know, if there is room.
-    fn admit(&mut self, update: &Update<Identity<N>>) -> bool {
+    /// not know, if there is room for them and for so many others unknown that are to be told with it.
+    fn admit(&mut self, update: &Update<Identity<N>>, unknown: &mut usize) -> bool {
         let identity = update.id();
         if identity.id() == self.me.id() {
             if identity.outlives(&self.me) {
@@ -195,16 +200,21 @@ impl<N: MemberId> Membership<N> {
             }
             return *identity == self.me;
         }
-        if self.table.get(identity.id()).is_some() || self.make_room() {
+        if self.table.get(identity.id()).is_some() {
             return true;
         }
+        *unknown += 1;
+        if self.make_room(*unknown) {
+            return true;
+        }
+        *unknown -= 1;
         self.refusals.full = self.refusals.full.saturating_add(1);
         false
     }
 
-    /// Whether there is room for one more: whoever has been gone for longest makes it.
-    fn make_room(&mut self) -> bool {
-        if self.table.len() < self.config.max_members {
+    /// Whether there is room for so many more. Whoever has been gone for longest makes room for one.
+    fn make_room(&mut self, more: usize) -> bool {
+        if self.table.len() + more <= self.config.max_members {
             return true;
         }
         let gone = self.table.iter().filter(|it| !it.state.is_active());

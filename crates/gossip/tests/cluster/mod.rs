@@ -69,6 +69,8 @@ pub(crate) struct Cluster {
     /// Which side of a cut each node is on.
     pub(crate) side: fn(Node) -> u32,
     pub(crate) is_cut: bool,
+    /// What the network loses of its own will.
+    pub(crate) loses: fn(from: Node, to: Node, bytes: &[u8]) -> bool,
     pub(crate) events: Vec<(Duration, Node, Event<Node>)>,
     pub(crate) refused: Vec<(Node, String)>,
     /// Bytes sent in all, and the greatest packet.
@@ -94,6 +96,7 @@ impl Cluster {
             loss: 0.0,
             side: |_| 0,
             is_cut: false,
+            loses: |_, _, _| false,
             events: Vec::new(),
             refused: Vec::new(),
             bytes: 0,
@@ -337,6 +340,9 @@ impl Cluster {
         if self.is_cut && (self.side)(from) != (self.side)(to) {
             return;
         }
+        if (self.loses)(from, to, &bytes) {
+            return;
+        }
         self.input(to, Input::Received { from, bytes });
     }
 
@@ -344,6 +350,21 @@ impl Cluster {
     pub(crate) fn is_one(&self) -> bool {
         let living = self.living();
         living.iter().all(|node| self.sees(*node, &living))
+    }
+
+    /// Whether each of the living holds all that live, and nobody else, to be there, suspects included.
+    pub(crate) fn is_complete(&self) -> bool {
+        let living = self.living();
+        living.iter().all(|node| {
+            let membership = self.membership(*node);
+            let others = living.iter().filter(|other| *other != node);
+            membership.active() == living.len()
+                && others.clone().all(|other| {
+                    membership
+                        .member(*other)
+                        .is_some_and(|it| it.state.is_active())
+                })
+        })
     }
 
     /// Whether a node sees these and nobody else.

@@ -18,8 +18,11 @@
 //! whatever way leaves both stores sound: each thing it stored was one commit of the store, true by
 //! itself.
 //!
-//! What is not here: finding peers, deciding when to sync with whom, revocation. The two halves of
-//! a whole exchange:
+//! What may change while an endpoint is bound is in [`Trust`]: the certificate, the authorities, who was
+//! revoked. Who is no member yet can hand in a [`Petition`].
+//!
+//! What is not here: finding peers, deciding when to sync with whom or who becomes a member. The two
+//! halves of a whole exchange:
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -54,6 +57,7 @@
 //! # }
 //! ```
 
+mod certificate;
 mod channel;
 mod drive;
 mod endings;
@@ -62,17 +66,22 @@ mod identity;
 mod limits;
 mod link;
 mod lost;
+mod petition;
 mod serve;
 mod stream;
 mod tls;
+mod trust;
 
+pub use certificate::{AuthorityId, GRANT_EXTENSION, Grant, NamespaceTag, Root};
 pub use channel::{DatagramError, Inlet, Outlet};
 pub use drive::DriveError;
-pub use endpoint::{Connection, Endpoint, Incoming};
+pub use endpoint::{Arrival, Connection, Endpoint, Incoming};
 pub use identity::{CERTIFICATE_NAME, Identity, IdentityError, NodeId};
 pub use limits::Limits;
 pub use link::{Forwarder, Traffic};
 pub use lost::{Alert, BindError, ConnectError, Lost};
+pub use petition::{Doorkeeper, Guest, Petition, PetitionError, Petitioner};
 pub use serve::Host;
 pub use stream::StreamError;
-pub use tls::ALPN;
+pub use tls::{ALPN, PETITION_ALPN};
+pub use trust::{AdoptError, Trust};

@@ -8,14 +8,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::VarInt;
-use rustls::pki_types::CertificateDer;
+use quinn::crypto::rustls::HandshakeData;
+use rustls::pki_types::{CertificateDer, UnixTime};
 use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
+use super::certificate::{Grant, Terms};
 use super::endings::{Ending, Endings};
 use super::identity::{CERTIFICATE_NAME, Identity, NodeId};
 use super::limits::Limits;
-use super::lost::{BindError, ConnectError, Lost};
+use super::lost::{Alert, BindError, ConnectError, Lost};
+use super::petition::{Petition, Petitioner};
+use super::tls::{self, ALPN, PETITION_ALPN};
+use super::trust::{Admitted, Side, Trust};
 
 /// One UDP socket, for connections in both directions.
 ///
@@ -45,6 +51,7 @@ pub(crate) struct Shared {
     /// One permit per session that may be served.
     pub(crate) sessions: Semaphore,
     pub(crate) node: NodeId,
+    trust: Trust,
     endings: Endings,
 }
 
@@ -58,13 +65,28 @@ impl Endpoint {
         identity: &Identity,
         limits: Limits,
     ) -> Result<Self, BindError> {
+        let trust = Trust::new(identity.clone()).map_err(|error| BindError::Tls {
+            reason: error.to_string(),
+        })?;
+        Self::bind_with(address, &trust, limits)
+    }
+
+    /// As [`Endpoint::bind`], going by what may change later and is shared with other endpoints.
+    ///
+    /// # Errors
+    /// As [`Endpoint::bind`].
+    pub fn bind_with(
+        address: SocketAddr,
+        trust: &Trust,
+        limits: Limits,
+    ) -> Result<Self, BindError> {
         let transport = limits.transport();
-        let server = identity.server_config().map_err(BindError::tls)?;
+        let server = tls::server_config(trust).map_err(BindError::tls)?;
         let mut server = quinn::ServerConfig::with_crypto(Arc::new(server));
         server
             .transport_config(transport.clone())
             .max_incoming(limits.connections);
-        let client = identity.client_config().map_err(BindError::tls)?;
+        let client = tls::client_config(trust, ALPN).map_err(BindError::tls)?;
         let mut client = quinn::ClientConfig::new(Arc::new(client));
         client.transport_config(transport);
 
@@ -76,7 +98,8 @@ impl Endpoint {
             shared: Arc::new(Shared {
                 sessions: Semaphore::new(limits.sessions),
                 limits,
-                node: identity.node_id(),
+                node: trust.identity().node_id(),
+                trust: trust.clone(),
                 endings: Endings::default(),
             }),
         })
@@ -104,17 +127,16 @@ impl Endpoint {
     /// # Errors
     /// [`ConnectError`]; after [`Limits::connect`] at the latest.
     pub async fn connect(&self, address: SocketAddr) -> Result<Connection, ConnectError> {
-        let connecting =
-            self.quinn
-                .connect(address, CERTIFICATE_NAME)
-                .map_err(|error| match error {
-                    quinn::ConnectError::EndpointStopping => ConnectError::Closed,
-                    other => ConnectError::Address {
-                        address,
-                        reason: other.to_string(),
-                    },
-                })?;
-        self.established(address, connecting).await
+        let connecting = self.quinn.connect(address, CERTIFICATE_NAME);
+        let limit = self.shared.limits.connect;
+        let quinn = handshake(address, connecting_to(address, connecting)?, limit).await?;
+        match self.judge(Side::Server, &quinn)? {
+            (peer, Admitted::Member(terms), chain) => {
+                Ok(Connection::new(self, Side::Server, quinn, peer, terms, chain))
+            }
+            // Whom we connect to is never a guest.
+            (_, Admitted::Guest, _) => Err(refused(&quinn, ACCESS_DENIED, "it is no member")),
+        }
     }
 
     /// The next peer that wants to connect; `None` once the endpoint is closed.
@@ -146,34 +168,37 @@ impl Endpoint {
         }
     }
 
-    async fn established(
+    /// Who the peer is, by the certificates that it has shown.
+    fn judge(
         &self,
-        address: SocketAddr,
-        handshake: impl Future<Output = Result<quinn::Connection, quinn::ConnectionError>>,
-    ) -> Result<Connection, ConnectError> {
-        let limit = self.shared.limits.connect;
-        let quinn = timeout(limit, handshake)
-            .await
-            .map_err(|_| ConnectError::NoAnswer {
-                address,
-                seconds: limit.as_secs(),
-            })?
-            .map_err(|error| ConnectError::Handshake {
-                address,
-                lost: error.into(),
-            })?;
-        let peer = peer_of(&quinn).ok_or_else(|| ConnectError::Handshake {
-            address,
-            lost: Lost::Transport {
-                reason: "the handshake yielded no certificate".to_owned(),
-            },
-        })?;
-        Ok(Connection {
-            quinn,
-            peer,
-            shared: self.shared.clone(),
-            endings: Endings::default(),
-        })
+        side: Side,
+        quinn: &quinn::Connection,
+    ) -> Result<(NodeId, Admitted, Vec<CertificateDer<'static>>), ConnectError> {
+        let chain = quinn
+            .peer_identity()
+            .and_then(|it| it.downcast::<Vec<CertificateDer<'static>>>().ok())
+            .map(|chain| *chain)
+            .unwrap_or_default();
+        let judged = self.shared.trust.judge(side, &chain, UnixTime::now());
+        let peer = chain.first().and_then(|it| NodeId::of_certificate(it).ok());
+        match (peer, judged) {
+            (Some(peer), Ok(admitted)) => Ok((peer, admitted, chain)),
+            // It was good a moment ago.
+            (_, Err(error)) => Err(refused(quinn, ACCESS_DENIED, &error.to_string())),
+            (None, Ok(_)) => Err(refused(quinn, ACCESS_DENIED, "it shows no certificate")),
+        }
+    }
+
+    pub(super) fn trust(&self) -> &Trust {
+        &self.shared.trust
+    }
+
+    pub(super) fn quinn(&self) -> &quinn::Endpoint {
+        &self.quinn
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.shared.limits
     }
 
     /// Closes all connections, and waits until the peers have been told, two seconds at most.
@@ -195,12 +220,62 @@ const DONE: VarInt = VarInt::from_u32(0);
 /// Connection closed because the node goes away.
 const SHUTDOWN: VarInt = VarInt::from_u32(1);
 
-fn peer_of(connection: &quinn::Connection) -> Option<NodeId> {
-    let chain = connection
-        .peer_identity()?
-        .downcast::<Vec<CertificateDer<'static>>>()
-        .ok()?;
-    NodeId::of_certificate(chain.first()?).ok()
+/// Connection closed because the peer is no member any more.
+const EXPELLED: VarInt = VarInt::from_u32(2);
+/// The TLS alert for somebody whose certificate is good, yet not for what it is used for.
+const ACCESS_DENIED: Alert = Alert(49);
+
+/// Ends a connection whose handshake went well, as if it had not.
+fn refused(quinn: &quinn::Connection, alert: Alert, reason: &str) -> ConnectError {
+    quinn.close(EXPELLED, b"no member");
+    ConnectError::Handshake {
+        address: quinn.remote_address(),
+        lost: Lost::RefusedByUs {
+            alert,
+            reason: reason.to_owned(),
+        },
+    }
+}
+
+/// Connects to a node, under a configuration of its own.
+pub(super) async fn dial(
+    endpoint: &quinn::Endpoint,
+    config: quinn::ClientConfig,
+    address: SocketAddr,
+    limit: Duration,
+) -> Result<quinn::Connection, ConnectError> {
+    let connecting = endpoint.connect_with(config, address, CERTIFICATE_NAME);
+    handshake(address, connecting_to(address, connecting)?, limit).await
+}
+
+fn connecting_to(
+    address: SocketAddr,
+    connecting: Result<quinn::Connecting, quinn::ConnectError>,
+) -> Result<quinn::Connecting, ConnectError> {
+    connecting.map_err(|error| match error {
+        quinn::ConnectError::EndpointStopping => ConnectError::Closed,
+        other => ConnectError::Address {
+            address,
+            reason: other.to_string(),
+        },
+    })
+}
+
+async fn handshake(
+    address: SocketAddr,
+    handshake: impl Future<Output = Result<quinn::Connection, quinn::ConnectionError>>,
+    limit: Duration,
+) -> Result<quinn::Connection, ConnectError> {
+    timeout(limit, handshake)
+        .await
+        .map_err(|_| ConnectError::NoAnswer {
+            address,
+            seconds: limit.as_secs(),
+        })?
+        .map_err(|error| ConnectError::Handshake {
+            address,
+            lost: error.into(),
+        })
 }
 
 /// A peer that wants to connect.
@@ -216,31 +291,141 @@ impl Incoming {
         self.quinn.remote_address()
     }
 
-    /// Does the handshake. A peer without a certificate of our cluster never becomes a connection.
+    /// Does the handshake. A peer without a certificate of our cluster never becomes a connection, and the log says why.
     ///
     /// # Errors
     /// [`ConnectError`]; after [`Limits::connect`] at the latest.
-    pub async fn established(self) -> Result<Connection, ConnectError> {
-        let address = self.quinn.remote_address();
-        self.endpoint
-            .established(address, self.quinn.into_future())
-            .await
+    pub async fn established(self) -> Result<Arrival, ConnectError> {
+        let from = self.remote_addr();
+        let arrival = self.arrive().await;
+        if let Err(error) = &arrival {
+            match error.was_member() {
+                true => tracing::warn!(%from, %error, "turned away"),
+                false => tracing::info!(%from, %error, "turned away"),
+            }
+        }
+        arrival
     }
+
+    async fn arrive(self) -> Result<Arrival, ConnectError> {
+        let (address, endpoint) = (self.remote_addr(), self.endpoint);
+        let limit = endpoint.shared.limits.connect;
+        let quinn = handshake(address, self.quinn.into_future(), limit).await?;
+        let (peer, admitted, chain) = endpoint.judge(Side::Client, &quinn)?;
+        let petitioner = match (speaks(&quinn, PETITION_ALPN), admitted) {
+            (false, Admitted::Member(terms)) => {
+                return Ok(Arrival::Member(Connection::new(
+                    &endpoint,
+                    Side::Client,
+                    quinn,
+                    peer,
+                    terms,
+                    chain,
+                )));
+            }
+            (false, Admitted::Guest) => {
+                let reason = "an invitation is good for a petition and nothing else";
+                return Err(refused(&quinn, ACCESS_DENIED, reason));
+            }
+            (true, Admitted::Guest) => Petitioner::Guest { key: peer },
+            (true, Admitted::Member(terms)) => Petitioner::Member {
+                node: peer,
+                grant: terms.grant,
+            },
+        };
+        Ok(Arrival::Petitioner(Petition {
+            quinn,
+            petitioner,
+            doorkeeper: endpoint.shared.trust.doorkeeper(),
+            limits: endpoint.shared.limits.clone(),
+        }))
+    }
+}
+
+/// Which protocol a handshake has settled on.
+fn speaks(quinn: &quinn::Connection, protocol: &[u8]) -> bool {
+    quinn
+        .handshake_data()
+        .and_then(|data| data.downcast::<HandshakeData>().ok())
+        .is_some_and(|data| data.protocol.as_deref() == Some(protocol))
+}
+
+/// Who has come.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Arrival {
+    /// A member, for sessions.
+    Member(Connection),
+    /// Somebody with a petition, which is to be [answered](Petition::answer).
+    Petitioner(Petition),
 }
 
 /// An authenticated connection with a peer of the cluster. Sessions run over it, many at a time if
 /// need be.
 ///
-/// Cloning is cheap and yields the same connection, which closes when the last clone is dropped.
+/// Cloning is cheap and yields the same connection, which closes when the last clone is dropped, or
+/// when the peer is no member any more: its certificate has ended, it was revoked, its authority is
+/// trusted no longer.
 #[derive(Clone, Debug)]
 pub struct Connection {
     pub(crate) quinn: quinn::Connection,
     pub(crate) peer: NodeId,
     pub(crate) shared: Arc<Shared>,
+    grant: Arc<Grant>,
     endings: Endings,
+    _watched: Arc<Watched>,
+}
+
+/// Ends the task that watches over a connection's membership.
+#[derive(Debug)]
+struct Watched(AbortHandle);
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl Connection {
+    fn new(
+        endpoint: &Endpoint,
+        side: Side,
+        quinn: quinn::Connection,
+        peer: NodeId,
+        terms: Terms,
+        chain: Vec<CertificateDer<'static>>,
+    ) -> Self {
+        let (watched, trust) = (quinn.clone(), endpoint.shared.trust.clone());
+        let watch = tokio::spawn(async move {
+            let expelled = trust.expelled(side, &chain, terms.ends);
+            tokio::select! {
+                reason = expelled => {
+                    tracing::warn!(%peer, %reason, "the peer is no member any more; its connection was closed");
+                    watched.close(EXPELLED, b"no member any more");
+                }
+                _ = watched.closed() => {}
+            }
+        });
+        Self {
+            quinn,
+            peer,
+            shared: endpoint.shared.clone(),
+            grant: Arc::new(terms.grant),
+            endings: Endings::default(),
+            _watched: Arc::new(Watched(watch.abort_handle())),
+        }
+    }
+
+    /// Whether both nodes' certificates let them carry the namespace. What is of another namespace must
+    /// not be told to the peer, nor taken from it.
+    pub fn may_carry(&self, namespace: &str) -> bool {
+        self.peer_may_carry(namespace) && self.shared.trust.may_carry(namespace)
+    }
+
+    pub(crate) fn peer_may_carry(&self, namespace: &str) -> bool {
+        self.shared.trust.grants(&self.grant, namespace)
+    }
+
     /// The peer's identity, proven in the handshake.
     pub fn peer(&self) -> NodeId {
         self.peer

@@ -5,9 +5,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use rustls::client::danger::ServerCertVerifier as _;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
@@ -16,6 +15,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, RootCertStore};
 use syncline_crdt::{Canonical, DecodeError, Input};
 
+use super::certificate::{AuthorityId, Grant, Root, Terms};
 use super::tls;
 
 /// The name that every node certificate carries as a DNS subject alternative name.
@@ -43,7 +43,12 @@ impl NodeId {
     /// When the bytes are not an X.509 certificate.
     pub(crate) fn of_certificate(certificate: &CertificateDer<'_>) -> Result<Self, rustls::Error> {
         let key = ParsedCertificate::try_from(certificate)?.subject_public_key_info();
-        Ok(Self(*blake3::hash(&key).as_bytes()))
+        Ok(Self::of_public_key(&key))
+    }
+
+    /// The identity held in a public key, given as the DER of its `SubjectPublicKeyInfo`.
+    pub fn of_public_key(info: &[u8]) -> Self {
+        Self(*blake3::hash(info).as_bytes())
     }
 
     /// The identity with these bytes, as written down elsewhere.
@@ -81,7 +86,8 @@ impl fmt::Debug for NodeId {
     }
 }
 
-/// A node's certificate chain and private key, and the one authority it trusts.
+/// A node's certificate chain and private key, and the authority it trusts; two of them while one takes the place of the
+/// other.
 ///
 /// Cloning is cheap. Whatever is wrong with the files is found when they are loaded, not at the
 /// first handshake: the identity is checked as a peer would check it, in both roles.
@@ -96,13 +102,17 @@ impl fmt::Debug for NodeId {
 #[derive(Clone)]
 pub struct Identity {
     certified: Arc<CertifiedKey>,
-    authority: Arc<RootCertStore>,
+    /// The same, with the certificates of the authorities behind it.
+    certified_with_roots: Arc<CertifiedKey>,
+    store: Arc<RootCertStore>,
+    roots: Arc<[Root]>,
     node: NodeId,
+    terms: Terms,
 }
 
 impl Identity {
     /// Reads an identity from three PEM files: the certificate (with its intermediates, if any),
-    /// its private key (PKCS#8, SEC 1 or PKCS#1), and the certificate of the cluster's authority.
+    /// its private key (PKCS#8, SEC 1 or PKCS#1), and the certificates of the cluster's authorities, most often one.
     ///
     /// # Errors
     /// [`IdentityError`], whose text names the file and what to do about it.
@@ -139,7 +149,7 @@ impl Identity {
         authority: &PemText,
     ) -> Result<Self, IdentityError> {
         let chain = certificate.certificates()?;
-        let roots = authority.roots()?;
+        let (store, roots) = authority.roots()?;
         let private = PrivateKeyDer::from_pem_slice(&key.text).map_err(|e| key.not_pem(e))?;
         let certified =
             CertifiedKey::from_der(chain, private, &tls::provider()).map_err(|error| {
@@ -166,10 +176,26 @@ impl Identity {
             .end_entity_cert()
             .and_then(NodeId::of_certificate)
             .map_err(unusable)?;
+        let terms = certified
+            .end_entity_cert()
+            .and_then(Terms::of)
+            .map_err(unusable)?;
+        let with_roots = CertifiedKey::new(
+            certified
+                .cert
+                .iter()
+                .chain(roots.iter().map(Root::der))
+                .cloned()
+                .collect(),
+            certified.key.clone(),
+        );
         let identity = Self {
             certified: Arc::new(certified),
-            authority: Arc::new(roots),
+            certified_with_roots: Arc::new(with_roots),
+            store: Arc::new(store),
+            roots: roots.into(),
             node,
+            terms,
         };
         identity
             .check(UnixTime::now())
@@ -179,12 +205,16 @@ impl Identity {
 
     /// Looks at our own certificate with a peer's eyes, as a client's and as a server's.
     fn check(&self, now: UnixTime) -> Result<(), rustls::Error> {
+        self.check_under(&self.store, now)
+    }
+
+    fn check_under(&self, roots: &Arc<RootCertStore>, now: UnixTime) -> Result<(), rustls::Error> {
         let chain = self.certified.cert.split_first();
         let (end, intermediates) = chain.ok_or(rustls::Error::NoCertificatesPresented)?;
-        tls::client_verifier(&self.authority)?.verify_client_cert(end, intermediates, now)?;
+        tls::client_verifier(roots)?.verify_client_cert(end, intermediates, now)?;
         let name =
             ServerName::try_from(CERTIFICATE_NAME).expect("the constant is a valid DNS name");
-        tls::server_verifier(&self.authority)?.verify_server_cert(
+        tls::server_verifier(roots)?.verify_server_cert(
             end,
             intermediates,
             &name,
@@ -199,12 +229,41 @@ impl Identity {
         self.node
     }
 
-    pub(crate) fn server_config(&self) -> Result<QuicServerConfig, rustls::Error> {
-        tls::server_config(&self.certified, &self.authority)
+    /// When the certificate ends.
+    pub fn expires_at(&self) -> SystemTime {
+        self.terms.ends
     }
 
-    pub(crate) fn client_config(&self) -> Result<QuicClientConfig, rustls::Error> {
-        tls::client_config(&self.certified, &self.authority)
+    /// The namespaces that the certificate lets its holder carry.
+    pub fn grant(&self) -> &Grant {
+        &self.terms.grant
+    }
+
+    /// The authorities whose members it trusts.
+    pub fn authorities(&self) -> &[Root] {
+        &self.roots
+    }
+
+    /// Which of the authorities has signed the certificate.
+    pub fn issuer(&self) -> Option<AuthorityId> {
+        let issued = |root: &&Root| {
+            let mut alone = RootCertStore::empty();
+            let added = alone.add(root.der().clone());
+            added.is_ok() && self.check_under(&Arc::new(alone), UnixTime::now()).is_ok()
+        };
+        self.roots.iter().find(issued).map(Root::id)
+    }
+
+    pub(crate) fn roots(&self) -> &Arc<RootCertStore> {
+        &self.store
+    }
+
+    pub(crate) fn certified(&self) -> &Arc<CertifiedKey> {
+        &self.certified
+    }
+
+    pub(crate) fn certified_with_roots(&self) -> &Arc<CertifiedKey> {
+        &self.certified_with_roots
     }
 }
 
@@ -245,17 +304,20 @@ impl PemText {
         Ok(all)
     }
 
-    fn roots(&self) -> Result<RootCertStore, IdentityError> {
-        let mut roots = RootCertStore::empty();
+    fn roots(&self) -> Result<(RootCertStore, Vec<Root>), IdentityError> {
+        let unusable = |reason: String| IdentityError::Unusable {
+            file: self.name.clone(),
+            reason,
+        };
+        let mut store = RootCertStore::empty();
+        let mut roots = Vec::new();
         for certificate in self.certificates()? {
-            roots
-                .add(certificate)
-                .map_err(|error| IdentityError::Unusable {
-                    file: self.name.clone(),
-                    reason: error.to_string(),
-                })?;
+            let root = Root::from_der(&certificate);
+            roots.push(root.ok_or_else(|| unusable("it is not of an authority".to_owned()))?);
+            let added = store.add(certificate);
+            added.map_err(|error| unusable(error.to_string()))?;
         }
-        Ok(roots)
+        Ok((store, roots))
     }
 
     fn not_pem(&self, error: pem::Error) -> IdentityError {

@@ -202,6 +202,23 @@ pub enum ConnectError {
     },
 }
 
+impl ConnectError {
+    /// Whether we refused somebody who was a member once: its certificate has ended, or it was revoked.
+    pub(crate) fn was_member(&self) -> bool {
+        let Self::Handshake {
+            lost: Lost::RefusedByUs { alert, .. },
+            ..
+        } = self
+        else {
+            return false;
+        };
+        matches!(
+            AlertDescription::from(alert.0),
+            AlertDescription::CertificateExpired | AlertDescription::CertificateRevoked
+        )
+    }
+}
+
 /// Why an endpoint did not come to be.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -7,12 +7,12 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::drive::{DriveError, Frames, blocking, drive};
-use super::endpoint::{Connection, Endpoint};
+use super::endpoint::{Arrival, Connection, Endpoint};
 use super::identity::NodeId;
 use super::lost::Lost;
 use super::stream::{FrameReader, FrameWriter, StreamError};
 use crate::config::{Config, Request};
-use crate::error::SessionError;
+use crate::error::{Refusal, RefusalCode, SessionError};
 use crate::frame::MAX_FRAME;
 use crate::replica::Replica;
 use crate::report::Report;
@@ -63,6 +63,7 @@ impl Connection {
         let begun = Instant::now();
         let limits = self.limits();
         let config = self.authenticated(config);
+        self.check_grants(&config.namespace)?;
         let session = blocking(move || Session::initiate(replica, config, request)).await??;
         let (send, recv) = timeout(limits.stall, self.quinn.open_bi())
             .await
@@ -99,6 +100,19 @@ impl Connection {
                 Some(ended) = sessions.join_next() => note(ended),
             }
         }
+    }
+
+    /// Begins no session that one of the two may not be in.
+    fn check_grants(&self, namespace: &str) -> Result<(), SessionError> {
+        let whose = match (self.peer_may_carry(namespace), self.may_carry(namespace)) {
+            (true, true) => return Ok(()),
+            (false, _) => "the peer's",
+            (true, false) => "this node's",
+        };
+        let text = format!(
+            "{whose} certificate does not name namespace {namespace:?}; invite the node anew with it"
+        );
+        Err(SessionError::Refusing(Refusal::new(RefusalCode::Namespace, text)))
     }
 
     /// The configuration of a session between the two nodes that TLS has authenticated.
@@ -183,11 +197,17 @@ impl Endpoint {
                     connections.spawn(async move {
                         let from = incoming.remote_addr();
                         match incoming.established().await {
-                            Ok(connection) => {
+                            Ok(Arrival::Member(connection)) => {
                                 let lost = connection.serve(host).await;
                                 tracing::debug!(peer = %connection.peer(), %from, %lost, "disconnected");
                             }
-                            Err(error) => tracing::info!(%from, %error, "turned away"),
+                            Ok(Arrival::Petitioner(petition)) => {
+                                if let Err(error) = petition.answer().await {
+                                    tracing::info!(%from, %error, "a petition failed");
+                                }
+                            }
+                            // The log has it.
+                            Err(_) => {}
                         }
                     });
                 }
@@ -229,6 +249,12 @@ async fn respond<H: Host>(
         Err(error) => return Err(turn_away(frames, error).await),
     };
     opening.namespace().clone_into(namespace);
+    if !connection.may_carry(namespace) {
+        // The peer is told no more than of a namespace that is not here.
+        tracing::warn!(namespace, peer = %connection.peer(), "refused: a certificate does not name the namespace");
+        let error = SessionError::Refusing(opening.unknown_namespace());
+        return Err(turn_away(frames, error.into()).await);
+    }
     // Held until the session is over.
     let Ok(_permit) = connection.shared.sessions.try_acquire() else {
         let error = SessionError::Refusing(opening.busy());

@@ -172,7 +172,7 @@ impl Builder {
         let (lies_on, trust) = (self.lies_on.ok_or(StartError::NoStorage)?, self.trust);
         let prepared = tokio::task::spawn_blocking(move || prepare(lies_on, trust));
         let (storage, membership) = prepared.await.map_err(|_| StartError::Interrupted)??;
-        let core = Core::new(self.settings, storage, membership, network);
+        let core = Core::new(self.settings, storage, membership, network)?;
         Node::start(core)
     }
 }

@@ -14,11 +14,15 @@ use crate::settings::Settings;
 use crate::start_error::StartError;
 use crate::storage::Storage;
 use crate::trust::Membership;
+#[cfg(feature = "net")]
+use crate::trust::state::TrustState;
 
 /// What the parts of a running node share.
 pub(crate) struct Core {
     pub(crate) settings: Settings,
     pub(crate) membership: Membership,
+    #[cfg(feature = "net")]
+    pub(crate) trust: TrustState,
     #[cfg_attr(
         not(feature = "net"),
         expect(dead_code, reason = "there is nothing in it")
@@ -45,16 +49,24 @@ impl Core {
         storage: Storage,
         membership: Membership,
         network: Network,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, StartError> {
+        #[cfg(feature = "net")]
+        let trust = TrustState::new(
+            &membership,
+            storage.identity_home().as_deref(),
+            network.authority(),
+        )?;
+        Ok(Self {
             settings,
             membership,
+            #[cfg(feature = "net")]
+            trust,
             network,
             storage,
             namespaces: Mutex::default(),
             carrying: Notify::new(),
             taker: Taker::default(),
-        }
+        })
     }
 
     /// Carries the namespaces that lie in the storage already.

@@ -3,9 +3,11 @@
 //! ```text
 //! data/
 //!   lock               held by the node that runs
-//!   identity/          when the node was not given an identity: its own cluster
-//!     ca.pem  ca.key  cluster.secret      with which other nodes can be admitted
+//!   identity/          when the node was not given an identity
+//!     ca.pem  ca.key  cluster.secret      when it made a cluster of its own, into which others can be invited
+//!     invitations/  members/              who was, and who has come
 //!     node/                               this node's own identity
+//!   identity.joining/  while an invitation is made use of: the key
 //!   cluster.secret     when the first start was one of a build without networking: the secret that `identity/` is to have
 //!   generation         how often the node has taken its place among the members of its cluster
 //!   namespaces/
@@ -28,9 +30,9 @@ use crate::trust::{Membership, SECRET, Secret};
 const LOCK: &str = "lock";
 #[cfg(feature = "net")]
 const GENERATION: &str = "generation";
-const IDENTITY: &str = "identity";
-/// The identity that a first start makes for itself.
-const OWN: &str = "node";
+pub(crate) const IDENTITY: &str = "identity";
+/// The identity that a first start makes for itself, or that joining does.
+pub(crate) const OWN: &str = "node";
 const NAMESPACES: &str = "namespaces";
 const EXTENSION: &str = "redb";
 /// What the file of a namespace is called from the moment it is dropped.
@@ -95,6 +97,12 @@ impl DataDir {
             fs::rename(&made, &home).map_err(|source| unusable(&home, source))?;
         }
         Ok(Membership::load(home.join(OWN))?)
+    }
+
+    /// Where authority, invitations and the own identity lie, if any do.
+    #[cfg(feature = "net")]
+    pub(crate) fn identity_home(&self) -> PathBuf {
+        self.path.join(IDENTITY)
     }
 
     /// The secret of a node that was given none, made at the first start; of its identity, where it has one.

@@ -19,7 +19,7 @@ pub use self::sync::{SyncError, SyncOptions, SyncReport};
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use syncline_sync::quic::{Endpoint, NodeId};
@@ -27,6 +27,7 @@ use syncline_sync::quic::{Endpoint, NodeId};
 use self::builder::Settings;
 use self::peers::Peers;
 use crate::cluster::Seeds;
+use crate::trust::Authority;
 
 /// What the parts of a node that reach other nodes share.
 pub(crate) struct Network {
@@ -41,11 +42,20 @@ pub(crate) struct Network {
     /// For connections that we make, bound when it is first needed. It is not the one we listen on, whose address may be
     /// one that reaches nobody, such as loopback.
     dialler: Mutex<Option<Endpoint>>,
+    /// The authority that the node was given, if it was.
+    authority: Option<Arc<dyn Authority>>,
 }
 
 impl Network {
-    fn new(settings: Settings, listen: Option<SocketAddr>, peers: Peers, seeds: Seeds) -> Self {
+    fn new(
+        settings: Settings,
+        listen: Option<SocketAddr>,
+        peers: Peers,
+        seeds: Seeds,
+        authority: Option<Arc<dyn Authority>>,
+    ) -> Self {
         Self {
+            authority,
             settings,
             listen,
             peers,
@@ -66,5 +76,9 @@ impl Network {
             Ok(0) | Err(_) => u64::MAX,
             Ok(skew) => skew,
         }
+    }
+
+    pub(crate) fn authority(&self) -> Option<Arc<dyn Authority>> {
+        self.authority.clone()
     }
 }

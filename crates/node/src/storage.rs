@@ -63,6 +63,15 @@ impl Storage {
         }
     }
 
+    /// Where authority, invitations and the own identity lie, if anywhere.
+    #[cfg(feature = "net")]
+    pub(crate) fn identity_home(&self) -> Option<std::path::PathBuf> {
+        match self {
+            Self::Directory(directory) => Some(directory.identity_home()),
+            Self::Memory => None,
+        }
+    }
+
     /// Gives it up to whoever comes next.
     pub(crate) fn release(&self) {
         if let Self::Directory(directory) = self {

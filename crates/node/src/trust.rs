@@ -6,9 +6,14 @@
 //!   ca.pem             the authority's certificate
 //!   ca.key             its key: whoever holds it can make members            0600
 //!   cluster.secret     the key of the digests, the same on every node        0600
+//!   invitations/       those that are out, and who has used them
+//!   members/           who was given a certificate over the network
 //!   ada/               one identity, to be copied to one machine             0700
 //!     node.pem  node.key  ca.pem  cluster.secret
 //! ```
+//!
+//! A node whose data directory has such a directory as its `identity/` admits others over the network: [`Cluster::invite`]
+//! makes a [`Token`], with which [`Node::join`](crate::Node::join) makes a member of another data directory, and no file is copied.
 //!
 //! Certificates are looked at by anybody who connects, before they show one of their own. So they hold no name: not the
 //! cluster's, not the node's.
@@ -16,21 +21,57 @@
 //! Without the feature `net` there are no certificates: of an identity only the secret is of use.
 
 #[cfg(feature = "net")]
+mod authority;
+#[cfg(feature = "net")]
 mod certificates;
 #[cfg(feature = "net")]
 mod cluster;
+#[cfg(feature = "net")]
+mod enrolment;
 mod error;
+#[cfg(feature = "net")]
+mod fields;
 mod files;
+#[cfg(feature = "net")]
+mod invitations;
+#[cfg(feature = "net")]
+pub(crate) mod join;
+#[cfg(feature = "net")]
+mod members;
+#[cfg(feature = "net")]
+pub(crate) mod office;
 mod secret;
+#[cfg(feature = "net")]
+pub(crate) mod state;
+#[cfg(feature = "net")]
+mod token;
 
 #[cfg(feature = "net")]
+pub use authority::{Authority, CertificateRequest, FileAuthority};
+#[cfg(feature = "net")]
 pub use cluster::Cluster;
+#[cfg(feature = "net")]
+pub use enrolment::Refusal;
 pub use error::TrustError;
+#[cfg(feature = "net")]
+pub use invitations::Invitation;
+#[cfg(feature = "net")]
+pub use join::{Admission, JoinError};
+#[cfg(feature = "net")]
+pub use members::Member;
 pub use secret::ClusterId;
 pub(crate) use secret::Secret;
+#[cfg(feature = "net")]
+pub use syncline_sync::quic::{AuthorityId, CERTIFICATE_NAME, GRANT_EXTENSION, Grant, Root};
+#[cfg(feature = "net")]
+pub use token::{Token, TokenError};
 
 use std::fmt;
 use std::path::Path;
+#[cfg(feature = "net")]
+use std::path::PathBuf;
+#[cfg(feature = "net")]
+use std::time::SystemTime;
 
 #[cfg(feature = "net")]
 use syncline_sync::quic::Identity;
@@ -52,6 +93,9 @@ pub struct Membership {
     #[cfg(feature = "net")]
     pub identity: Identity,
     secret: Secret,
+    /// Where it was read, if it lies anywhere.
+    #[cfg(feature = "net")]
+    directory: Option<PathBuf>,
 }
 
 impl Membership {
@@ -77,6 +121,8 @@ impl Membership {
             #[cfg(feature = "net")]
             identity,
             secret: Secret::load(&secret)?,
+            #[cfg(feature = "net")]
+            directory: Some(directory.to_owned()),
         })
     }
 
@@ -96,6 +142,12 @@ impl Membership {
     #[cfg(not(feature = "net"))]
     pub(crate) fn of(secret: Secret) -> Self {
         Self { secret }
+    }
+
+    /// When the node's certificate ends.
+    #[cfg(feature = "net")]
+    pub fn expires_at(&self) -> SystemTime {
+        self.identity.expires_at()
     }
 
     /// The cluster secret, from which the digest key of every store derives.

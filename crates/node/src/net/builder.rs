@@ -1,6 +1,8 @@
 //! What a builder is told of other nodes.
 
+use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use syncline_sync::quic::Limits;
@@ -11,15 +13,26 @@ use super::peers::Peers;
 use crate::builder::{Builder, Trust};
 use crate::cluster::Seeds;
 use crate::start_error::StartError;
-use crate::trust::Cluster;
+use crate::trust::{Authority, Cluster};
 
 /// What a builder was told of other nodes.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Plan {
     listen: Option<String>,
     peers: Vec<PeerAddr>,
     pub(crate) seeds: Seeds,
     settings: Settings,
+    authority: Option<Arc<dyn Authority>>,
+}
+
+impl fmt::Debug for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plan")
+            .field("listen", &self.listen)
+            .field("peers", &self.peers)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How peers are treated.
@@ -52,7 +65,7 @@ impl Plan {
         let mut seeds = self.seeds;
         seeds.resolve().await?;
         let peers = Peers::new(self.peers);
-        Ok(Network::new(self.settings, listen, peers, seeds))
+        Ok(Network::new(self.settings, listen, peers, seeds, self.authority))
     }
 }
 
@@ -65,6 +78,13 @@ impl Builder {
             Ok(membership) => Trust::Membership(Box::new(membership)),
             Err(error) => Trust::Refused(error),
         });
+        self
+    }
+
+    /// Lets the node decide on petitions with this authority, in place of the one in its data directory, if any; the lists of who was
+    /// invited and who has come are kept in the data directory all the same.
+    pub fn authority(mut self, authority: Arc<dyn Authority>) -> Self {
+        self.plan.authority = Some(authority);
         self
     }
 

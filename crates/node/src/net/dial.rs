@@ -19,7 +19,7 @@ impl Core {
 
     pub(super) fn bind(&self, address: SocketAddr) -> Result<Endpoint, BindError> {
         let limits = self.network.settings.limits.clone();
-        Endpoint::bind(address, &self.membership.identity, limits)
+        Endpoint::bind_with(address, self.trust.trust(), limits)
     }
 
     /// The endpoint to connect from.

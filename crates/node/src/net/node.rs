@@ -1,6 +1,7 @@
 //! Nodes and namespaces among others: who they are, where they are, and what they sync.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 
 use syncline_sync::Report;
 use syncline_sync::quic::NodeId;
@@ -8,8 +9,12 @@ use syncline_sync::quic::NodeId;
 use super::peer_addr::PeerAddr;
 use super::peers::PeerStatus;
 use super::sync::{SyncError, SyncOptions, SyncReport};
+use crate::data_dir::DataDir;
 use crate::namespace::Namespace;
 use crate::node::Node;
+use crate::start_error::StartError;
+use crate::trust::join::join;
+use crate::trust::{Admission, Invitation, JoinError, Token, TrustError};
 
 /// The node among others (feature `net`).
 impl Node {
@@ -42,6 +47,31 @@ impl Node {
     /// The address that peers connect to; `None` when the node does not listen.
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.running.local_addr
+    }
+
+    /// Makes the node whose data directory this is a member of the cluster that the token invites to, before it is started; the directory is
+    /// made if need be. The node's key is made here and never leaves it; all else comes over the network.
+    ///
+    /// A node that was a member before, and whose certificate has ended, is one again under the key that it had.
+    ///
+    /// # Errors
+    /// [`JoinError`], whose text says what to do.
+    pub async fn join(token: &Token, data: impl AsRef<Path>) -> Result<Admission, JoinError> {
+        let path = data.as_ref().to_owned();
+        let opened = tokio::task::spawn_blocking(move || DataDir::open(path)).await;
+        let directory = opened.map_err(|_| StartError::Interrupted)??;
+        let admission = join(token, data.as_ref()).await;
+        directory.release();
+        admission
+    }
+
+    /// Invites somebody to become a member. The node must have an authority, in its data directory or by
+    /// [`Builder::authority`](crate::Builder::authority), and be there when the token is made use of.
+    ///
+    /// # Errors
+    /// [`TrustError::NoAuthority`], [`TrustError::Invitation`], and when it cannot be written.
+    pub fn invite(&self, invitation: &Invitation) -> Result<Token, TrustError> {
+        self.core.trust.office()?.invite(invitation)
     }
 
     /// Who this node is: the hash of its public key.

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
 use syncline_sync::Config;
-use syncline_sync::quic::{Endpoint, Host, Incoming, NodeId};
+use syncline_sync::quic::{Arrival, Endpoint, Host, Incoming, NodeId};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -46,8 +46,14 @@ pub(crate) async fn serve(
 async fn admit(incoming: Incoming, links: Links) {
     let from = incoming.remote_addr();
     match incoming.established().await {
-        Ok(connection) => links.adopt(connection),
-        Err(error) => tracing::info!(%from, %error, "turned away"),
+        Ok(Arrival::Member(connection)) => links.adopt(connection),
+        Ok(Arrival::Petitioner(petition)) => {
+            if let Err(error) = petition.answer().await {
+                tracing::info!(%from, %error, "a petition failed");
+            }
+        }
+        // It was logged where it was refused.
+        Ok(_) | Err(_) => {}
     }
 }
 

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use syncline_crdt::RowKey;
 use syncline_merkle::KeyRange;
 use syncline_sync::quic::{BindError, ConnectError, DriveError, NodeId};
-use syncline_sync::{RefusalCode, Report, Request, SessionError, Strategy};
+use syncline_sync::{RefusalCode, Report, Request, Strategy};
 
 use super::peer_addr::PeerAddr;
 use crate::error::Error;
@@ -57,7 +57,7 @@ pub struct SyncReport {
     pub peer: NodeId,
     /// The report on each namespace that both carry.
     pub namespaces: BTreeMap<String, Report>,
-    /// The namespaces that the peer does not carry.
+    /// The namespaces that the peer does not carry, or that one of the two may not.
     pub not_shared: Vec<String>,
 }
 
@@ -113,15 +113,13 @@ pub enum SyncError {
 }
 
 impl SyncError {
-    /// Whether the peer said that it does not carry the namespace.
+    /// Whether the namespace is not shared: the peer said that it does not carry it, or one of the two may not.
     pub(crate) fn is_not_carried(&self) -> bool {
-        let Self::Session {
-            source: DriveError::Session(SessionError::Refused(refusal)),
-            ..
-        } = self
-        else {
+        let Self::Session { source, .. } = self else {
             return false;
         };
-        refusal.code == RefusalCode::Namespace
+        source
+            .refusal()
+            .is_some_and(|refusal| refusal.code == RefusalCode::Namespace)
     }
 }

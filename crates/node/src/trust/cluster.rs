@@ -2,16 +2,22 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rcgen::KeyPair;
 use syncline_sync::quic::Identity;
 
+use super::authority::FileAuthority;
+use super::certificates::node_params;
 use super::error::TrustError;
 use super::files::{Access, create_directory, read, write_new};
+use super::invitations::Invitation;
+use super::office::Office;
 use super::secret::Secret;
+use super::token::Token;
 use super::{AUTHORITY, CERTIFICATE, ClusterId, KEY, Membership, SECRET, certificates};
 
-const AUTHORITY_KEY: &str = "ca.key";
+pub(super) const AUTHORITY_KEY: &str = "ca.key";
 
 /// A cluster's authority and secret: all that it takes to admit nodes.
 ///
@@ -33,8 +39,9 @@ const AUTHORITY_KEY: &str = "ca.key";
 pub struct Cluster {
     /// Where its files are; a throwaway cluster has none.
     directory: Option<PathBuf>,
-    key: KeyPair,
-    authority: String,
+    pub(super) key: KeyPair,
+    /// The certificates that members trust, as PEM; that of the key first.
+    pub(super) authority: String,
     secret: Secret,
 }
 
@@ -142,7 +149,7 @@ impl Cluster {
             return Err(TrustError::Exists { path: directory });
         }
         // An authority whose files do not belong together is found out before anything is written.
-        let (certificate, key, _) = self.certify()?;
+        let (certificate, key, _) = self.certify_new()?;
 
         create_directory(&directory)?;
         write_new(&directory.join(KEY), &key, Access::Owner)?;
@@ -161,17 +168,36 @@ impl Cluster {
     /// # Errors
     /// [`TrustError::Identity`] when the authority's files do not belong together, [`TrustError::Generate`].
     pub fn admit(&self) -> Result<Membership, TrustError> {
-        let (_, _, identity) = self.certify()?;
+        let (_, _, identity) = self.certify_new()?;
         Ok(Membership {
             identity,
             secret: self.secret.clone(),
+            directory: None,
         })
     }
 
+    /// Invites somebody to become a member by enrolling with a node that runs with this authority, in
+    /// [a data directory](crate::Builder::data_dir) whose `identity/` this is; or with [`Node::invite`](crate::Node::invite).
+    ///
+    /// # Errors
+    /// [`TrustError::Invitation`] when it cannot be meant so; [`TrustError::Throwaway`]; and when it cannot be written.
+    pub fn invite(&self, invitation: Invitation) -> Result<Token, TrustError> {
+        self.office()?.invite(&invitation)
+    }
+
+    /// Who decides on petitions with this authority.
+    pub(crate) fn office(&self) -> Result<Office, TrustError> {
+        let home = self.directory.as_ref().ok_or(TrustError::Throwaway)?;
+        let authority = Arc::new(FileAuthority::new(home));
+        Ok(Office::new(authority, home.clone(), self.secret.clone()))
+    }
+
     /// A fresh certificate and its key, as PEM and as the identity that they make.
-    fn certify(&self) -> Result<(String, String, Identity), TrustError> {
+    fn certify_new(&self) -> Result<(String, String, Identity), TrustError> {
         let key = KeyPair::generate().map_err(TrustError::generate)?;
-        let certificate = certificates::node(&key, &self.key).map_err(TrustError::generate)?;
+        let params = node_params().map_err(TrustError::generate)?;
+        let certificate =
+            certificates::signed(&params, &key, &self.key).map_err(TrustError::generate)?;
         let key = key.serialize_pem();
         let identity = Identity::from_pem(&certificate, &key, &self.authority)?;
         Ok((certificate, key, identity))

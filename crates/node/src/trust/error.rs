@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 #[cfg(feature = "net")]
-use syncline_sync::quic::IdentityError;
+use syncline_sync::quic::{AdoptError, IdentityError};
 
 /// What can be wrong with a cluster's files. Every text ends with the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -51,11 +51,35 @@ pub enum TrustError {
     #[cfg(feature = "net")]
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// An identity cannot take the place of the one in use.
+    #[cfg(feature = "net")]
+    #[error(transparent)]
+    Adopt(#[from] AdoptError),
     /// A cluster that is kept nowhere was to write an identity.
     #[error(
         "this cluster is kept nowhere, so it issues no directories; create one in a directory instead"
     )]
     Throwaway,
+    /// An invitation cannot be meant so.
+    #[cfg(feature = "net")]
+    #[error("such an invitation cannot be made: {reason}")]
+    Invitation {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An authority that is not in files did not do its part.
+    #[cfg(feature = "net")]
+    #[error("the certificate authority did not do its part ({reason}); see its own log")]
+    Authority {
+        /// What it said.
+        reason: String,
+    },
+    /// There is no authority here to decide.
+    #[cfg(feature = "net")]
+    #[error(
+        "this node has no certificate authority; ask where `syncline cluster init` was run, or where ca.key is kept"
+    )]
+    NoAuthority,
     /// No key or certificate could be made.
     #[error(
         "no key or certificate could be made ({reason}); check the system's source of randomness"

@@ -3,6 +3,8 @@
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::Path;
+#[cfg(feature = "net")]
+use std::path::PathBuf;
 
 use super::error::TrustError;
 
@@ -51,6 +53,41 @@ pub(super) fn write_new(path: &Path, text: &str, access: Access) -> Result<(), T
                 source,
             },
         })
+}
+
+/// A name in the directory that nobody else uses, for a file that is to be moved into place.
+#[cfg(feature = "net")]
+pub(super) fn scratch(directory: &Path) -> PathBuf {
+    directory.join(format!(".{:016x}.new", rand::random::<u64>()))
+}
+
+/// Writes a file in place of the one that is there, if one is: all of it or nothing, across a power loss.
+#[cfg(feature = "net")]
+pub(super) fn replace(path: &Path, text: &str, access: Access) -> Result<(), TrustError> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    let made = scratch(directory);
+    write_new(&made, text, access)?;
+    fs::rename(&made, path).map_err(io_error(path))?;
+    sync_directory(directory)
+}
+
+/// Has the names in a directory survive a power loss, where the system knows how.
+#[cfg(feature = "net")]
+pub(super) fn sync_directory(path: &Path) -> Result<(), TrustError> {
+    #[cfg(unix)]
+    fs::File::open(path)
+        .and_then(|directory| directory.sync_all())
+        .map_err(io_error(path))?;
+    Ok(())
+}
+
+#[cfg(feature = "net")]
+pub(super) fn io_error(path: &Path) -> impl Fn(io::Error) -> TrustError {
+    let path = path.to_owned();
+    move |source| TrustError::Io {
+        path: path.clone(),
+        source,
+    }
 }
 
 #[cfg(feature = "net")]

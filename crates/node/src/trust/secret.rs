@@ -80,6 +80,17 @@ impl Secret {
         Ok(secret)
     }
 
+    #[cfg(feature = "net")]
+    pub(super) const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The key under which certificates name namespaces.
+    #[cfg(feature = "net")]
+    pub(super) fn tags(&self) -> [u8; 32] {
+        blake3::derive_key("syncline v1: namespaces in certificates", &self.0)
+    }
+
     pub(super) const fn bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -100,7 +111,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn parse_hex(text: &str) -> Option<[u8; 32]> {
+pub(super) fn parse_hex(text: &str) -> Option<[u8; 32]> {
     let digits: Vec<u8> = text
         .chars()
         .map(|c| c.to_digit(16).map(|digit| digit as u8))

@@ -97,9 +97,7 @@ impl Terms {
         let oid = Oid::from(GRANT_EXTENSION).map_err(|_| malformed())?;
         let grant = match parsed.get_extension_unique(&oid) {
             Ok(None) => Grant::ALL,
-            Ok(Some(extension)) => {
-                Grant::from_extension(extension.value).ok_or_else(malformed)?
-            }
+            Ok(Some(extension)) => Grant::from_extension(extension.value).ok_or_else(malformed)?,
             Err(_) => return Err(malformed()),
         };
         Ok(Self {

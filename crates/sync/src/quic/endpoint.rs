@@ -131,9 +131,14 @@ impl Endpoint {
         let limit = self.shared.limits.connect;
         let quinn = handshake(address, connecting_to(address, connecting)?, limit).await?;
         match self.judge(Side::Server, &quinn)? {
-            (peer, Admitted::Member(terms), chain) => {
-                Ok(Connection::new(self, Side::Server, quinn, peer, terms, chain))
-            }
+            (peer, Admitted::Member(terms), chain) => Ok(Connection::new(
+                self,
+                Side::Server,
+                quinn,
+                peer,
+                terms,
+                chain,
+            )),
             // Whom we connect to is never a guest.
             (_, Admitted::Guest, _) => Err(refused(&quinn, ACCESS_DENIED, "it is no member")),
         }

@@ -214,13 +214,7 @@ impl Identity {
         tls::client_verifier(roots)?.verify_client_cert(end, intermediates, now)?;
         let name =
             ServerName::try_from(CERTIFICATE_NAME).expect("the constant is a valid DNS name");
-        tls::server_verifier(roots)?.verify_server_cert(
-            end,
-            intermediates,
-            &name,
-            &[],
-            now,
-        )?;
+        tls::server_verifier(roots)?.verify_server_cert(end, intermediates, &name, &[], now)?;
         Ok(())
     }
 
@@ -329,6 +323,20 @@ impl PemText {
             file: self.name.clone(),
             reason,
         }
+    }
+}
+
+impl Root {
+    /// The authorities in PEM text, of which there has to be one.
+    ///
+    /// # Errors
+    /// [`IdentityError::NotPem`], [`IdentityError::Unusable`].
+    pub fn all_from_pem(text: &str) -> Result<Vec<Self>, IdentityError> {
+        let text = PemText {
+            name: "the authority's certificate".to_owned(),
+            text: text.as_bytes().to_vec(),
+        };
+        Ok(text.roots()?.1)
     }
 }
 

@@ -38,6 +38,8 @@ const MAX_REQUEST: usize = 64 << 10;
 const MAX_ANSWER: usize = 4 << 20;
 /// The connection is closed because the answer is there.
 const ANSWERED: VarInt = VarInt::from_u32(0);
+/// The connection is closed because there will be no answer.
+const FAILED: VarInt = VarInt::from_u32(1);
 
 /// Who asks.
 #[derive(Clone, Debug)]
@@ -133,32 +135,48 @@ impl Petition {
     /// # Errors
     /// [`PetitionError`].
     pub async fn answer(self) -> Result<(), PetitionError> {
+        let quinn = self.quinn.clone();
+        let outcome = self.exchange().await;
+        if outcome.is_err() {
+            quinn.close(FAILED, b"the petition failed; the log says why");
+        }
+        outcome
+    }
+
+    async fn exchange(self) -> Result<(), PetitionError> {
         let address = self.quinn.remote_address();
         let Some(doorkeeper) = self.doorkeeper else {
-            self.quinn.close(VarInt::from_u32(1), b"this node decides on no petitions");
+            self.quinn
+                .close(FAILED, b"this node decides on no petitions");
             return Ok(());
         };
         let unanswered = |reason: String| PetitionError::Unanswered { address, reason };
+        let late = |_| unanswered("it took too long".to_owned());
         let limit = self.limits.connect;
-        let request = async {
-            let (send, mut recv) = self.quinn.accept_bi().await.map_err(|error| {
-                PetitionError::Lost { address, lost: error.into() }
+        let asked = async {
+            let stream = self.quinn.accept_bi().await;
+            let (send, mut recv) = stream.map_err(|error| PetitionError::Lost {
+                address,
+                lost: error.into(),
             })?;
             let request = recv.read_to_end(MAX_REQUEST).await;
-            Ok::<_, PetitionError>((send, request.map_err(|error| unanswered(error.to_string()))?))
+            let request = request.map_err(|error| unanswered(error.to_string()))?;
+            Ok::<_, PetitionError>((send, request))
         };
-        let late = |_| unanswered("it took too long".to_owned());
-        let (mut send, request) = timeout(limit, request).await.map_err(late)??;
+        let (mut send, request) = timeout(limit, asked).await.map_err(late)??;
         let petitioner = self.petitioner;
         let answer = blocking(move || doorkeeper.answer(&petitioner, address, &request))
             .await
             .map_err(|error| unanswered(error.to_string()))?;
         let sent = async {
-            send.write_all(&answer).await.map_err(|error| unanswered(error.to_string()))?;
+            send.write_all(&answer)
+                .await
+                .map_err(|error| unanswered(error.to_string()))?;
             // It was not ended before.
             let _ended = send.finish();
             // The petitioner closes the connection once it has the answer.
-            Ok(drop(self.quinn.closed().await))
+            drop(self.quinn.closed().await);
+            Ok(())
         };
         timeout(limit, sent).await.map_err(late)?
     }
@@ -195,7 +213,8 @@ impl Guest {
             reason: reason.to_owned(),
         })?;
         let chain = vec![CertificateDer::from(certificate.to_vec())];
-        let certified = CertifiedKey::from_der(chain, key, &tls::provider()).map_err(BindError::tls)?;
+        let certified =
+            CertifiedKey::from_der(chain, key, &tls::provider()).map_err(BindError::tls)?;
         Ok(Self {
             certified: Arc::new(certified),
             authority,
@@ -220,8 +239,11 @@ impl Guest {
             address: local,
             source,
         })?;
-        let verifier = Arc::new(Pinned { authority: self.authority });
-        let resolver: Arc<dyn ResolvesClientCert> = Arc::new(SingleCertAndKey::from(self.certified.clone()));
+        let verifier = Arc::new(Pinned {
+            authority: self.authority,
+        });
+        let resolver: Arc<dyn ResolvesClientCert> =
+            Arc::new(SingleCertAndKey::from(self.certified.clone()));
         let config =
             tls::client_config_with(verifier, resolver, PETITION_ALPN).map_err(BindError::tls)?;
         let answer = ask(&quinn, config, address, request, limits).await;
@@ -268,10 +290,16 @@ async fn ask(
             Ok(answer)
         }
         Ok(Err(error)) => Err(match connection.close_reason() {
-            Some(reason) => PetitionError::Lost { address, lost: reason.into() },
+            Some(reason) => PetitionError::Lost {
+                address,
+                lost: reason.into(),
+            },
             None => unanswered(error.to_string()),
         }),
-        Err(error) => Err(PetitionError::Lost { address, lost: error.into() }),
+        Err(error) => Err(PetitionError::Lost {
+            address,
+            lost: error.into(),
+        }),
     }
 }
 
@@ -298,7 +326,13 @@ impl ServerCertVerifier for Pinned {
             .ok_or(CertificateError::UnknownIssuer)?;
         let mut roots = RootCertStore::empty();
         roots.add(root.der().clone())?;
-        tls::server_verifier(&Arc::new(roots))?.verify_server_cert(end, intermediates, name, ocsp, now)
+        tls::server_verifier(&Arc::new(roots))?.verify_server_cert(
+            end,
+            intermediates,
+            name,
+            ocsp,
+            now,
+        )
     }
 
     fn verify_tls12_signature(
@@ -322,6 +356,8 @@ impl ServerCertVerifier for Pinned {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        tls::provider().signature_verification_algorithms.supported_schemes()
+        tls::provider()
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }

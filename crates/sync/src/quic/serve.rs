@@ -112,7 +112,10 @@ impl Connection {
         let text = format!(
             "{whose} certificate does not name namespace {namespace:?}; invite the node anew with it"
         );
-        Err(SessionError::Refusing(Refusal::new(RefusalCode::Namespace, text)))
+        Err(SessionError::Refusing(Refusal::new(
+            RefusalCode::Namespace,
+            text,
+        )))
     }
 
     /// The configuration of a session between the two nodes that TLS has authenticated.

@@ -13,12 +13,12 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
-use rustls::client::danger::ServerCertVerifier;
+use rustls::CertificateError;
 use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::sign::CertifiedKey;
-use rustls::CertificateError;
 use tokio::sync::watch;
 
 use super::certificate::{Grant, Terms};

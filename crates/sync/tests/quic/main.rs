@@ -10,6 +10,8 @@ mod identity;
 mod impostors;
 mod link;
 mod members;
+mod petitions;
 mod raw;
 mod strategies;
+mod trust;
 mod world;

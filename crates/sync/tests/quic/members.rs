@@ -3,12 +3,12 @@
 use std::time::{Duration, SystemTime};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, SigningKey as _,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use syncline_sync::quic::{CERTIFICATE_NAME, Identity};
+use syncline_sync::quic::{CERTIFICATE_NAME, GRANT_EXTENSION, Grant, Identity};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -42,6 +42,31 @@ impl Authority {
 
     pub fn papers_with(&self, name: &str, from: SystemTime, to: SystemTime) -> Papers {
         let key = KeyPair::generate().unwrap();
+        self.papers_over(&key, name, from, to, &Grant::ALL)
+    }
+
+    /// Papers that name namespaces, under the key that a node which was told none goes by.
+    pub fn papers_for(&self, namespaces: &[&str]) -> Papers {
+        let (key, now) = (KeyPair::generate().unwrap(), SystemTime::now());
+        let grant = Grant::of(namespaces.iter().copied(), &[0; 32]);
+        self.papers_over(&key, CERTIFICATE_NAME, now - DAY, now + DAY, &grant)
+    }
+
+    /// Other papers over the key of these.
+    pub fn papers_again(&self, papers: &Papers, to: SystemTime) -> Papers {
+        let key = KeyPair::from_pem(&papers.key).unwrap();
+        let from = SystemTime::now() - DAY;
+        self.papers_over(&key, CERTIFICATE_NAME, from, to, &Grant::ALL)
+    }
+
+    fn papers_over(
+        &self,
+        key: &KeyPair,
+        name: &str,
+        from: SystemTime,
+        to: SystemTime,
+        grant: &Grant,
+    ) -> Papers {
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
         params.not_before = from.into();
         params.not_after = to.into();
@@ -49,15 +74,24 @@ impl Authority {
             ExtendedKeyUsagePurpose::ServerAuth,
             ExtendedKeyUsagePurpose::ClientAuth,
         ];
+        if let Some(content) = grant.to_extension() {
+            let extension = CustomExtension::from_oid_content(GRANT_EXTENSION, content);
+            params.custom_extensions = vec![extension];
+        }
         let issuer = Issuer::from_params(&self.params, &self.key);
         Papers {
-            certificate: params.signed_by(&key, &issuer).unwrap().pem(),
+            certificate: params.signed_by(key, &issuer).unwrap().pem(),
             key: key.serialize_pem(),
         }
     }
 
     pub fn identity(&self) -> Identity {
         self.papers().identity(&self.pem).unwrap()
+    }
+
+    /// Signs a statement, as an authority may beside certificates.
+    pub fn sign(&self, message: &[u8]) -> Vec<u8> {
+        self.key.sign(message).unwrap()
     }
 
     pub fn certificate(&self) -> CertificateDer<'static> {

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use syncline_crdt::RowKey;
 use syncline_store::{Durability, MemoryEngine, Store, StoreError};
 use syncline_sync::quic::{
-    Connection, DriveError, Endpoint, Forwarder, Host, Identity, Limits, NodeId,
+    Connection, DriveError, Endpoint, Forwarder, Host, Identity, Limits, NodeId, Trust,
 };
 use syncline_sync::{Config, Report, Request, Strategy};
 use tokio::sync::mpsc;
@@ -168,7 +168,17 @@ impl Server {
         store: Replica,
         config: fn() -> Config,
     ) -> Self {
-        let endpoint = Endpoint::bind(LOOPBACK, identity, limits).unwrap();
+        let trust = Trust::new(identity.clone()).unwrap();
+        Self::with_trust(&trust, limits, store, config)
+    }
+
+    pub fn with_trust(
+        trust: &Trust,
+        limits: Limits,
+        store: Replica,
+        config: fn() -> Config,
+    ) -> Self {
+        let endpoint = Endpoint::bind_with(LOOPBACK, trust, limits).unwrap();
         let (sender, outcomes) = mpsc::unbounded_channel();
         let host = Arc::new(Serving {
             store: store.clone(),

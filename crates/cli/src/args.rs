@@ -1,6 +1,7 @@
 //! The command line: parsed and validated here, carried out elsewhere. What a command receives needs no second look.
 
 mod bench;
+mod cluster;
 mod sim;
 
 use std::net::SocketAddr;
@@ -12,6 +13,7 @@ pub(crate) use self::bench::{
     Baseline, Bench, BenchMemory, BenchOpen, BenchReopen, BenchResident, BenchServe, BenchSync,
     BenchWrite, BenchWriter, Kind, Workload,
 };
+pub(crate) use self::cluster::{Cluster, ClusterInit, ClusterInvite, ClusterJoin, ClusterMembers};
 pub(crate) use self::sim::{Growth, Reach, Sim, Study};
 use crate::failure::{Failure, Reason};
 
@@ -41,7 +43,7 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Three replicas on this machine: load, cut the network, edit, kill one, heal, and prove that all agree.
     Demo(Demo),
-    /// Make the identities of a cluster.
+    /// Make a cluster, and decide who is a member of it.
     #[command(subcommand)]
     Cluster(Cluster),
     /// Read records into a namespace.
@@ -102,31 +104,6 @@ pub(crate) struct DemoReplica {
     pub(crate) name: String,
     #[arg(long, value_name = "DIR")]
     pub(crate) data: PathBuf,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Cluster {
-    /// Make a new cluster: its certificate authority, its secret, and the identities of its nodes.
-    Init(ClusterInit),
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  syncline cluster init ./cluster --node berlin --node oslo
-  mkdir -p ./data/identity && cp -r ./cluster/berlin ./data/identity/node
-
-A second run on the same directory adds nodes to the cluster that is there.")]
-pub(crate) struct ClusterInit {
-    /// Directory of the cluster; made if need be.
-    #[arg(value_name = "DIR")]
-    pub(crate) directory: PathBuf,
-    /// A node to make an identity for; repeat it for more.
-    #[arg(long = "node", value_name = "NAME", value_parser = node_name)]
-    pub(crate) nodes: Vec<String>,
-    /// Print what was made as one JSON object.
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 /// Where a node keeps its things.
@@ -363,18 +340,6 @@ impl Format {
             _ => None,
         }
     }
-}
-
-/// A node's name becomes a directory and the name in its certificate.
-fn node_name(text: &str) -> Result<String, String> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    if text.is_empty() || text.len() > 63 || !text.chars().all(plain) || text.starts_with('-') {
-        return Err(
-            "a node's name has 1 to 63 letters, digits, - or _, and does not begin with -"
-                .to_owned(),
-        );
-    }
-    Ok(text.to_owned())
 }
 
 /// Arguments that contradict each other.

@@ -1,67 +1,126 @@
-//! `syncline cluster init`: the files that make machines members of one cluster.
+//! `syncline cluster`: what makes machines members of one cluster, and what ends that.
+
+mod init;
+mod join;
+
+use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use serde_json::json;
-use syncline::trust::Cluster;
+use syncline::trust::{Cluster, Invitation, Office};
 
-use crate::args::ClusterInit;
-use crate::failure::{Doing, Failure};
+use crate::args::{self, ClusterInvite, ClusterMembers};
+use crate::failure::{Doing, Failure, Reason};
+use crate::table::{Align, Table};
 
-pub(crate) fn init(arguments: &ClusterInit) -> Result<(), Failure> {
-    let directory = &arguments.directory;
-    // What `create` makes is never overwritten, so a cluster that is there is only added to.
-    let there = directory.join("ca.pem").exists();
-    if there && arguments.nodes.is_empty() {
+pub(crate) fn run(command: &args::Cluster) -> Result<(), Failure> {
+    match command {
+        args::Cluster::Init(arguments) => init::run(arguments),
+        args::Cluster::Invite(arguments) => invite(arguments),
+        args::Cluster::Join(arguments) => crate::runtime()?.block_on(join::run(arguments)),
+        args::Cluster::Members(arguments) => members(arguments),
+    }
+}
+
+/// Who decides on members with the authority in a data directory. The node may be running.
+fn office(data: &Path) -> Result<Office, Failure> {
+    let home = data.join("identity");
+    if !home.join("ca.key").exists() {
         return Err(Failure::failed(format!(
-            "{} holds a cluster already; name the nodes to add with --node",
-            directory.display()
+            "{} has no certificate authority; use the data directory in which the cluster was made, or make one with \
+             `syncline cluster init --data {}`",
+            data.display(),
+            data.display(),
         )));
     }
-    let cluster = match there {
-        true => Cluster::open(directory).doing(|| "cannot open the cluster".to_owned())?,
-        false => Cluster::create(directory).doing(|| "cannot make the cluster".to_owned())?,
-    };
-    let mut identities = Vec::new();
-    for node in &arguments.nodes {
-        let identity = cluster
-            .issue(node)
-            .doing(|| format!("cannot make the identity of {node}"))?;
-        identities.push((node, identity));
+    Cluster::open(&home)
+        .and_then(|cluster| cluster.office())
+        .doing(|| "cannot open the cluster".to_owned())
+}
+
+fn invite(arguments: &ClusterInvite) -> Result<(), Failure> {
+    let office = office(&arguments.data)?;
+    let time = Duration::from_secs(arguments.hours * 60 * 60);
+    let mut invitation = Invitation::new(arguments.addresses.clone(), time);
+    if !arguments.namespaces.is_empty() {
+        invitation = invitation.namespaces(arguments.namespaces.clone());
     }
+    if let Some(name) = &arguments.name {
+        invitation = invitation.named(name);
+    }
+    let token = office.invite(&invitation).map_err(|error| match error {
+        syncline::trust::TrustError::Invitation { .. } => {
+            Failure::caused("cannot invite", &error).because(Reason::Usage)
+        }
+        _ => Failure::caused("cannot invite", &error),
+    })?;
     if arguments.json {
-        let identities: Vec<_> = identities
-            .iter()
-            .map(|(node, identity)| json!({"node": node, "identity": identity}))
-            .collect();
         println!(
             "{}",
             json!({
-                "cluster": cluster.id().to_string(),
-                "directory": directory,
-                "made": !there,
-                "identities": identities,
+                "token": token.to_string(),
+                "expires": unix(token.expires_at()),
+                "addresses": token.addresses(),
+                "namespaces": (!arguments.namespaces.is_empty()).then_some(&arguments.namespaces),
             })
         );
         return Ok(());
     }
-    let place = directory.display();
-    match there {
-        true => println!("cluster {} in {place}", cluster.id()),
-        false => println!(
-            "made cluster {} in {place}\n\
-             keep ca.key there and nowhere else: whoever holds it can make members",
-            cluster.id()
-        ),
-    }
-    for (node, identity) in &identities {
-        println!("made the identity of {node} in {}", identity.display());
-    }
-    if let Some((_, identity)) = identities.first() {
-        println!(
-            "\nMove each identity to its machine, over a channel that nobody else reads, as DATA/identity/node:\n\
-             \x20 mkdir -p DATA/identity && mv {} DATA/identity/node\n\
-             or wherever you like, and name it: syncline sync --data DATA --identity DIR ...",
-            identity.display()
-        );
-    }
+    println!("{token}");
+    eprintln!(
+        "good for one machine, for {} hours; there:\n  syncline cluster join --data DIR TOKEN",
+        arguments.hours
+    );
     Ok(())
+}
+
+fn members(arguments: &ClusterMembers) -> Result<(), Failure> {
+    let office = office(&arguments.data)?;
+    let members = office
+        .members()
+        .doing(|| "cannot read the list of members".to_owned())?;
+    if arguments.json {
+        let members: Vec<_> = members
+            .iter()
+            .map(|member| {
+                json!({
+                    "node": member.node.to_string(),
+                    "name": member.name,
+                    "expires": member.expires,
+                })
+            })
+            .collect();
+        println!("{}", json!(members));
+        return Ok(());
+    }
+    let mut table = Table::new(&[
+        ("node", Align::Left),
+        ("name", Align::Left),
+        ("certificate ends in", Align::Right),
+    ]);
+    let now = unix(SystemTime::now());
+    for member in &members {
+        table.row([
+            member.node.to_string(),
+            member.name.clone().unwrap_or_default(),
+            days(member.expires.saturating_sub(now)),
+        ]);
+    }
+    print!("{table}");
+    Ok(())
+}
+
+fn unix(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs()
+}
+
+/// Seconds as people say them of certificates.
+fn days(seconds: u64) -> String {
+    match seconds {
+        0 => "it has ended".to_owned(),
+        1..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
 }

@@ -27,7 +27,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use self::args::{Arguments, Cluster, Command};
+use self::args::{Arguments, Command};
 use self::failure::{Doing, Failure};
 
 fn main() -> ExitCode {
@@ -46,7 +46,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.command {
         Command::Demo(demo) => demo::run(demo),
         Command::DemoReplica(replica) => one_thread()?.block_on(demo::replica::run(replica)),
-        Command::Cluster(Cluster::Init(init)) => cluster::init(init),
+        Command::Cluster(command) => cluster::run(command),
         Command::Import(import) => runtime()?.block_on(import::run(import)),
         Command::Export(export) => runtime()?.block_on(export::run(export)),
         Command::Scrub(scrub) => runtime()?.block_on(scrub::run(scrub)),

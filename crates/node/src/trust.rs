@@ -39,7 +39,7 @@ pub(crate) mod join;
 #[cfg(feature = "net")]
 mod members;
 #[cfg(feature = "net")]
-pub(crate) mod office;
+mod office;
 mod secret;
 #[cfg(feature = "net")]
 pub(crate) mod state;
@@ -59,6 +59,8 @@ pub use invitations::Invitation;
 pub use join::{Admission, JoinError};
 #[cfg(feature = "net")]
 pub use members::Member;
+#[cfg(feature = "net")]
+pub use office::Office;
 pub use secret::ClusterId;
 pub(crate) use secret::Secret;
 #[cfg(feature = "net")]

@@ -5,6 +5,9 @@ fn every_command_explains_itself_with_an_example() {
     for command in [
         "demo",
         "cluster init",
+        "cluster invite",
+        "cluster join",
+        "cluster members",
         "import",
         "export",
         "scrub",

@@ -1,6 +1,6 @@
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
 use serde_json::Value;
@@ -9,23 +9,37 @@ use tempfile::tempdir;
 use crate::command::{run, run_with, syncline, text};
 
 /// A node that serves until it is dropped.
-struct Serving {
+pub(crate) struct Serving {
     child: Child,
-    address: String,
+    pub(crate) address: String,
+    log: PathBuf,
 }
 
 impl Serving {
-    fn start(data: &Path, namespace: &str) -> Self {
+    pub(crate) fn start(data: &Path, namespace: &str) -> Self {
+        Self::at(data, namespace, "127.0.0.1:0")
+    }
+
+    pub(crate) fn at(data: &Path, namespace: &str, address: &str) -> Self {
+        let log = data.with_extension("log");
         let mut child = syncline()
             .args([
                 "sync",
                 "--data",
                 text(data),
                 "--listen",
-                "127.0.0.1:0",
+                address,
                 "--json",
+                "-v",
             ])
             .args(["--namespace", namespace])
+            .stderr(
+                File::options()
+                    .create(true)
+                    .append(true)
+                    .open(&log)
+                    .unwrap(),
+            )
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -35,7 +49,16 @@ impl Serving {
             .unwrap();
         let said: Value = serde_json::from_str(&line).unwrap();
         let address = said["listening"].as_str().unwrap().to_owned();
-        Self { child, address }
+        Self {
+            child,
+            address,
+            log,
+        }
+    }
+
+    /// What it has logged.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
     }
 }
 

@@ -9,7 +9,7 @@ use syncline_sync::quic::NodeId;
 use super::peer_addr::PeerAddr;
 use super::peers::PeerStatus;
 use super::sync::{SyncError, SyncOptions, SyncReport};
-use crate::data_dir::DataDir;
+use crate::data_dir::{DataDir, OWN};
 use crate::namespace::Namespace;
 use crate::node::Node;
 use crate::start_error::StartError;
@@ -47,6 +47,28 @@ impl Node {
     /// The address that peers connect to; `None` when the node does not listen.
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.running.local_addr
+    }
+
+    /// Makes a cluster of one in a data directory, before its node is started, which would do so as well; the directory is made if need be.
+    ///
+    /// # Errors
+    /// [`TrustError::Exists`] when there is an identity already; [`StartError`] besides.
+    pub fn found(data: impl AsRef<Path>) -> Result<Admission, StartError> {
+        let directory = DataDir::open(data.as_ref().to_owned())?;
+        let path = directory.identity_home();
+        if path.exists() {
+            return Err(TrustError::Exists { path }.into());
+        }
+        let founded = directory.own_membership();
+        directory.release();
+        let membership = founded?;
+        Ok(Admission {
+            node: membership.identity.node_id(),
+            cluster: membership.cluster_id(),
+            namespaces: None,
+            expires_at: membership.expires_at(),
+            identity: path.join(OWN),
+        })
     }
 
     /// Makes the node whose data directory this is a member of the cluster that the token invites to, before it is started; the directory is

@@ -186,7 +186,10 @@ impl Cluster {
     }
 
     /// Who decides on petitions with this authority.
-    pub(crate) fn office(&self) -> Result<Office, TrustError> {
+    ///
+    /// # Errors
+    /// [`TrustError::Throwaway`] when it has no directory.
+    pub fn office(&self) -> Result<Office, TrustError> {
         let home = self.directory.as_ref().ok_or(TrustError::Throwaway)?;
         let authority = Arc::new(FileAuthority::new(home));
         Ok(Office::new(authority, home.clone(), self.secret.clone()))

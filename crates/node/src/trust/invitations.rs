@@ -258,3 +258,6 @@ impl Invitations {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

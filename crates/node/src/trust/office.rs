@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -13,21 +13,23 @@ use super::certificates::pem;
 use super::enrolment::{Answer, Ask, Joined, Papers, Refusal, decode, encode};
 use super::error::TrustError;
 use super::invitations::{Invitation, Invitations, Open, Redeemed};
-use super::members::Members;
+use super::members::{Member, Members};
 use super::secret::Secret;
 use super::token::{Token, seconds};
 
 const INVITATIONS: &str = "invitations";
 const MEMBERS: &str = "members";
 
-/// An authority with the list of those whom it has invited, and of those who are members by it.
+/// An authority with the lists of those whom it has invited, and of those who are members by it: it decides on petitions.
+///
+/// It works on files that the running node reads as well, so that it can be used beside it.
 #[derive(Clone)]
-pub(crate) struct Office {
+pub struct Office {
     pub(super) authority: Arc<dyn Authority>,
     pub(super) home: PathBuf,
     pub(super) secret: Secret,
     invitations: Invitations,
-    pub(super) members: Members,
+    members: Members,
 }
 
 impl Office {
@@ -42,13 +44,11 @@ impl Office {
         }
     }
 
-    /// Where its files are.
-    pub(crate) fn home(&self) -> &Path {
-        &self.home
-    }
-
     /// Invites somebody; whoever has the token can become a member.
-    pub(crate) fn invite(&self, invitation: &Invitation) -> Result<Token, TrustError> {
+    ///
+    /// # Errors
+    /// [`TrustError::Invitation`] when it cannot be meant so, and when it cannot be written.
+    pub fn invite(&self, invitation: &Invitation) -> Result<Token, TrustError> {
         invitation.check()?;
         let expires = SystemTime::now() + invitation.valid_for;
         let authority = signing(&*self.authority)?;
@@ -60,6 +60,14 @@ impl Office {
         };
         self.invitations.add(&token.key()?, &open)?;
         Ok(token)
+    }
+
+    /// Those who became members here, by an invitation or a renewal.
+    ///
+    /// # Errors
+    /// When the list cannot be read.
+    pub fn members(&self) -> Result<Vec<Member>, TrustError> {
+        self.members.all()
     }
 
     fn decide(&self, petitioner: &Petitioner, request: &[u8]) -> Result<Answer, TrustError> {

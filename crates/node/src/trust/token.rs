@@ -179,3 +179,6 @@ pub(super) fn seconds(time: SystemTime) -> u64 {
         .unwrap_or_default()
         .as_secs()
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod durability;
+mod enrolment;
 mod expiry;
 mod handles;
 mod members;

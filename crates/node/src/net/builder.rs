@@ -65,7 +65,13 @@ impl Plan {
         let mut seeds = self.seeds;
         seeds.resolve().await?;
         let peers = Peers::new(self.peers);
-        Ok(Network::new(self.settings, listen, peers, seeds, self.authority))
+        Ok(Network::new(
+            self.settings,
+            listen,
+            peers,
+            seeds,
+            self.authority,
+        ))
     }
 }
 

@@ -416,6 +416,34 @@ fn who_invents_members_fills_no_memory() {
     );
 }
 
+#[test]
+fn nobody_is_made_to_send_to_where_nobody_is_known() {
+    let mut cluster = Cluster::of(5, 3);
+    cluster.run(secs(10));
+    // From member 1 to member 0: a request to ping member 9 at some address; then the same of member 2.
+    let identity = |id: u8, last: u8| vec![id, 1, 4, 10, 0, 0, last, 0x1c, 0xe8];
+    for (target, expected) in [
+        (identity(9, 9), 0),
+        (identity(2, 77), 0),
+        (identity(2, 2), 1),
+    ] {
+        let header = [identity(1, 1), vec![0], identity(0, 0), vec![3, 1], target].concat();
+        let bytes = [vec![1, header.len() as u8], header].concat();
+        let before = cluster.packets;
+        cluster.input(0, Input::Received { from: 1, bytes });
+        assert_eq!(cluster.packets - before, expected);
+    }
+    assert!(cluster.refused.is_empty());
+    cluster.input(
+        0,
+        Input::Received {
+            from: 0,
+            bytes: vec![1],
+        },
+    );
+    assert!(cluster.refused[0].1.contains("same key in use twice"));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(30))]
 

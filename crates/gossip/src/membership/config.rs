@@ -8,7 +8,7 @@ use super::packet::MAX_SWIM;
 /// What a [`Membership`](super::Membership) is made with. All members should agree on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// How often one member, chosen at random, is probed. With few members, each is probed by somebody in every period.
+    /// How often one member is probed: each in its turn, in random order. With few members, somebody probes each about once in a period.
     pub probe_period: Duration,
     /// How long an answer may take before others are asked to probe the member too. An answer counts until the period is over, so
     /// the period must be longer than the slowest round trip.

@@ -4,7 +4,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use foca::{Foca, Member as Update, NoCustomBroadcast, Notification, Timer};
+use foca::{Foca, Member as Update, Message, NoCustomBroadcast, Notification, Timer};
 use rand::Rng;
 use rand_pcg::Pcg64Mcg;
 
@@ -174,7 +174,18 @@ impl<N: MemberId> Membership<N> {
         packet
             .updates
             .retain(|update| self.admit(update, &mut unknown));
-        let stripped = (packet.updates.len() < before).then(|| packet.to_bytes());
+        let mut is_changed = packet.updates.len() < before;
+        if let Message::PingReq { target, .. } | Message::IndirectAck { target, .. } =
+            &packet.header.message
+        {
+            // Nobody makes us send anything to where we know nobody.
+            let known = self.table.get(target.id());
+            if known.is_none_or(|it| it.identity != *target) {
+                packet.header.message = Message::Gossip;
+                is_changed = true;
+            }
+        }
+        let stripped = is_changed.then(|| packet.to_bytes());
 
         let touched = packet.updates.iter().chain([&as_update]);
         let touched = touched.filter(|update| self.is_different(update));

@@ -258,6 +258,14 @@ impl Cluster {
 
     fn send(&mut self, from: Node, to: Node, at: SocketAddr, bytes: Vec<u8>) {
         assert_ne!(from, to);
+        if bytes[0] == 1 {
+            // The length of what the failure detector says, the sender, its generation.
+            let mut input = syncline_crdt::Input::new(&bytes[1..]);
+            let [_, sender, generation] = [(); 3].map(|()| input.varint().unwrap());
+            assert_eq!(sender, u64::from(from));
+            let persisted = self.hosts[&from].persisted;
+            assert!(generation <= persisted, "used before it was on the disk");
+        }
         assert!(bytes.len() <= MAX_PACKET);
         if let Some((_, said)) = self.overheard.as_mut().filter(|it| it.0 == from) {
             said.push(bytes.clone());

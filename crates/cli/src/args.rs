@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::bench::{
-    Baseline, Bench, BenchMemory, BenchOpen, BenchReopen, BenchResident, BenchServe, BenchSync,
-    BenchWrite, BenchWriter, Kind, Workload,
+    Baseline, Bench, BenchCluster, BenchMember, BenchMemory, BenchOpen, BenchReopen, BenchResident,
+    BenchServe, BenchSync, BenchWrite, BenchWriter, Kind, Workload,
 };
 pub(crate) use self::cluster::{Cluster, ClusterInit, ClusterInvite, ClusterJoin, ClusterMembers};
 pub(crate) use self::sim::{Growth, Reach, Sim, Study};
@@ -68,6 +68,9 @@ pub(crate) enum Command {
     /// A process whose memory is measured, for `bench memory`.
     #[command(hide = true)]
     BenchResident(BenchResident),
+    /// One member of `bench cluster`, driven over standard input and output.
+    #[command(hide = true)]
+    BenchMember(BenchMember),
 }
 
 #[derive(Debug, Args)]

@@ -4,6 +4,7 @@
 //! generator, not the session, says what differs and how many rows are needed.
 
 mod baseline;
+pub(crate) mod cluster;
 mod cpu;
 mod interrupt;
 mod memory;
@@ -29,6 +30,7 @@ pub(crate) fn run(bench: &Bench) -> Result<(), Failure> {
         Bench::Open(arguments) => open::run(arguments),
         Bench::Memory(arguments) => memory::run(arguments),
         Bench::Write(arguments) => write::run(arguments),
+        Bench::Cluster(arguments) => cluster::run(arguments),
     }
 }
 

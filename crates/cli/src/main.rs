@@ -55,6 +55,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Sim(simulation) => sim::run(simulation),
         Command::BenchWriter(writer) => bench::writer(writer),
         Command::BenchResident(resident) => bench::resident(resident),
+        Command::BenchMember(member) => runtime()?.block_on(bench::cluster::member::run(member)),
     }
 }
 

@@ -18,6 +18,7 @@ mod deed;
 mod driver;
 mod links;
 mod plan;
+mod postage;
 mod sessions;
 mod spread;
 mod status;
@@ -28,6 +29,7 @@ pub(crate) use self::driver::Driver;
 pub use self::links::LinkStats;
 pub(crate) use self::links::Links;
 pub(crate) use self::plan::Seeds;
+pub(crate) use self::postage::Postage;
 pub(crate) use self::status::Handle;
 pub use self::status::{
     Branch, Member, MemberEvent, MemberEvents, MemberState, MissedEvents, Topology,

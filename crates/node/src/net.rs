@@ -26,8 +26,12 @@ use syncline_sync::quic::{Endpoint, NodeId};
 
 use self::builder::Settings;
 use self::peers::Peers;
+<<<<<<< HEAD
 use crate::cluster::Seeds;
 use crate::trust::Authority;
+=======
+use crate::cluster::{Postage, Seeds};
+>>>>>>> a308984 (node: a budget of bytes per second over gossip and sessions; cli: bench cluster, of real processes)
 
 /// What the parts of a node that reach other nodes share.
 pub(crate) struct Network {
@@ -35,6 +39,7 @@ pub(crate) struct Network {
     /// Where to listen, if anywhere.
     listen: Option<SocketAddr>,
     peers: Peers,
+    pub(crate) postage: Postage,
     /// Its place in a cluster.
     pub(crate) seeds: Seeds,
     /// The nodes that are known to read what is said of carriers, so that it may go out with the greeting.
@@ -47,6 +52,7 @@ pub(crate) struct Network {
 }
 
 impl Network {
+<<<<<<< HEAD
     fn new(
         settings: Settings,
         listen: Option<SocketAddr>,
@@ -56,6 +62,15 @@ impl Network {
     ) -> Self {
         Self {
             authority,
+=======
+    fn new(mut settings: Settings, listen: Option<SocketAddr>, peers: Peers, seeds: Seeds) -> Self {
+        let postage = Postage::new(settings.budget, settings.peer_budget);
+        if settings.budget.or(settings.peer_budget).is_some() {
+            settings.limits.pacer = Some(Arc::new(postage.clone()));
+        }
+        Self {
+            postage,
+>>>>>>> a308984 (node: a budget of bytes per second over gossip and sessions; cli: bench cluster, of real processes)
             settings,
             listen,
             peers,

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 mod baseline;
+mod cluster;
 mod sync;
 
 pub(crate) use baseline::Baseline;
+pub(crate) use cluster::{BenchCluster, BenchMember};
 pub(crate) use sync::{BenchReopen, BenchServe, BenchSync, Kind, Workload};
 
 #[derive(Debug, Subcommand)]
@@ -24,6 +26,8 @@ pub(crate) enum Bench {
     Memory(BenchMemory),
     /// Writes, with digests and all else kept fresh, beside the bare engine writing the rows alone; or what that upkeep takes.
     Write(BenchWrite),
+    /// Real processes that find each other, spread writes, notice who dies, and heal; or that keep to a budget.
+    Cluster(BenchCluster),
 }
 
 #[derive(Debug, Args)]

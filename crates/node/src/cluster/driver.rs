@@ -7,15 +7,17 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
+use syncline_gossip::budget::Class;
 use syncline_gossip::membership::{
     self, Card, Config, Event, Identity, Membership, Output as MemberOutput,
 };
-use syncline_gossip::{Input, Output, Timer};
+use syncline_gossip::{Input, Message, Output, Timer};
 use syncline_sync::quic::NodeId;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::links::{Carriage, Heard, Links};
+use super::links::{Carriage, Heard, Links, Parcel};
+use super::postage::Postage;
 use super::sessions::{Sessions, Synced};
 use super::spread::{Delivery, Spread};
 use super::status::{Branch, Handle, Member, MemberEvent, Topology};
@@ -69,6 +71,7 @@ enum News {
 pub(crate) struct Driver {
     core: Arc<Core>,
     links: Links,
+    postage: Postage,
     began: Instant,
     random: StdRng,
     membership: Membership<NodeId>,
@@ -102,6 +105,8 @@ impl Driver {
         listening: SocketAddr,
     ) -> Result<(Self, Handle, Links), StartError> {
         let (links, heard) = Links::new(core.clone(), doorkeeper);
+        let postage = core.network.postage.clone();
+        postage.send_by(&links);
         let mut random = StdRng::from_os_rng();
         let seeds = core.network.seeds.clone();
         let card = Card {
@@ -131,6 +136,7 @@ impl Driver {
         let driver = Self {
             core,
             links: links.clone(),
+            postage,
             began: Instant::now(),
             random,
             membership,
@@ -249,9 +255,12 @@ impl Driver {
         for output in self.membership.handle(input, now, &mut self.random) {
             match output {
                 MemberOutput::Send { to, address, bytes } => {
-                    let bytes = wire::membership(&bytes);
-                    self.links
-                        .send(to, Some(address), Carriage::Datagram, bytes);
+                    let parcel = Parcel {
+                        carriage: Carriage::Datagram,
+                        bytes: wire::membership(&bytes),
+                    };
+                    self.postage
+                        .send(to, Some(address), Class::Membership, parcel);
                 }
                 MemberOutput::Wake { after } => {
                     self.timers.retain(|it| !matches!(it, Alarm::Membership));
@@ -302,6 +311,7 @@ impl Driver {
 
     fn gone(&mut self, node: NodeId, how: &str) {
         tracing::info!(member = %node, "{how}");
+        self.postage.gone(node);
         for namespace in self.carriers.remove(&node).unwrap_or_default() {
             self.spread(&namespace, Input::Down(node));
         }
@@ -378,8 +388,14 @@ impl Driver {
                 Output::Send { to, message } => {
                     let bytes = wire::rumour(namespace, &message);
                     if bytes.len() <= MAX_FRAME {
+                        let class = match message {
+                            Message::Push { .. } => Class::Rumour,
+                            _ => Class::Pull,
+                        };
+                        let carriage = Carriage::Frame;
                         let address = self.membership.member(to).map(|it| it.address);
-                        self.links.send(to, address, Carriage::Frame, bytes);
+                        self.postage
+                            .send(to, address, class, Parcel { carriage, bytes });
                     }
                 }
                 Output::Deliver(rumour) => {

@@ -55,15 +55,31 @@ pub(super) enum Carriage {
     Frame,
 }
 
+/// Something to be carried to a peer.
 #[derive(Debug)]
-struct Parcel {
-    carriage: Carriage,
-    bytes: Vec<u8>,
+pub(super) struct Parcel {
+    pub(super) carriage: Carriage,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Parcel {
+    pub(super) fn len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
 }
 
 /// All of a node's links. Cloning is cheap and yields the same ones.
 #[derive(Clone)]
 pub(crate) struct Links(Arc<Shared>);
+
+/// Links as somebody knows them who does not keep them.
+pub(super) struct WeakLinks(Weak<Shared>);
+
+impl WeakLinks {
+    pub(super) fn upgrade(&self) -> Option<Links> {
+        self.0.upgrade().map(Links)
+    }
+}
 
 struct Shared {
     core: Arc<Core>,
@@ -109,6 +125,8 @@ struct Counters {
 pub struct LinkStats {
     /// Bytes of gossip that went out, without those of the transport.
     pub bytes_sent: u64,
+    /// All bytes that the connections which there are now have sent, those of sessions and of the transport included.
+    pub transport_bytes: u64,
     /// Messages that were dropped, since the peer was too slow or could not be reached.
     pub dropped: u64,
 }
@@ -131,15 +149,12 @@ impl Links {
         (Self(Arc::new(shared)), ears)
     }
 
+    pub(super) fn downgrade(&self) -> WeakLinks {
+        WeakLinks(Arc::downgrade(&self.0))
+    }
+
     /// Sends to a peer over a connection that there is, or that is made to its address. Never waits.
-    pub(super) fn send(
-        &self,
-        to: NodeId,
-        address: Option<SocketAddr>,
-        carriage: Carriage,
-        bytes: Vec<u8>,
-    ) {
-        let parcel = Parcel { carriage, bytes };
+    pub(super) fn send(&self, to: NodeId, address: Option<SocketAddr>, parcel: Parcel) {
         let mut peers = lock(&self.0.peers);
         let peer = peers.entry(to).or_default();
         peer.used = Some(Instant::now());
@@ -248,8 +263,12 @@ impl Links {
 
     pub(super) fn stats(&self) -> LinkStats {
         let Counters { sent, dropped } = &self.0.traffic;
+        let peers = lock(&self.0.peers);
+        let connections = peers.values().flat_map(|peer| &peer.connections);
+        let transport_bytes = connections.map(|it| it.connection.bytes_sent()).sum();
         LinkStats {
             bytes_sent: sent.load(Ordering::Relaxed),
+            transport_bytes,
             dropped: dropped.load(Ordering::Relaxed),
         }
     }
@@ -349,7 +368,7 @@ async fn carry(
         let Some((connection, outlet)) = &mut way else {
             continue;
         };
-        let length = parcel.bytes.len() as u64;
+        let length = parcel.len();
         match deliver(connection, outlet, parcel).await {
             Ok(()) => links.0.traffic.sent.fetch_add(length, Ordering::Relaxed),
             Err(error) => {

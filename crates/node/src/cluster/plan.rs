@@ -86,7 +86,7 @@ impl Builder {
     /// let bob = member().join(&ada).start().await?;
     ///
     /// let (here, there) = (ada.namespace("app")?, bob.namespace("app")?);
-    /// let mut changes = there.watch("");
+    /// let mut changes = there.watch("").await?;
     /// here.put("motto", "merge, do not fork").await?;
     /// changes.next().await?; // it has come by itself
     /// # Ok(())

@@ -35,12 +35,17 @@ impl fmt::Debug for Plan {
     }
 }
 
+/// A frame of a session, of which some may be waiting, has to go out within seconds.
+const LEAST_BUDGET: u64 = 64 << 10;
+
 /// How peers are treated.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(super) sync_every: Duration,
     pub(super) max_clock_skew: Duration,
     pub(super) limits: Limits,
+    pub(super) budget: Option<u64>,
+    pub(super) peer_budget: Option<u64>,
 }
 
 impl Default for Settings {
@@ -49,6 +54,8 @@ impl Default for Settings {
             sync_every: Duration::from_secs(10),
             max_clock_skew: Duration::from_secs(60),
             limits: Limits::default(),
+            budget: None,
+            peer_budget: None,
         }
     }
 }
@@ -118,6 +125,22 @@ impl Builder {
     /// What peers are granted in memory and patience; see [`Limits`].
     pub fn limits(mut self, limits: Limits) -> Self {
         self.plan.settings.limits = limits;
+        self
+    }
+
+    /// The bytes that the node sends in a second at most, on average over a second or so, to all peers together; at least 64 KiB. Default
+    /// as many as there are.
+    ///
+    /// What matters more goes first: news of the members, then writes, then what was missed, and last whole namespaces. Counted are gossip and what
+    /// sessions send, without the few percent that the transport adds.
+    pub fn budget(mut self, bytes_per_second: u64) -> Self {
+        self.plan.settings.budget = Some(bytes_per_second.max(LEAST_BUDGET));
+        self
+    }
+
+    /// As [`budget`](Builder::budget), for each peer.
+    pub fn peer_budget(mut self, bytes_per_second: u64) -> Self {
+        self.plan.settings.peer_budget = Some(bytes_per_second.max(LEAST_BUDGET));
         self
     }
 

@@ -97,7 +97,7 @@ impl Connection {
                 seconds: stall.as_secs(),
             })?
             .map_err(|error| StreamError::Lost(error.into()))?;
-        Ok(Outlet(FrameWriter::new(stream, self.clone())))
+        Ok(Outlet(FrameWriter::new(stream, self.clone()).unpaced()))
     }
 
     /// The next channel that the peer opens, of frames of at most `bound` bytes. Cancellation safe.

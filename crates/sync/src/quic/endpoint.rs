@@ -451,6 +451,11 @@ impl Connection {
         self.quinn.rtt()
     }
 
+    /// The bytes that went out of the socket for this connection, those included that were sent again.
+    pub fn bytes_sent(&self) -> u64 {
+        self.quinn.stats().udp_tx.bytes
+    }
+
     /// Whether the connection is known to have ended.
     pub fn is_closed(&self) -> bool {
         self.quinn.close_reason().is_some()

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use quinn::{IdleTimeout, TransportConfig, VarInt};
 
+use super::pacer::Pacer;
+
 /// What an endpoint grants its peers in memory and patience. Start from [`Limits::default`].
 ///
 /// Any member of the cluster could be broken, so nothing that peers do can take more than this: in
@@ -55,6 +57,8 @@ pub struct Limits {
     pub keep_alive: Duration,
     /// How long connecting may take, the handshake included. Default 10 s.
     pub connect: Duration,
+    /// Decides when sessions may send. Default nobody: they send as fast as their peers take it.
+    pub pacer: Option<Arc<dyn Pacer>>,
 }
 
 /// Channels that a peer may have open at a time.
@@ -75,6 +79,7 @@ impl Default for Limits {
             idle: Duration::from_secs(20),
             keep_alive: Duration::from_secs(5),
             connect: Duration::from_secs(10),
+            pacer: None,
         }
     }
 }

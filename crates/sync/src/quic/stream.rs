@@ -200,16 +200,26 @@ impl FrameReader {
 pub(crate) struct FrameWriter {
     stream: SendStream,
     connection: Connection,
+    /// Whether frames wait until they are admitted.
+    paced: bool,
     finished: bool,
 }
 
 impl FrameWriter {
+    /// For a session, whose frames wait for their time if there is somebody to say when that is.
     pub(crate) fn new(stream: SendStream, connection: Connection) -> Self {
         Self {
             stream,
             connection,
+            paced: true,
             finished: false,
         }
+    }
+
+    /// For whoever knows the time by himself.
+    pub(crate) fn unpaced(mut self) -> Self {
+        self.paced = false;
+        self
     }
 
     pub(crate) fn connection(&self) -> &Connection {
@@ -219,7 +229,11 @@ impl FrameWriter {
     /// Hands a frame to the transport, its length before it; waits while the peer takes no more.
     pub(crate) async fn write(&mut self, frame: &[u8]) -> Result<(), StreamError> {
         let length = u32::try_from(frame.len()).expect("frames are bounded far below 4 GiB");
-        let time = self.connection.limits().frame_time(frame.len());
+        let limits = self.connection.limits();
+        if let Some(pacer) = limits.pacer.as_ref().filter(|_| self.paced) {
+            pacer.admit(self.connection.peer(), frame.len()).await;
+        }
+        let time = limits.frame_time(frame.len());
         timeout(time, async {
             self.stream.write_all(&length.to_le_bytes()).await?;
             self.stream.write_all(frame).await

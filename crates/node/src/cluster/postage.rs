@@ -1,0 +1,159 @@
+//! Bytes per second: what this node sends to members goes out in the order of its importance, and no faster than it may.
+//!
+//! Gossip is handed over whole. What sessions send is too much to be held here: each frame asks, and
+//! [waits](Pacer::admit) in its session until its bytes have come to their turn.
+
+use std::fmt;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::time::Duration;
+
+use syncline_gossip::budget::{Budget, Class, Input, Limits, Output};
+use syncline_sync::quic::{NodeId, Pacer};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep};
+
+use super::links::{Links, Parcel, WeakLinks};
+use crate::core::lock;
+
+/// Frames of a session from this length on are its bulk: the rows of whoever has few. Less is the search for differences.
+const BULK: usize = 128 << 10;
+/// After how long a frame that found no place in the queue tries again.
+const AGAIN: Duration = Duration::from_millis(50);
+
+/// What waits to be sent.
+enum Item {
+    /// Gossip, to a peer that may have to be dialled.
+    Parcel(Option<SocketAddr>, Parcel),
+    /// A frame of a session.
+    Frame(oneshot::Sender<()>),
+}
+
+/// The budget of a node. Cloning is cheap and yields the same one.
+#[derive(Clone)]
+pub(crate) struct Postage(Arc<Shared>);
+
+struct Shared {
+    budget: Mutex<Budget<NodeId, Item>>,
+    began: Instant,
+    /// Where parcels go out, once there is one. It does not keep the node.
+    links: OnceLock<WeakLinks>,
+}
+
+impl Postage {
+    /// At most so many bytes in a second, to all peers together and to each.
+    pub(crate) fn new(node: Option<u64>, peer: Option<u64>) -> Self {
+        let limits = Limits {
+            node,
+            peer,
+            ..Limits::new()
+        };
+        Self(Arc::new(Shared {
+            budget: Mutex::new(Budget::new(limits)),
+            began: Instant::now(),
+            links: OnceLock::new(),
+        }))
+    }
+
+    /// Sends parcels by these links from now on.
+    pub(super) fn send_by(&self, links: &Links) {
+        // The driver does it once.
+        let _first = self.0.links.set(links.downgrade());
+    }
+
+    /// Sends a parcel when its time has come, or never: too many may be waiting.
+    pub(super) fn send(
+        &self,
+        to: NodeId,
+        address: Option<SocketAddr>,
+        class: Class,
+        parcel: Parcel,
+    ) {
+        let bytes = parcel.len();
+        let item = Item::Parcel(address, parcel);
+        self.0.handle(Input::Offer {
+            to,
+            class,
+            bytes,
+            item,
+        });
+    }
+
+    /// What waits for a peer that has gone is dropped.
+    pub(super) fn gone(&self, peer: NodeId) {
+        self.0.handle(Input::Gone(peer));
+    }
+}
+
+impl Shared {
+    fn handle(self: &Arc<Self>, input: Input<NodeId, Item>) {
+        let outputs = {
+            let mut budget = lock(&self.budget);
+            budget.handle(input, self.began.elapsed())
+        };
+        for output in outputs {
+            match output {
+                Output::Send { to, item, .. } => match item {
+                    Item::Parcel(address, parcel) => {
+                        if let Some(links) = self.links.get().and_then(WeakLinks::upgrade) {
+                            links.send(to, address, parcel);
+                        }
+                    }
+                    // Its session may have ended.
+                    Item::Frame(admitted) => drop(admitted.send(())),
+                },
+                // Whoever waits finds out by the end of the channel; a parcel is healed by sessions.
+                Output::Dropped { .. } => {}
+                Output::Wake { after } => {
+                    let shared = Arc::downgrade(self);
+                    drop(tokio::spawn(wake(shared, after)));
+                }
+            }
+        }
+    }
+}
+
+async fn wake(shared: Weak<Shared>, after: Duration) {
+    sleep(after).await;
+    if let Some(shared) = shared.upgrade() {
+        shared.handle(Input::Timer);
+    }
+}
+
+impl Pacer for Postage {
+    fn admit<'a>(
+        &'a self,
+        to: NodeId,
+        bytes: usize,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        let class = match bytes {
+            BULK.. => Class::Bootstrap,
+            _ => Class::Walk,
+        };
+        let bytes = bytes as u64;
+        Box::pin(async move {
+            loop {
+                let (admitted, admission) = oneshot::channel();
+                let item = Item::Frame(admitted);
+                self.0.handle(Input::Offer {
+                    to,
+                    class,
+                    bytes,
+                    item,
+                });
+                if admission.await.is_ok() {
+                    return;
+                }
+                sleep(AGAIN).await;
+            }
+        })
+    }
+}
+
+impl fmt::Debug for Postage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Postage").finish_non_exhaustive()
+    }
+}

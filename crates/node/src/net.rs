@@ -26,12 +26,8 @@ use syncline_sync::quic::{Endpoint, NodeId};
 
 use self::builder::Settings;
 use self::peers::Peers;
-<<<<<<< HEAD
-use crate::cluster::Seeds;
-use crate::trust::Authority;
-=======
 use crate::cluster::{Postage, Seeds};
->>>>>>> a308984 (node: a budget of bytes per second over gossip and sessions; cli: bench cluster, of real processes)
+use crate::trust::Authority;
 
 /// What the parts of a node that reach other nodes share.
 pub(crate) struct Network {
@@ -52,25 +48,20 @@ pub(crate) struct Network {
 }
 
 impl Network {
-<<<<<<< HEAD
     fn new(
-        settings: Settings,
+        mut settings: Settings,
         listen: Option<SocketAddr>,
         peers: Peers,
         seeds: Seeds,
         authority: Option<Arc<dyn Authority>>,
     ) -> Self {
-        Self {
-            authority,
-=======
-    fn new(mut settings: Settings, listen: Option<SocketAddr>, peers: Peers, seeds: Seeds) -> Self {
         let postage = Postage::new(settings.budget, settings.peer_budget);
         if settings.budget.or(settings.peer_budget).is_some() {
             settings.limits.pacer = Some(Arc::new(postage.clone()));
         }
         Self {
+            authority,
             postage,
->>>>>>> a308984 (node: a budget of bytes per second over gossip and sessions; cli: bench cluster, of real processes)
             settings,
             listen,
             peers,

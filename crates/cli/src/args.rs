@@ -2,6 +2,7 @@
 
 mod bench;
 mod cluster;
+mod node;
 mod sim;
 
 use std::net::SocketAddr;
@@ -15,6 +16,8 @@ pub(crate) use self::bench::{
 };
 pub(crate) use self::cluster::{Cluster, ClusterInit, ClusterInvite, ClusterJoin, ClusterMembers};
 pub(crate) use self::sim::{Growth, Reach, Sim, Study};
+pub(crate) use self::node::Node;
+pub(crate) use self::sim::Sim;
 use crate::failure::{Failure, Reason};
 
 const EXIT_CODES: &str = "\
@@ -25,7 +28,8 @@ Exit codes:
   3  done, and something differs: replicas do not agree, or not with the reference; or damage was found
   4  malformed input
   5  the peer could not be reached, or refused
-130  interrupted";
+  6  the data directory or the address is in use by another process
+130  interrupted, and 143 terminated, without waiting for an orderly end";
 
 /// A leaderless replicated key-value engine: any node takes writes, any two nodes can make up their differences.
 #[derive(Debug, Parser)]
@@ -44,6 +48,9 @@ pub(crate) enum Command {
     /// Three replicas on this machine: load, cut the network, edit, kill one, heal, and prove that all agree.
     Demo(Demo),
     /// Make a cluster, and decide who is a member of it.
+    /// Run a member of a cluster, until it is told to end.
+    Node(Box<Node>),
+    /// Make the identities of a cluster.
     #[command(subcommand)]
     Cluster(Cluster),
     /// Read records into a namespace.

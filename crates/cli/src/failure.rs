@@ -17,6 +17,8 @@ pub(crate) enum Reason {
     BadInput,
     /// The peer could not be reached, or refused us.
     Peer,
+    /// Another process has what this one needs alone.
+    InUse,
 }
 
 impl Reason {
@@ -27,6 +29,7 @@ impl Reason {
             Self::Differs => 3,
             Self::BadInput => 4,
             Self::Peer => 5,
+            Self::InUse => 6,
         }
     }
 }

@@ -13,6 +13,7 @@ mod failure;
 mod home;
 mod import;
 mod lines;
+mod node;
 mod progress;
 mod records;
 mod scratch;
@@ -42,6 +43,9 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Failure> {
+    if let Command::Node(node) = &arguments.command {
+        return node::run(node, arguments.verbose);
+    }
     log_to_standard_error(arguments.verbose);
     match &arguments.command {
         Command::Demo(demo) => demo::run(demo),
@@ -53,6 +57,8 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Sync(sync) => runtime()?.block_on(sync::run(sync)),
         Command::Bench(bench) => bench::run(bench),
         Command::Sim(simulation) => sim::run(simulation),
+        // It logs in its own way, and was begun above.
+        Command::Node(_) => Ok(()),
         Command::BenchWriter(writer) => bench::writer(writer),
         Command::BenchResident(resident) => bench::resident(resident),
         Command::BenchMember(member) => runtime()?.block_on(bench::cluster::member::run(member)),

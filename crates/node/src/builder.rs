@@ -9,6 +9,7 @@ use syncline_store::{Durability, Environment, ScrubRate, SystemEnvironment};
 
 use crate::core::Core;
 use crate::data_dir::DataDir;
+use crate::name::check_name;
 use crate::net::Plan;
 use crate::node::Node;
 use crate::scrub::ScrubPlan;
@@ -61,6 +62,7 @@ pub struct Builder {
     pub(crate) trust: Option<Trust>,
     pub(crate) settings: Settings,
     pub(crate) plan: Plan,
+    carried: Vec<String>,
 }
 
 enum LiesOn {
@@ -88,6 +90,7 @@ impl Builder {
                 scrub: None,
             },
             plan: Plan::default(),
+            carried: Vec::new(),
         }
     }
 
@@ -116,6 +119,24 @@ impl Builder {
     /// As [`identity`](Builder::identity), with one that was loaded already.
     pub fn membership(mut self, membership: Membership) -> Self {
         self.trust = Some(Trust::Membership(Box::new(membership)));
+        self
+    }
+
+    /// Carries this namespace from the start, besides those that the data directory holds: it is synced with peers before anybody asks for
+    /// it by [`Node::namespace`]. May be called again for more.
+    ///
+    /// ```
+    /// use syncline::Node;
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let node = Node::builder().in_memory().carry("app").start().await?;
+    /// assert_eq!(node.namespaces(), ["app"]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn carry(mut self, namespace: impl Into<String>) -> Self {
+        self.carried.push(namespace.into());
         self
     }
 
@@ -168,11 +189,18 @@ impl Builder {
     /// # Errors
     /// [`StartError`], whose text says what to do.
     pub async fn start(self) -> Result<Node, StartError> {
+        for name in &self.carried {
+            check_name(name)?;
+        }
         let network = self.plan.network().await?;
         let (lies_on, trust) = (self.lies_on.ok_or(StartError::NoStorage)?, self.trust);
         let prepared = tokio::task::spawn_blocking(move || prepare(lies_on, trust));
         let (storage, membership) = prepared.await.map_err(|_| StartError::Interrupted)??;
         let core = Core::new(self.settings, storage, membership, network)?;
+        let core = Core::new(self.settings, storage, membership, network);
+        for name in &self.carried {
+            core.carry(name);
+        }
         Node::start(core)
     }
 }

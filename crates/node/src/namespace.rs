@@ -11,6 +11,7 @@ use syncline_store::{Compaction, Durability};
 use crate::blocking;
 use crate::core::Core;
 use crate::error::Error;
+use crate::name::{NameError, check_name};
 use crate::ops::{Entry, Kind, expiry, key, scan};
 use crate::registers::{Conflict, Registers};
 use crate::replica::Replica;
@@ -71,6 +72,14 @@ impl Namespace {
             registers,
             record: None,
         }
+    }
+
+    /// Whether a namespace may be called so.
+    ///
+    /// # Errors
+    /// [`NameError`], which says what a name must be.
+    pub fn check_name(name: &str) -> Result<(), NameError> {
+        check_name(name)
     }
 
     /// Its name.

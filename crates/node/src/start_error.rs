@@ -6,6 +6,7 @@ use std::path::PathBuf;
 #[cfg(feature = "net")]
 use syncline_sync::quic::BindError;
 
+use crate::name::NameError;
 use crate::trust::TrustError;
 
 /// Why a node did not start. Nothing of it is running.
@@ -29,6 +30,9 @@ pub enum StartError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// A namespace to be carried is misnamed.
+    #[error(transparent)]
+    Name(#[from] NameError),
     /// The identity cannot be used.
     #[error(transparent)]
     Trust(#[from] TrustError),
@@ -70,4 +74,19 @@ pub enum StartError {
     /// The runtime ended while the node started.
     #[error("the tokio runtime was shut down during the start; start the node on a running one")]
     Interrupted,
+}
+
+impl StartError {
+    /// Whether something that it needs alone is in use by another process, or another node of this one: its data directory, or its
+    /// address.
+    pub fn is_in_use(&self) -> bool {
+        match self {
+            Self::AlreadyOpen { .. } => true,
+            #[cfg(feature = "net")]
+            Self::Bind(BindError::Address { source, .. }) => {
+                source.kind() == io::ErrorKind::AddrInUse
+            }
+            _ => false,
+        }
+    }
 }

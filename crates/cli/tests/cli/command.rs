@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -16,8 +17,10 @@ pub(crate) struct Ran {
 pub(crate) fn syncline() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_syncline"));
     // The developer's own settings are no part of a test.
-    for name in ["SYNCLINE_DATA", "SYNCLINE_NAMESPACE", "SYNCLINE_IDENTITY"] {
-        command.env_remove(name);
+    for (name, _) in std::env::vars() {
+        if name.starts_with("SYNCLINE_") {
+            command.env_remove(name);
+        }
     }
     command
 }
@@ -95,4 +98,14 @@ impl Ran {
 
 pub(crate) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
+}
+
+/// Waits until something is so, within reason.
+#[track_caller]
+pub(crate) fn until(mut holds: impl FnMut() -> bool) {
+    let patience = Instant::now() + Duration::from_secs(60);
+    while !holds() {
+        assert!(Instant::now() < patience, "it did not come to this");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }

@@ -4,6 +4,7 @@ use crate::command::run;
 fn every_command_explains_itself_with_an_example() {
     for command in [
         "demo",
+        "node",
         "cluster init",
         "cluster invite",
         "cluster join",
@@ -39,6 +40,7 @@ fn the_exit_codes_are_told() {
         "2  the arguments",
         "3  done, and something differs",
         "5  the peer",
+        "6  the data directory",
     ] {
         assert!(help.contains(line), "{line}");
     }

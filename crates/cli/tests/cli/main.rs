@@ -9,6 +9,8 @@ mod command;
 mod demo;
 mod help;
 mod import_export;
+mod member;
+mod node;
 mod scrub;
 mod sim;
 mod sync;

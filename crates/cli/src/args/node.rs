@@ -1,0 +1,107 @@
+//! The arguments of `syncline node`. Their values are read together with those of the environment and the file, by
+//! [`crate::node`], so that all three are checked and blamed alike.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Each setting is taken from its flag; or else from the environment, where --sync-every is SYNCLINE_SYNC_EVERY and the values of a \
+list are separated by commas; or else from the file that --config or SYNCLINE_CONFIG names, a TOML file in which it is `sync-every`.
+
+SIGTERM and an interrupt end the node in order: it says goodbye to its peers and makes everything durable. A second one ends it at \
+once, which loses nothing that was acknowledged either.
+
+Examples:
+  syncline node
+  syncline node --data ./oslo --listen 0.0.0.0:7400 --namespace people
+  syncline node --config node.toml --check-config")]
+pub(crate) struct Node {
+    /// A TOML file with settings.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print the settings in force and where each comes from, and end.
+    #[arg(long)]
+    pub(crate) check_config: bool,
+    /// Print these as one JSON object.
+    #[arg(long, requires = "check_config")]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) flags: Flags,
+}
+
+/// The settings that may as well come from elsewhere.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Flags {
+    /// The data directory; made if need be. [default: syncline-data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<String>,
+    /// The node's identity, a directory that the cluster made for it. Without it DATA/identity/node is used; a node that has neither
+    /// becomes a cluster of one.
+    #[arg(long, value_name = "DIR")]
+    identity: Option<String>,
+    /// Where other nodes connect to. [default: 127.0.0.1:7400]
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: Option<String>,
+    /// A member to join the cluster by; repeat it for more. Any one that lives will do.
+    #[arg(long, value_name = "HOST:PORT", action = ArgAction::Append)]
+    join: Vec<String>,
+    /// A namespace to carry, besides those that the data directory holds; repeat it for more.
+    #[arg(long, value_name = "NAME", action = ArgAction::Append)]
+    namespace: Vec<String>,
+    /// From one sync with a peer to the next. [default: 10s]
+    #[arg(long, value_name = "TIME")]
+    sync_every: Option<String>,
+    /// What a write survives before it is acknowledged: memory, buffered or durable. [default: buffered]
+    #[arg(long, value_name = "LEVEL")]
+    durability: Option<String>,
+    /// Read and check everything again so long after it was last done, or off. [default: 7d]
+    #[arg(long, value_name = "TIME")]
+    scrub_every: Option<String>,
+    /// Bytes that this reads in a second. [default: 4MiB]
+    #[arg(long, value_name = "BYTES")]
+    scrub_rate: Option<String>,
+    /// How to log to standard error: text or json. [default: text]
+    #[arg(long, value_name = "FORM")]
+    log: Option<String>,
+    /// How much to log: error, warn, info, debug or trace. [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+}
+
+impl Flags {
+    /// Those that were given, by the names that they have in a file.
+    pub(crate) fn given(&self) -> Vec<(&'static str, Vec<String>)> {
+        // Taken apart so that no flag can be forgotten.
+        let Self {
+            data,
+            identity,
+            listen,
+            join,
+            namespace,
+            sync_every,
+            durability,
+            scrub_every,
+            scrub_rate,
+            log,
+            log_level,
+        } = self;
+        let one = |value: &Option<String>| value.iter().cloned().collect();
+        let mut given = vec![
+            ("data", one(data)),
+            ("identity", one(identity)),
+            ("listen", one(listen)),
+            ("join", join.clone()),
+            ("namespace", namespace.clone()),
+            ("sync-every", one(sync_every)),
+            ("durability", one(durability)),
+            ("scrub-every", one(scrub_every)),
+            ("scrub-rate", one(scrub_rate)),
+            ("log", one(log)),
+            ("log-level", one(log_level)),
+        ];
+        given.retain(|(_, values): &(_, Vec<String>)| !values.is_empty());
+        given
+    }
+}

@@ -1,0 +1,134 @@
+//! `syncline node`: a member of a cluster in the foreground.
+
+mod layers;
+mod settings;
+mod signals;
+mod units;
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use serde_json::json;
+use syncline::{Node, StartError};
+use tracing::level_filters::LevelFilter;
+
+use self::layers::{Layers, wrong};
+use self::settings::{LogForm, Settings};
+use self::signals::{Asked, Signals};
+use crate::args;
+use crate::failure::{Doing, Failure, Reason};
+
+pub(crate) fn run(arguments: &args::Node, verbose: u8) -> Result<(), Failure> {
+    let layers = Layers::read(
+        arguments.flags.given(),
+        std::env::vars_os(),
+        arguments.config.as_deref(),
+    )?;
+    let settings = Settings::read(&layers)?;
+    if arguments.check_config {
+        return check(&settings, arguments.json);
+    }
+    log(&settings, verbose);
+    for name in &settings.unknown {
+        tracing::warn!(variable = name, "no setting is called so; it is ignored");
+    }
+    crate::runtime()?.block_on(serve(&settings))
+}
+
+/// Says what the settings are. What nobody knows is an error here even where it is ignored otherwise.
+fn check(settings: &Settings, as_json: bool) -> Result<(), Failure> {
+    match as_json {
+        true => println!("{}", settings.to_json()),
+        false => print!("{settings}"),
+    }
+    match settings.unknown.first() {
+        None => Ok(()),
+        Some(name) => Err(wrong(format!("{name} is set, and is no setting"))),
+    }
+}
+
+fn log(settings: &Settings, verbose: u8) {
+    let level = match verbose {
+        0 => settings.log_level,
+        1 => settings.log_level.max(LevelFilter::DEBUG),
+        _ => LevelFilter::TRACE,
+    };
+    let log = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(io::stderr);
+    match settings.log {
+        LogForm::Text => log.with_ansi(io::stderr().is_terminal()).init(),
+        LogForm::Json => log.json().flatten_event(true).init(),
+    }
+}
+
+async fn serve(settings: &Settings) -> Result<(), Failure> {
+    let mut signals = Signals::take().doing(|| "cannot listen to signals".to_owned())?;
+    let node = tokio::select! {
+        node = start(settings) => node?,
+        Asked::End { exit_code } = signals.next() => std::process::exit(exit_code),
+    };
+    greet(settings, &node)?;
+    let Asked::End { .. } = signals.next().await;
+    tracing::info!("ending in order; once more ends at once");
+    tokio::select! {
+        ended = node.shutdown() => ended.doing(|| "cannot end the node in order".to_owned()),
+        Asked::End { exit_code } = signals.next() => std::process::exit(exit_code),
+    }
+}
+
+async fn start(settings: &Settings) -> Result<Node, Failure> {
+    let mut builder = Node::builder()
+        .data_dir(&settings.data)
+        .listen(&settings.listen)
+        .sync_every(settings.sync_every)
+        .durability(settings.durability);
+    if let Some(identity) = &settings.identity {
+        builder = builder.identity(identity);
+    }
+    if let Some((every, rate)) = settings.scrub {
+        builder = builder.scrub_every(every, rate);
+    }
+    for member in &settings.join {
+        builder = builder.peer(member.as_str());
+    }
+    for name in &settings.namespaces {
+        builder = builder.carry(name);
+    }
+    builder.start().await.map_err(|error| not_started(&error))
+}
+
+fn not_started(error: &StartError) -> Failure {
+    let failure = Failure::caused("cannot start the node", error);
+    match error.is_in_use() {
+        true => failure.because(Reason::InUse),
+        false => failure,
+    }
+}
+
+/// One line for whoever started it, or for the program that did.
+fn greet(settings: &Settings, node: &Node) -> Result<(), Failure> {
+    let version = env!("CARGO_PKG_VERSION");
+    let (id, cluster) = (node.id().to_string(), node.cluster_id().to_string());
+    let listen = node.local_addr().map(|address| address.to_string());
+    let data = settings.data.display().to_string();
+    let line = match settings.log {
+        LogForm::Json => json!({
+            "version": version,
+            "node": id,
+            "cluster": cluster,
+            "listen": listen,
+            "data": data,
+        })
+        .to_string(),
+        LogForm::Text => format!(
+            "syncline {version}: node {} of cluster {} is at {}, its data in {data}; interrupt to end it",
+            &id[..12],
+            &cluster[..12],
+            listen.unwrap_or_default(),
+        ),
+    };
+    let mut output = io::stdout();
+    writeln!(output, "{line}")
+        .and_then(|()| output.flush())
+        .doing(|| "cannot write to standard output".to_owned())
+}

@@ -1,0 +1,328 @@
+//! The settings of a node, read from wherever they are said.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use syncline::{Durability, ScrubRate};
+use tracing::level_filters::LevelFilter;
+
+use super::layers::{Layers, Said, Source, wrong};
+use super::units;
+use crate::failure::Failure;
+use crate::table::{Align, Table};
+
+/// What a node is to be.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) data: PathBuf,
+    pub(crate) identity: Option<PathBuf>,
+    pub(crate) listen: String,
+    pub(crate) join: Vec<String>,
+    pub(crate) namespaces: Vec<String>,
+    pub(crate) sync_every: Duration,
+    pub(crate) durability: Durability,
+    pub(crate) scrub: Option<(Duration, ScrubRate)>,
+    pub(crate) log: LogForm,
+    pub(crate) log_level: LevelFilter,
+    /// Variables of the environment that are called as if they were settings, and are none.
+    pub(crate) unknown: Vec<String>,
+    account: Account,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogForm {
+    Text,
+    Json,
+}
+
+impl Settings {
+    /// # Errors
+    /// With what is wrong, and where that is said. So are settings that nobody knows in a file; in the environment, which may be for another
+    /// version as well, they are only [listed](Self::unknown).
+    pub(crate) fn read(layers: &Layers) -> Result<Self, Failure> {
+        let mut from = Reader {
+            layers,
+            keys: Vec::new(),
+            account: Account::default(),
+        };
+        let data = from.one("data", "syncline-data", path)?;
+        let identity = from.maybe("identity", path)?;
+        let listen = from.one("listen", "127.0.0.1:7400", host_and_port)?;
+        let join = from.list("join", host_and_port)?;
+        let namespaces = from.list("namespace", |name| {
+            syncline::Namespace::check_name(name).map_err(|error| error.to_string())?;
+            Ok(name.to_owned())
+        })?;
+        let sync_every = from.one("sync-every", "10s", units::duration)?;
+        let durability = from.one("durability", "buffered", |text| match text {
+            "memory" => Ok(Durability::Memory),
+            "buffered" => Ok(Durability::Buffered),
+            "durable" => Ok(Durability::Durable),
+            _ => Err("must be memory, buffered or durable".to_owned()),
+        })?;
+        let scrub_every = from.one("scrub-every", "7d", or_off(units::duration))?;
+        let scrub_rate = from.one("scrub-rate", "4MiB", |text| match units::bytes(text)? {
+            0 => Err("would never come to an end; use --scrub-every off".to_owned()),
+            bytes => Ok(ScrubRate {
+                bytes,
+                ..ScrubRate::default()
+            }),
+        })?;
+        let log = from.one("log", "text", |text| match text {
+            "text" => Ok(LogForm::Text),
+            "json" => Ok(LogForm::Json),
+            _ => Err("must be text or json".to_owned()),
+        })?;
+        let log_level = from.one("log-level", "info", |text| {
+            let level = text.parse::<LevelFilter>();
+            level.map_err(|_| "must be error, warn, info, debug, trace or off".to_owned())
+        })?;
+        if let Some(unknown) = layers.unknown_in_file(&from.keys) {
+            let known = from.keys.join(", ");
+            return Err(wrong(format!("{unknown} is no setting; there are {known}")));
+        }
+        let unknown = layers.unknown_variables(&from.keys);
+        Ok(Self {
+            data,
+            identity,
+            listen,
+            join,
+            namespaces,
+            sync_every,
+            durability,
+            scrub: scrub_every.map(|every| (every, scrub_rate)),
+            log,
+            log_level,
+            unknown,
+            account: from.account,
+        })
+    }
+
+    /// All settings as they are written, with their sources, for programs.
+    pub(crate) fn to_json(&self) -> Value {
+        let settings = self.account.0.iter().map(|(key, said)| {
+            let values = json!(said.values);
+            let said = json!({"value": values, "source": said.source.to_string()});
+            ((*key).to_owned(), said)
+        });
+        Value::Object(settings.collect::<Map<_, _>>())
+    }
+}
+
+/// The settings in force, and where each comes from.
+impl fmt::Display for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = Table::new(&[
+            ("setting", Align::Left),
+            ("value", Align::Left),
+            ("from", Align::Left),
+        ]);
+        for (key, said) in &self.account.0 {
+            let value = match said.values.is_empty() {
+                true => "-".to_owned(),
+                false => said.values.join(", "),
+            };
+            table.row([(*key).to_owned(), value, said.source.to_string()]);
+        }
+        table.fmt(f)
+    }
+}
+
+/// What was found for each setting.
+#[derive(Debug, Default)]
+struct Account(Vec<(&'static str, Said)>);
+
+/// Takes settings out of the layers, and remembers which there are.
+struct Reader<'a> {
+    layers: &'a Layers,
+    keys: Vec<&'static str>,
+    account: Account,
+}
+
+impl Reader<'_> {
+    /// A setting that always has a value.
+    fn one<T>(
+        &mut self,
+        key: &'static str,
+        default: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<T, Failure> {
+        let said = self.find(key).unwrap_or_else(|| Said {
+            values: vec![default.to_owned()],
+            source: Source::Default,
+        });
+        self.single(key, said, parse)
+    }
+
+    /// A setting that may be without one.
+    fn maybe<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, Failure> {
+        match self.find(key) {
+            Some(said) => self.single(key, said, parse).map(Some),
+            None => {
+                self.note(key, Vec::new(), Source::Default);
+                Ok(None)
+            }
+        }
+    }
+
+    /// A setting that may have several. In the environment they are separated by commas.
+    fn list<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<Vec<T>, Failure> {
+        let Some(said) = self.find(key) else {
+            self.note(key, Vec::new(), Source::Default);
+            return Ok(Vec::new());
+        };
+        let values: Vec<String> = match said.source {
+            Source::Environment => said
+                .values
+                .iter()
+                .flat_map(|all| all.split(','))
+                .map(|one| one.trim().to_owned())
+                .filter(|one| !one.is_empty())
+                .collect(),
+            _ => said.values.clone(),
+        };
+        let parsed = values
+            .iter()
+            .map(|value| parse(value).map_err(|error| wrong_value(key, &said, value, &error)))
+            .collect();
+        self.note(key, values, said.source.clone());
+        parsed
+    }
+
+    fn find(&mut self, key: &'static str) -> Option<Said> {
+        self.keys.push(key);
+        self.layers.find(key)
+    }
+
+    fn single<T>(
+        &mut self,
+        key: &'static str,
+        said: Said,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<T, Failure> {
+        let [value] = &said.values[..] else {
+            return Err(wrong_value(key, &said, "", "takes one value, not a list"));
+        };
+        let parsed = parse(value).map_err(|error| wrong_value(key, &said, value, &error))?;
+        self.note(key, said.values, said.source);
+        Ok(parsed)
+    }
+
+    fn note(&mut self, key: &'static str, values: Vec<String>, source: Source) {
+        self.account.0.push((key, Said { values, source }));
+    }
+}
+
+fn wrong_value(key: &str, said: &Said, value: &str, error: &str) -> Failure {
+    let quoted = said.quote(key);
+    match said.values.len() {
+        1 => wrong(format!("{quoted} {error}")),
+        _ => wrong(format!("{quoted}: {value:?} {error}")),
+    }
+}
+
+fn path(text: &str) -> Result<PathBuf, String> {
+    match text.is_empty() {
+        true => Err("is no path".to_owned()),
+        false => Ok(PathBuf::from(text)),
+    }
+}
+
+/// A name, an IPv4 address or an IPv6 one in brackets, and a port. Names are looked up when they are needed.
+fn host_and_port(text: &str) -> Result<String, String> {
+    let split = text.rsplit_once(':');
+    let sound = split.is_some_and(|(host, port)| {
+        let is_bare = host.contains(':') && !(host.starts_with('[') && host.ends_with(']'));
+        !host.is_empty() && !is_bare && port.parse::<u16>().is_ok()
+    });
+    match sound {
+        true => Ok(text.to_owned()),
+        false => {
+            Err("is no address; write host:port, such as 10.0.0.7:7400 or [::1]:7400".to_owned())
+        }
+    }
+}
+
+/// A value, or `off`.
+fn or_off<T>(
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> impl Fn(&str) -> Result<Option<T>, String> {
+    move |text| match text {
+        "off" => Ok(None),
+        text => parse(text).map(Some),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::ffi::OsString;
+
+    use super::*;
+
+    fn read(
+        flags: &[(&'static str, &[&str])],
+        variables: &[(&str, &str)],
+    ) -> Result<Settings, String> {
+        let flags = flags
+            .iter()
+            .map(|(key, values)| (*key, values.iter().map(|&value| value.to_owned()).collect()));
+        let variables = variables
+            .iter()
+            .map(|(name, value)| (OsString::from(name), OsString::from(value)));
+        let layers = Layers::read(flags.collect(), variables, None).unwrap();
+        Settings::read(&layers).map_err(|failure| failure.to_string())
+    }
+
+    #[test]
+    fn lists_of_the_environment_have_commas_and_no_flag_needs_to_be_given() {
+        let settings = read(&[], &[("SYNCLINE_JOIN", "a:1, b:2,")]).unwrap();
+        assert_eq!(settings.join, ["a:1", "b:2"]);
+        assert_eq!(settings.listen, "127.0.0.1:7400");
+        assert_eq!(settings.to_json()["join"]["source"], "environment");
+        assert_eq!(settings.to_json()["listen"]["source"], "default");
+        let flags = read(&[("join", &["c:3"])], &[("SYNCLINE_JOIN", "a:1")]).unwrap();
+        assert_eq!(flags.join, ["c:3"], "layers are not added up");
+        assert!(
+            read(&[("scrub-every", &["off"])], &[])
+                .unwrap()
+                .scrub
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_quoted_as_it_was_written() {
+        for (key, value, words) in [
+            ("sync-every", "soon", "--sync-every soon is no time"),
+            ("listen", "7400", "--listen 7400 is no address"),
+            ("listen", "::1:7400", "[::1]:7400"),
+            ("durability", "yes", "must be memory, buffered or durable"),
+            ("namespace", "a/b", "--namespace a/b"),
+            ("log-level", "loud", "must be error"),
+            ("scrub-rate", "0", "never come to an end"),
+            ("data", "", "is no path"),
+        ] {
+            let error = read(&[(key, &[value])], &[]).unwrap_err();
+            assert!(error.contains(words), "{error}");
+        }
+        let error = read(&[("join", &["a:1", "b"])], &[]).unwrap_err();
+        assert!(error.contains("\"b\" is no address"), "{error}");
+        let error = read(&[], &[("SYNCLINE_SYNC_EVERY", "x")]).unwrap_err();
+        assert!(
+            error.starts_with("SYNCLINE_SYNC_EVERY=x is no time"),
+            "{error}"
+        );
+    }
+}

@@ -1,6 +1,7 @@
 //! How a node is set up, and its start.
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use crate::data_dir::DataDir;
 use crate::name::check_name;
 use crate::net::Plan;
 use crate::node::Node;
+use crate::room::{Room, SpaceLimits, SpaceSource};
 use crate::scrub::ScrubPlan;
 use crate::settings::Settings;
 use crate::start_error::StartError;
@@ -63,6 +65,8 @@ pub struct Builder {
     pub(crate) settings: Settings,
     pub(crate) plan: Plan,
     carried: Vec<String>,
+    space: SpaceLimits,
+    space_source: Option<SpaceSource>,
 }
 
 enum LiesOn {
@@ -91,6 +95,8 @@ impl Builder {
             },
             plan: Plan::default(),
             carried: Vec::new(),
+            space: SpaceLimits::default(),
+            space_source: None,
         }
     }
 
@@ -178,6 +184,40 @@ impl Builder {
         self
     }
 
+    /// How much room the disk should have: with less there is a warning, and with still less the node is read-only, until there is room
+    /// again. Looked at every second, and ten times a second where it matters. Not for nodes in memory.
+    ///
+    /// ```
+    /// use syncline::{Node, SpaceLimits, SpaceState};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let scratch = tempfile::tempdir()?;
+    /// # let data = scratch.path().join("data");
+    /// let limits = SpaceLimits { warn_below: 50 << 30, read_only_below: 10 << 30 };
+    /// let node = Node::builder().data_dir(&data).space_limits(limits).start().await?;
+    /// if let Some(space) = node.space().filter(|space| space.state > SpaceState::Plenty) {
+    ///     println!("{} bytes left", space.free);
+    /// }
+    /// node.shutdown().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn space_limits(mut self, limits: SpaceLimits) -> Self {
+        self.space = limits;
+        self
+    }
+
+    /// Who tells how many bytes are free, instead of the operating system: where a quota bounds what the file system has, and for tests.
+    /// It is called on threads that may block.
+    pub fn space_from(
+        mut self,
+        source: impl Fn() -> io::Result<u64> + Send + Sync + 'static,
+    ) -> Self {
+        self.space_source = Some(Arc::new(source));
+        self
+    }
+
     /// Where time and entropy come from; for tests and simulations.
     pub fn environment(mut self, environment: Arc<dyn Environment>) -> Self {
         self.settings.environment = environment;
@@ -198,6 +238,14 @@ impl Builder {
         let (storage, membership) = prepared.await.map_err(|_| StartError::Interrupted)??;
         let core = Core::new(self.settings, storage, membership, network)?;
         let core = Core::new(self.settings, storage, membership, network);
+        let (limits, source) = (self.space, self.space_source);
+        let prepared = tokio::task::spawn_blocking(move || {
+            let (storage, membership) = prepare(lies_on, trust)?;
+            let source = source.or_else(|| storage.space_source());
+            Ok::<_, StartError>((storage, membership, Room::new(limits, source)))
+        });
+        let (storage, membership, room) = prepared.await.map_err(|_| StartError::Interrupted)??;
+        let core = Core::new(self.settings, storage, membership, network, room);
         for name in &self.carried {
             core.carry(name);
         }

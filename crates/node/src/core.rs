@@ -1,7 +1,7 @@
 //! What the parts of a running node share.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::net::Network;
 use crate::outbox::{Outbox, Taker};
 use crate::replica::{self, Replica};
+use crate::room::Room;
 use crate::settings::Settings;
 use crate::start_error::StartError;
 use crate::storage::Storage;
@@ -23,6 +24,7 @@ pub(crate) struct Core {
     pub(crate) membership: Membership,
     #[cfg(feature = "net")]
     pub(crate) trust: TrustState,
+    pub(crate) room: Arc<Room>,
     #[cfg_attr(
         not(feature = "net"),
         expect(dead_code, reason = "there is nothing in it")
@@ -61,6 +63,12 @@ impl Core {
             membership,
             #[cfg(feature = "net")]
             trust,
+        room: Room,
+    ) -> Self {
+        Self {
+            settings,
+            membership,
+            room: Arc::new(room),
             network,
             storage,
             namespaces: Mutex::default(),
@@ -89,6 +97,7 @@ impl Core {
             environment: self.settings.environment.clone(),
             place: self.storage.place(name, self.settings.cache_bytes),
             outbox: Outbox::new(name, self.taker.clone()),
+            room: self.room.clone(),
         };
         let replica = match namespaces.closed {
             false => Replica::new(settings),

@@ -72,6 +72,11 @@ impl DataDir {
         }
     }
 
+    #[cfg(unix)]
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Gives the directory up, once nothing of it is open any more.
     pub(crate) fn release(&self) {
         let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);

@@ -94,6 +94,16 @@ pub enum Error {
         /// The key.
         key: Vec<u8>,
     },
+    /// The disk is nearly full. Removals are still taken, down to a last reserve; see [`SpaceLimits`](crate::SpaceLimits).
+    #[error(
+        "the disk has {free} bytes left, so the node is read-only; free some space: with {needed} bytes it goes on by itself"
+    )]
+    ReadOnly {
+        /// Bytes that are free.
+        free: u64,
+        /// Bytes that have to be, for this to be taken.
+        needed: u64,
+    },
     /// The transaction's own closure gave up.
     #[error("the transaction was given up and nothing was written: {0}")]
     Aborted(#[source] Box<dyn std::error::Error + Send + Sync>),

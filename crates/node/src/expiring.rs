@@ -113,6 +113,9 @@ impl Replica {
         let Some(open) = self.if_open() else {
             return Ok(0);
         };
+        if open.room.admit_removal().is_err() {
+            return Ok(0);
+        }
         blocking(move || {
             {
                 let _turn = open.turn();

@@ -72,6 +72,7 @@ mod registers;
 // Sessions, too, work on it, which are not there without networking.
 #[cfg_attr(not(feature = "net"), allow(dead_code))]
 mod replica;
+mod room;
 mod rows;
 mod scan;
 mod scrub;
@@ -104,6 +105,7 @@ pub use net::{PeerAddr, PeerStatus, SyncError, SyncOptions, SyncReport};
 pub use node::Node;
 pub use ops::ExpireIf;
 pub use registers::{Conflict, Registers, Resolver, Sibling};
+pub use room::{SpaceLimits, SpaceState, SpaceStatus};
 pub use scan::Scan;
 pub use scrub::ScrubOptions;
 pub use start_error::StartError;

@@ -9,6 +9,7 @@ use crate::name::{NameError, check_name};
 use crate::namespace::Namespace;
 use crate::net::Running;
 use crate::registers::Registers;
+use crate::room::keep_looking;
 use crate::scrub::Scrubbing;
 use crate::start_error::StartError;
 use crate::trust::ClusterId;
@@ -34,8 +35,9 @@ impl Node {
         core.carry_stored()?;
         let core = Arc::new(core);
         let running = Arc::new(Running::start(&core)?);
-        // It ends when the node is gone.
+        // They end when the node is gone.
         drop(tokio::spawn(keep_up(Arc::downgrade(&core))));
+        drop(tokio::spawn(keep_looking(Arc::downgrade(&core))));
         let scrubbing = Arc::new(Scrubbing::start(&core));
         Ok(Self {
             core,

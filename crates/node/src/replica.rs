@@ -19,6 +19,7 @@ use crate::blocking;
 use crate::engine::AnyEngine;
 use crate::error::Error;
 use crate::outbox::Outbox;
+use crate::room::Room;
 use crate::writer::{Turn, Writer};
 
 /// Where a replica lies and what it takes to open it. Cloning is cheap and yields the same replica.
@@ -35,6 +36,7 @@ pub(crate) struct Settings {
     pub(crate) environment: Arc<dyn Environment>,
     pub(crate) place: Place,
     pub(crate) outbox: Outbox,
+    pub(crate) room: Arc<Room>,
 }
 
 /// What a replica's rows lie on.
@@ -64,6 +66,7 @@ const DROP_PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) struct Open {
     pub(crate) store: Store<AnyEngine>,
     pub(crate) writer: Writer,
+    pub(crate) room: Arc<Room>,
     turn: Turn,
     _feed: Feed,
 }
@@ -130,6 +133,10 @@ impl syncline_sync::Replica for InUse {
     }
 
     fn join(&self, incoming: Incoming<'_>) -> Result<(), ReplicaError> {
+        if !incoming.rows.is_empty() {
+            let admitted = self.room.admit_write();
+            admitted.map_err(|error| ReplicaError::Failed(Box::new(error)))?;
+        }
         let _turn = self.turn.take();
         let joined = syncline_sync::Replica::join(&self.store, incoming);
         if joined.is_err() {
@@ -385,12 +392,19 @@ impl Settings {
         };
         let store = Store::open(engine, config).map_err(|source| self.unopened(source))?;
         let turn = Turn::default();
-        let writer = Writer::start(store.clone(), turn.clone(), self.outbox.clone())
-            .map_err(Error::Thread)?;
+        let room = self.room.clone();
+        let writer = Writer::start(
+            store.clone(),
+            turn.clone(),
+            self.outbox.clone(),
+            room.clone(),
+        );
+        let writer = writer.map_err(Error::Thread)?;
         Ok(Open {
             _feed: Feed(store.clone()),
             store,
             writer,
+            room,
             turn,
         })
     }

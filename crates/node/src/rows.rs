@@ -10,6 +10,7 @@ use syncline_store::StoreError;
 use crate::engine::AnyEngine;
 use crate::error::Error;
 use crate::registers::Registers;
+use crate::room::Room;
 
 /// Items in order, each read when it is asked for; each can fail for itself.
 pub type Items<'a, T> = Box<dyn Iterator<Item = Result<T, Error>> + 'a>;
@@ -68,6 +69,13 @@ pub trait WriteRows: ReadRows {
         payload: Vec<u8>,
         superseded: &[Dot],
     ) -> Result<(), Error>;
+
+    /// Writes what must stay of a row that is removed, in place of all siblings observed: as [`put_row`](WriteRows::put_row), where there is
+    /// room for removals only.
+    ///
+    /// # Errors
+    /// As [`WriteRows::put_row`].
+    fn put_remnant(&mut self, key: &RowKey, payload: Vec<u8>) -> Result<(), Error>;
 
     /// Removes all siblings observed; `false` when there are none.
     ///
@@ -137,6 +145,10 @@ impl<R: WriteRows + ?Sized> WriteRows for &mut R {
         (**self).put_row_superseding(key, payload, superseded)
     }
 
+    fn put_remnant(&mut self, key: &RowKey, payload: Vec<u8>) -> Result<(), Error> {
+        (**self).put_remnant(key, payload)
+    }
+
     fn remove_row(&mut self, key: &RowKey) -> Result<bool, Error> {
         (**self).remove_row(key)
     }
@@ -150,16 +162,18 @@ impl<R: WriteRows + ?Sized> WriteRows for &mut R {
 pub(crate) struct StoreRows<'t, 'g> {
     /// Reading may withdraw a damaged row, so the store wants it exclusively even then. No borrow outlives a method.
     transaction: RefCell<&'t mut StoreTransaction<'g>>,
+    room: &'t Room,
     now_ms: u64,
 }
 
 type StoreTransaction<'g> = syncline_store::Transaction<'g, AnyEngine>;
 
 impl<'t, 'g> StoreRows<'t, 'g> {
-    pub(crate) fn new(transaction: &'t mut StoreTransaction<'g>) -> Self {
+    pub(crate) fn new(transaction: &'t mut StoreTransaction<'g>, room: &'t Room) -> Self {
         Self {
             now_ms: transaction.now_ms(),
             transaction: RefCell::new(transaction),
+            room,
         }
     }
 }
@@ -198,6 +212,7 @@ impl ReadRows for StoreRows<'_, '_> {
 
 impl WriteRows for StoreRows<'_, '_> {
     fn put_row(&mut self, key: &RowKey, payload: Vec<u8>) -> Result<(), Error> {
+        self.room.admit_write()?;
         self.transaction.get_mut().put(key, payload)?;
         Ok(())
     }
@@ -208,12 +223,20 @@ impl WriteRows for StoreRows<'_, '_> {
         payload: Vec<u8>,
         superseded: &[Dot],
     ) -> Result<(), Error> {
+        self.room.admit_write()?;
         let transaction = self.transaction.get_mut();
         transaction.put_superseding(key, payload, superseded)?;
         Ok(())
     }
 
+    fn put_remnant(&mut self, key: &RowKey, payload: Vec<u8>) -> Result<(), Error> {
+        self.room.admit_removal()?;
+        self.transaction.get_mut().put(key, payload)?;
+        Ok(())
+    }
+
     fn remove_row(&mut self, key: &RowKey) -> Result<bool, Error> {
+        self.room.admit_removal()?;
         Ok(self.transaction.get_mut().remove(key)?)
     }
 

@@ -4,6 +4,9 @@ use syncline_store::MemoryDisk;
 
 use crate::data_dir::{DataDir, NamespaceFiles};
 use crate::replica::Place;
+#[cfg(unix)]
+use crate::room;
+use crate::room::SpaceSource;
 use crate::start_error::StartError;
 
 #[derive(Debug)]
@@ -60,6 +63,14 @@ impl Storage {
         match self {
             Self::Directory(directory) => directory.set_generation(generation),
             Self::Memory => Ok(()),
+    /// Who knows how much room there is, if there is a bound and the system tells.
+    pub(crate) fn space_source(&self) -> Option<SpaceSource> {
+        match self {
+            #[cfg(unix)]
+            Self::Directory(directory) => Some(room::of_directory(directory.path())),
+            #[cfg(not(unix))]
+            Self::Directory(_) => None,
+            Self::Memory => None,
         }
     }
 

@@ -183,6 +183,10 @@ impl WriteRows for Transaction<'_> {
         self.rows.put_row_superseding(key, payload, superseded)
     }
 
+    fn put_remnant(&mut self, key: &RowKey, payload: Vec<u8>) -> Result<(), Error> {
+        self.rows.put_remnant(key, payload)
+    }
+
     fn remove_row(&mut self, key: &RowKey) -> Result<bool, Error> {
         self.rows.remove_row(key)
     }

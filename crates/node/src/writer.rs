@@ -21,6 +21,7 @@ use crate::core::lock;
 use crate::engine::AnyEngine;
 use crate::error::Error;
 use crate::outbox::{Deed, Outbox, Publication};
+use crate::room::Room;
 use crate::rows::StoreRows;
 use crate::token::{Record, Token};
 use crate::transaction::Transaction;
@@ -98,13 +99,18 @@ pub struct WriteStats {
 }
 
 impl Writer {
-    pub(crate) fn start(store: Store<AnyEngine>, turn: Turn, outbox: Outbox) -> io::Result<Self> {
+    pub(crate) fn start(
+        store: Store<AnyEngine>,
+        turn: Turn,
+        outbox: Outbox,
+        room: Arc<Room>,
+    ) -> io::Result<Self> {
         let (queue, requests) = mpsc::channel(QUEUE);
         let counters = Arc::<Counters>::default();
         let thread = thread::Builder::new().name("syncline-writer".to_owned());
         let thread = thread.spawn({
             let counters = counters.clone();
-            move || run(&store, &turn, requests, &counters)
+            move || run(&store, &turn, &room, requests, &counters)
         })?;
         Ok(Self {
             queue,
@@ -196,6 +202,7 @@ impl Queue {
 fn run(
     store: &Store<AnyEngine>,
     turn: &Turn,
+    room: &Room,
     mut queue: mpsc::Receiver<Message>,
     counters: &Counters,
 ) {
@@ -223,7 +230,7 @@ fn run(
         });
         while let Some(first) = requests.next() {
             let held = turn.take();
-            let committed = commit_group(store, first, &mut requests, counters);
+            let committed = commit_group(store, room, first, &mut requests, counters);
             // Sessions may go on while the disk is waited for.
             drop(held);
             pace = finish(store, committed, &queue, counters);
@@ -235,6 +242,7 @@ fn run(
 /// the disk: these are returned.
 fn commit_group(
     store: &Store<AnyEngine>,
+    room: &Room,
     first: Request,
     more: &mut impl Iterator<Item = Request>,
     counters: &Counters,
@@ -252,7 +260,7 @@ fn commit_group(
     let mut rows = 0;
     let mut next = Some(first);
     while let Some(mut request) = next {
-        rows += request.work.run(&mut group);
+        rows += request.work.run(&mut group, room);
         durability = durability.max(request.durability.min(Durability::Buffered));
         done.push(request);
         next = if rows < GROUP_ROWS { more.next() } else { None };
@@ -305,7 +313,7 @@ fn answer(requests: Vec<Request>, committed: &Result<(), Arc<StoreError>>) {
 /// A transaction on its way, whatever it returns.
 trait Work: Send {
     /// Runs it within the group and keeps the outcome; returns how many rows it changed.
-    fn run(&mut self, group: &mut Group<'_, AnyEngine>) -> usize;
+    fn run(&mut self, group: &mut Group<'_, AnyEngine>, room: &Room) -> usize;
 
     /// Whether it ran and did not fail.
     fn succeeded(&self) -> bool;
@@ -333,14 +341,14 @@ where
     F: FnOnce(&mut Transaction<'_>) -> Result<T, Error> + Send,
     T: Send,
 {
-    fn run(&mut self, group: &mut Group<'_, AnyEngine>) -> usize {
+    fn run(&mut self, group: &mut Group<'_, AnyEngine>, room: &Room) -> usize {
         let Some(body) = self.body.take() else {
             return 0;
         };
         let before = group.last_dot();
         // A group is as it was before a transaction that panics, and the closure's own state goes with it.
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            group.transact(|rows| body(&mut Transaction::new(&mut StoreRows::new(rows))))
+            group.transact(|rows| body(&mut Transaction::new(&mut StoreRows::new(rows, room))))
         }));
         let (outcome, rows) = match outcome {
             Ok(Ok((value, delta))) => {

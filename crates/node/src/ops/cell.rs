@@ -205,7 +205,7 @@ pub(crate) fn clear<S: WriteRows + ?Sized>(
     match cell::assign(&observed, None) {
         Cell::Base { baselines, .. } if baselines.is_empty() => rows.remove_row(key),
         remnant => {
-            rows.put_row(key, remnant.to_bytes())?;
+            rows.put_remnant(key, remnant.to_bytes())?;
             Ok(true)
         }
     }

@@ -52,6 +52,7 @@ fn failing(place: &FailingPlace) -> Replica {
         environment: Arc::new(SystemEnvironment),
         place: Place::Failing(place.clone()),
         outbox: Outbox::new("app", Taker::default()),
+        room: Arc::new(Room::unbounded()),
     })
 }
 

@@ -11,6 +11,7 @@ use crate::engine::AnyEngine;
 use crate::error::Error;
 use crate::ops::key;
 use crate::outbox::{Deed, Outbox, Publication};
+use crate::room::Room;
 use crate::token::{Record, Token};
 
 /// What a chunk has come to.
@@ -59,7 +60,11 @@ struct Clearing {
 }
 
 impl Work for Clearing {
-    fn run(&mut self, group: &mut Group<'_, AnyEngine>) -> usize {
+    fn run(&mut self, group: &mut Group<'_, AnyEngine>, room: &Room) -> usize {
+        if let Err(error) = room.admit_removal() {
+            self.outcome = Some(Err(error));
+            return 0;
+        }
         let limit = ChunkLimit::default();
         let mut shown = 0;
         let before = group.last_dot();

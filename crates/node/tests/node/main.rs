@@ -13,6 +13,7 @@ mod registers;
 mod removing;
 mod scrub;
 mod semantics;
+mod space;
 mod testing;
 mod tokens;
 mod transactions;

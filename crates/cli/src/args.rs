@@ -1,5 +1,6 @@
 //! The command line: parsed and validated here, carried out elsewhere. What a command receives needs no second look.
 
+mod ask;
 mod bench;
 mod cluster;
 mod node;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::ask::{Ask, AskTopology, TopologyFormat};
 pub(crate) use self::bench::{
     Baseline, Bench, BenchCluster, BenchMember, BenchMemory, BenchOpen, BenchReopen, BenchResident,
     BenchServe, BenchSync, BenchWrite, BenchWriter, Kind, Workload,
@@ -50,6 +52,14 @@ pub(crate) enum Command {
     /// Make a cluster, and decide who is a member of it.
     /// Run a member of a cluster, until it is told to end.
     Node(Box<Node>),
+    /// Tell how a running node is.
+    Status(Ask),
+    /// List the nodes that a running one knows.
+    Peers(Ask),
+    /// Show the cluster as a running node sees it: members, round-trip times, and the ways that writes take.
+    Topology(AskTopology),
+    /// Tell whether the replicas agree, as a running node knows it.
+    Convergence(Ask),
     /// Make the identities of a cluster.
     #[command(subcommand)]
     Cluster(Cluster),

@@ -4,6 +4,7 @@
 //! `failure` is how all of them end badly. Nothing here decides anything about replication.
 
 mod args;
+mod ask;
 mod bench;
 mod by_kind;
 mod cluster;
@@ -51,6 +52,11 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Demo(demo) => demo::run(demo),
         Command::DemoReplica(replica) => one_thread()?.block_on(demo::replica::run(replica)),
         Command::Cluster(command) => cluster::run(command),
+        Command::Status(ask) => ask::status(ask),
+        Command::Peers(ask) => ask::peers(ask),
+        Command::Topology(ask) => ask::topology(ask),
+        Command::Convergence(ask) => ask::convergence(ask),
+        Command::Cluster(Cluster::Init(init)) => cluster::init(init),
         Command::Import(import) => runtime()?.block_on(import::run(import)),
         Command::Export(export) => runtime()?.block_on(export::run(export)),
         Command::Scrub(scrub) => runtime()?.block_on(scrub::run(scrub)),

@@ -9,6 +9,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use serde_json::json;
 use syncline::{Node, StartError};
+use syncline_admin::{Admin, AdminError, Options};
 use tracing::level_filters::LevelFilter;
 
 use self::layers::{Layers, wrong};
@@ -67,11 +68,29 @@ async fn serve(settings: &Settings) -> Result<(), Failure> {
         node = start(settings) => node?,
         Asked::End { exit_code } = signals.next() => std::process::exit(exit_code),
     };
-    greet(settings, &node)?;
+    let admin = match show(settings, &node).await {
+        Ok(admin) => admin,
+        Err(failure) => {
+            // It has hardly begun, and the failure says more than that of an end.
+            let _ended = node.shutdown().await;
+            return Err(failure);
+        }
+    };
+    greet(settings, &node, admin.as_ref())?;
     let Asked::End { .. } = signals.next().await;
     tracing::info!("ending in order; once more ends at once");
+    if let Some(admin) = &admin {
+        admin.drain();
+    }
+    let ended = async {
+        let ended = node.shutdown().await;
+        if let Some(admin) = admin {
+            admin.stop().await;
+        }
+        ended
+    };
     tokio::select! {
-        ended = node.shutdown() => ended.doing(|| "cannot end the node in order".to_owned()),
+        ended = ended => ended.doing(|| "cannot end the node in order".to_owned()),
         Asked::End { exit_code } = signals.next() => std::process::exit(exit_code),
     }
 }
@@ -81,7 +100,8 @@ async fn start(settings: &Settings) -> Result<Node, Failure> {
         .data_dir(&settings.data)
         .listen(&settings.listen)
         .sync_every(settings.sync_every)
-        .durability(settings.durability);
+        .durability(settings.durability)
+        .space_limits(settings.space);
     if let Some(identity) = &settings.identity {
         builder = builder.identity(identity);
     }
@@ -97,6 +117,29 @@ async fn start(settings: &Settings) -> Result<Node, Failure> {
     builder.start().await.map_err(|error| not_started(&error))
 }
 
+/// Lets others ask how it is.
+async fn show(settings: &Settings, node: &Node) -> Result<Option<Admin>, Failure> {
+    let Some(address) = settings.admin else {
+        return Ok(None);
+    };
+    let options = Options {
+        address,
+        exposed: settings.admin_exposed,
+        data: settings.data.clone(),
+        version: env!("CARGO_PKG_VERSION"),
+    };
+    match Admin::start(node.clone(), options).await {
+        Ok(admin) => Ok(Some(admin)),
+        Err(error) => Err(
+            Failure::caused("cannot show the node", &error).because(match &error {
+                AdminError::Exposed { .. } => Reason::Usage,
+                error if error.is_in_use() => Reason::InUse,
+                _ => Reason::Failed,
+            }),
+        ),
+    }
+}
+
 fn not_started(error: &StartError) -> Failure {
     let failure = Failure::caused("cannot start the node", error);
     match error.is_in_use() {
@@ -106,10 +149,11 @@ fn not_started(error: &StartError) -> Failure {
 }
 
 /// One line for whoever started it, or for the program that did.
-fn greet(settings: &Settings, node: &Node) -> Result<(), Failure> {
+fn greet(settings: &Settings, node: &Node, admin: Option<&Admin>) -> Result<(), Failure> {
     let version = env!("CARGO_PKG_VERSION");
     let (id, cluster) = (node.id().to_string(), node.cluster_id().to_string());
     let listen = node.local_addr().map(|address| address.to_string());
+    let admin = admin.map(|admin| admin.local_addr().to_string());
     let data = settings.data.display().to_string();
     let line = match settings.log {
         LogForm::Json => json!({
@@ -117,14 +161,19 @@ fn greet(settings: &Settings, node: &Node) -> Result<(), Failure> {
             "node": id,
             "cluster": cluster,
             "listen": listen,
+            "admin": admin,
             "data": data,
         })
         .to_string(),
         LogForm::Text => format!(
-            "syncline {version}: node {} of cluster {} is at {}, its data in {data}; interrupt to end it",
+            "syncline {version}: node {} of cluster {} is at {}, its data in {data}, {}; interrupt to end it",
             &id[..12],
             &cluster[..12],
             listen.unwrap_or_default(),
+            match admin {
+                Some(admin) => format!("its status at http://{admin}"),
+                None => "its status nowhere".to_owned(),
+            },
         ),
     };
     let mut output = io::stdout();

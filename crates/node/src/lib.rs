@@ -111,7 +111,7 @@ pub use scrub::ScrubOptions;
 pub use start_error::StartError;
 pub use token::{Recorded, Token, TokenError};
 pub use transaction::Transaction;
-pub use view::View;
+pub use view::{ContextSize, View};
 pub use watch::Watch;
 pub use writer::WriteStats;
 

@@ -48,6 +48,18 @@ pub struct View {
     has_deadlines: Arc<OnceLock<bool>>,
 }
 
+/// How large the record is of what a replica has seen; see [`View::context_size`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ContextSize {
+    /// Openings of stores, of all nodes, that have written.
+    pub writers: usize,
+    /// Intervals in which it is kept: one for each writer, unless something is missing in between.
+    pub intervals: usize,
+    /// Mutations that it names.
+    pub dots: u128,
+}
+
 impl View {
     pub(crate) fn new(store: syncline_store::View<AnyEngine>, registers: Registers) -> Self {
         Self {
@@ -188,6 +200,16 @@ impl View {
     /// [`Error::Store`] when reading fails.
     pub fn root(&self) -> Result<RangeDigest, Error> {
         Ok(self.store.root()?)
+    }
+
+    /// How large the record of what was seen is. O(n) in the replicas that ever wrote.
+    pub fn context_size(&self) -> ContextSize {
+        let context = self.store.context();
+        ContextSize {
+            writers: context.replicas().count(),
+            intervals: context.interval_count(),
+            dots: context.len(),
+        }
     }
 
     /// Reads every row, and holds digests, counts, indexes and context against what the rows say. Takes time linear in

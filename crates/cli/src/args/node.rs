@@ -44,6 +44,13 @@ pub(crate) struct Flags {
     /// Where other nodes connect to. [default: 127.0.0.1:7400]
     #[arg(long, value_name = "HOST:PORT")]
     listen: Option<String>,
+    /// Where `syncline status` and other programs ask how it is, over HTTP and without a password; or off. [default: the port after that of
+    /// --listen, on 127.0.0.1]
+    #[arg(long, value_name = "IP:PORT")]
+    admin: Option<String>,
+    /// Let --admin be an address that others can reach.
+    #[arg(long)]
+    admin_exposed: bool,
     /// A member to join the cluster by; repeat it for more. Any one that lives will do.
     #[arg(long, value_name = "HOST:PORT", action = ArgAction::Append)]
     join: Vec<String>,
@@ -62,6 +69,12 @@ pub(crate) struct Flags {
     /// Bytes that this reads in a second. [default: 4MiB]
     #[arg(long, value_name = "BYTES")]
     scrub_rate: Option<String>,
+    /// Warn when the disk has less room than this. [default: 1GiB]
+    #[arg(long, value_name = "BYTES")]
+    space_warning: Option<String>,
+    /// Take no more writes when it has less than this. [default: 256MiB]
+    #[arg(long, value_name = "BYTES")]
+    space_minimum: Option<String>,
     /// How to log to standard error: text or json. [default: text]
     #[arg(long, value_name = "FORM")]
     log: Option<String>,
@@ -78,26 +91,35 @@ impl Flags {
             data,
             identity,
             listen,
+            admin,
+            admin_exposed,
             join,
             namespace,
             sync_every,
             durability,
             scrub_every,
             scrub_rate,
+            space_warning,
+            space_minimum,
             log,
             log_level,
         } = self;
         let one = |value: &Option<String>| value.iter().cloned().collect();
+        let flag = |given: bool| given.then(|| "true".to_owned()).into_iter().collect();
         let mut given = vec![
             ("data", one(data)),
             ("identity", one(identity)),
             ("listen", one(listen)),
+            ("admin", one(admin)),
+            ("admin-exposed", flag(*admin_exposed)),
             ("join", join.clone()),
             ("namespace", namespace.clone()),
             ("sync-every", one(sync_every)),
             ("durability", one(durability)),
             ("scrub-every", one(scrub_every)),
             ("scrub-rate", one(scrub_rate)),
+            ("space-warning", one(space_warning)),
+            ("space-minimum", one(space_minimum)),
             ("log", one(log)),
             ("log-level", one(log_level)),
         ];

@@ -1,11 +1,12 @@
 //! The settings of a node, read from wherever they are said.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
-use syncline::{Durability, ScrubRate};
+use syncline::{Durability, ScrubRate, SpaceLimits};
 use tracing::level_filters::LevelFilter;
 
 use super::layers::{Layers, Said, Source, wrong};
@@ -19,11 +20,14 @@ pub(crate) struct Settings {
     pub(crate) data: PathBuf,
     pub(crate) identity: Option<PathBuf>,
     pub(crate) listen: String,
+    pub(crate) admin: Option<SocketAddr>,
+    pub(crate) admin_exposed: bool,
     pub(crate) join: Vec<String>,
     pub(crate) namespaces: Vec<String>,
     pub(crate) sync_every: Duration,
     pub(crate) durability: Durability,
     pub(crate) scrub: Option<(Duration, ScrubRate)>,
+    pub(crate) space: SpaceLimits,
     pub(crate) log: LogForm,
     pub(crate) log_level: LevelFilter,
     /// Variables of the environment that are called as if they were settings, and are none.
@@ -50,6 +54,20 @@ impl Settings {
         let data = from.one("data", "syncline-data", path)?;
         let identity = from.maybe("identity", path)?;
         let listen = from.one("listen", "127.0.0.1:7400", host_and_port)?;
+        let beside = beside(&listen);
+        let admin = from.one(
+            "admin",
+            &beside,
+            or_off(|text| {
+                let address = text.parse::<SocketAddr>();
+                address.map_err(|_| {
+                    "is no address; write one such as 127.0.0.1:7401, or off".to_owned()
+                })
+            }),
+        )?;
+        let admin_exposed = from.one("admin-exposed", "false", |text| {
+            text.parse().map_err(|_| "must be true or false".to_owned())
+        })?;
         let join = from.list("join", host_and_port)?;
         let namespaces = from.list("namespace", |name| {
             syncline::Namespace::check_name(name).map_err(|error| error.to_string())?;
@@ -70,6 +88,10 @@ impl Settings {
                 ..ScrubRate::default()
             }),
         })?;
+        let space = SpaceLimits {
+            warn_below: from.one("space-warning", "1GiB", units::bytes)?,
+            read_only_below: from.one("space-minimum", "256MiB", units::bytes)?,
+        };
         let log = from.one("log", "text", |text| match text {
             "text" => Ok(LogForm::Text),
             "json" => Ok(LogForm::Json),
@@ -88,11 +110,14 @@ impl Settings {
             data,
             identity,
             listen,
+            admin,
+            admin_exposed,
             join,
             namespaces,
             sync_every,
             durability,
             scrub: scrub_every.map(|every| (every, scrub_rate)),
+            space,
             log,
             log_level,
             unknown,
@@ -253,6 +278,19 @@ fn host_and_port(text: &str) -> Result<String, String> {
     }
 }
 
+/// Where the admin face is if nobody says: on loopback, at the port after the one that is listened on, so that several nodes on a machine do not
+/// meet. With port 0, at a free one too.
+fn beside(listen: &str) -> String {
+    let port = listen
+        .rsplit_once(':')
+        .and_then(|(_, port)| port.parse().ok());
+    let port = match port {
+        None | Some(0) => 0,
+        Some(port) => u16::checked_add(port, 1).unwrap_or(0),
+    };
+    format!("127.0.0.1:{port}")
+}
+
 /// A value, or `off`.
 fn or_off<T>(
     parse: impl Fn(&str) -> Result<T, String>,
@@ -303,6 +341,18 @@ mod tests {
     }
 
     #[test]
+    fn the_admin_face_is_beside_the_node_unless_it_is_told() {
+        let admin = |flags: &[(&'static str, &[&str])]| read(flags, &[]).unwrap().admin;
+        let at = |port| Some(SocketAddr::from(([127, 0, 0, 1], port)));
+        assert_eq!(admin(&[]), at(7401));
+        assert_eq!(admin(&[("listen", &["[::]:7410"])]), at(7411));
+        assert_eq!(admin(&[("listen", &["0.0.0.0:0"])]), at(0));
+        assert_eq!(admin(&[("listen", &["a:65535"])]), at(0));
+        assert_eq!(admin(&[("admin", &["127.0.0.1:1"])]), at(1));
+        assert_eq!(admin(&[("admin", &["off"])]), None);
+    }
+
+    #[test]
     fn what_is_wrong_is_quoted_as_it_was_written() {
         for (key, value, words) in [
             ("sync-every", "soon", "--sync-every soon is no time"),
@@ -313,6 +363,9 @@ mod tests {
             ("log-level", "loud", "must be error"),
             ("scrub-rate", "0", "never come to an end"),
             ("data", "", "is no path"),
+            ("admin", "7401", "is no address"),
+            ("admin-exposed", "perhaps", "must be true or false"),
+            ("space-minimum", "much", "is no size"),
         ] {
             let error = read(&[(key, &[value])], &[]).unwrap_err();
             assert!(error.contains(words), "{error}");

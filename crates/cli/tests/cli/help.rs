@@ -5,6 +5,10 @@ fn every_command_explains_itself_with_an_example() {
     for command in [
         "demo",
         "node",
+        "status",
+        "peers",
+        "topology",
+        "convergence",
         "cluster init",
         "cluster invite",
         "cluster join",

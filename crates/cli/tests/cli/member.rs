@@ -58,6 +58,10 @@ impl Member {
         self.said["listen"].as_str().unwrap()
     }
 
+    pub(crate) fn admin(&self) -> &str {
+        self.said["admin"].as_str().unwrap()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         let id = Pid::from_child(&self.child);
         kill_process(id, signal).unwrap();

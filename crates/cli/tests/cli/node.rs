@@ -106,3 +106,57 @@ fn the_settings_in_force_are_printed_with_their_sources() {
     assert!(error.contains(":2: sinc-every is no setting"), "{error}");
     assert!(!scratch.path().join("here").exists(), "it only looks");
 }
+
+#[test]
+fn a_running_node_is_asked_by_the_commands_for_it() {
+    let scratch = tempdir().unwrap();
+    let node = Member::start(scratch.path(), &["--namespace", "people"]);
+    let ask =
+        |command: &str, more: &[&str]| run(&[&[command, "--admin", node.admin()], more].concat());
+    let status = ask("status", &["--json"]).json();
+    assert_eq!(status["node"], node.said["node"]);
+    assert_eq!(status["namespaces"][0]["name"], "people");
+    assert_eq!(status["read_only"], false);
+    let people = ask("status", &[]).ok();
+    assert!(
+        people.contains(&node.said["node"].as_str().unwrap()[..12]),
+        "{people}"
+    );
+    assert_eq!(
+        ask("peers", &["--json"]).json()["peers"]
+            .as_array()
+            .unwrap()
+            .len(),
+        0
+    );
+    assert!(
+        ask("topology", &["--format", "dot"])
+            .ok()
+            .starts_with("digraph")
+    );
+    assert_eq!(
+        ask("convergence", &["--json"]).json()["agreement"],
+        "unknown"
+    );
+    let error = run(&["status", "--admin", "127.0.0.1:1"]).failed(5);
+    assert!(error.contains("127.0.0.1:1"), "{error}");
+}
+
+#[test]
+fn the_admin_face_stays_on_this_machine_unless_it_is_told() {
+    let scratch = tempdir().unwrap();
+    let wide = [
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        "0.0.0.0:0",
+        "--log-level",
+        "error",
+    ];
+    let mut arguments = vec!["node", "--data", text(scratch.path())];
+    arguments.extend(wide);
+    let error = run(&arguments).failed(2);
+    assert!(error.contains("loopback"), "{error}");
+    let node = Member::start(scratch.path(), &["--admin", "0.0.0.0:0", "--admin-exposed"]);
+    assert!(node.admin().starts_with("0.0.0.0:"));
+}

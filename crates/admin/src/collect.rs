@@ -1,0 +1,237 @@
+//! What a node tells of itself, put together for the answers.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use syncline::{Error, Namespace, Node, PeerStatus, SpaceState};
+
+use crate::face::Shown;
+use crate::report::{
+    Agreement, Carriers, ContextSummary, Convergence, LastSync, NamespaceConvergence,
+    NamespaceStatus, Peer, PeerAgreement, Peers, Space, Status, Topology,
+};
+
+pub(crate) async fn status(shown: &Shown) -> Status {
+    let node = &shown.node;
+    let mut namespaces = Vec::new();
+    for namespace in carried(node) {
+        namespaces.push(described(&namespace).await);
+    }
+    let peers = peers(node).await.peers;
+    let space = space(node);
+    let read_only = node
+        .space()
+        .is_some_and(|space| space.state >= SpaceState::ReadOnly);
+    let agreement = convergence(node).await.agreement;
+    let mut status = Status {
+        version: shown.options.version.to_owned(),
+        node: node.id().to_string(),
+        cluster: node.cluster_id().to_string(),
+        uptime_seconds: shown.began.elapsed().as_secs(),
+        listen: node.local_addr().map(|address| address.to_string()),
+        data: shown.options.data.display().to_string(),
+        namespaces,
+        peers: peers.len(),
+        peers_up: peers.iter().filter(|peer| peer.state == ALIVE).count(),
+        agreement,
+        read_only,
+        space,
+        warnings: Vec::new(),
+    };
+    status.warnings = warnings(&status, &peers);
+    status
+}
+
+/// What an operator should look after.
+fn warnings(status: &Status, peers: &[Peer]) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if let Some(space) = status
+        .space
+        .as_ref()
+        .filter(|space| space.state != "plenty")
+    {
+        let free = space.free;
+        warnings.push(match status.read_only {
+            true => format!("read-only: the disk has {free} bytes left; free some space"),
+            false => format!("the disk is filling up: it has {free} bytes left"),
+        });
+    }
+    for namespace in &status.namespaces {
+        if let Some(error) = &namespace.error {
+            warnings.push(format!("namespace {}: {error}", namespace.name));
+        }
+    }
+    for peer in peers {
+        if let Some(error) = peer.sync.as_ref().and_then(|sync| sync.error.as_ref()) {
+            warnings.push(format!("{}: {error}", peer.address));
+        }
+    }
+    warnings
+}
+
+fn space(node: &Node) -> Option<Space> {
+    let space = node.space()?;
+    let state = match space.state {
+        SpaceState::Plenty => "plenty",
+        SpaceState::Low => "low",
+        SpaceState::ReadOnly => "read-only",
+        SpaceState::Full => "full",
+    };
+    Some(Space {
+        free: space.free,
+        warn_below: space.limits.warn_below,
+        read_only_below: space.limits.read_only_below,
+        state: state.to_owned(),
+    })
+}
+
+/// Why the namespaces that cannot be read cannot.
+pub(crate) async fn unreadable(node: &Node) -> Vec<String> {
+    let mut reasons = Vec::new();
+    for namespace in carried(node) {
+        if let Err(error) = namespace.view().await {
+            reasons.push(format!("namespace {}: {error}", namespace.name()));
+        }
+    }
+    reasons
+}
+
+fn carried(node: &Node) -> impl Iterator<Item = Namespace> {
+    let names = node.namespaces().into_iter();
+    // What it carries is well named.
+    names.filter_map(|name| node.namespace(&name).ok())
+}
+
+async fn described(namespace: &Namespace) -> NamespaceStatus {
+    let name = namespace.name().to_owned();
+    match describe(namespace).await {
+        Ok(status) => status,
+        Err(error) => NamespaceStatus {
+            name,
+            error: Some(error.to_string()),
+            keys: 0,
+            rows: 0,
+            root: String::new(),
+            bytes: 0,
+            context: ContextSummary::default(),
+            carriers: Carriers::default(),
+        },
+    }
+}
+
+async fn describe(namespace: &Namespace) -> Result<NamespaceStatus, Error> {
+    let read = |view: &syncline::View| {
+        let context = view.context_size();
+        let context = ContextSummary {
+            writers: context.writers as u64,
+            intervals: context.intervals as u64,
+            dots: u64::try_from(context.dots).unwrap_or(u64::MAX),
+        };
+        Ok((view.count()?, view.row_count(), view.root()?, context))
+    };
+    let (keys, rows, root, context) = namespace.read(read).await?;
+    let (roster, stability) = (namespace.carriers().await?, namespace.stability().await?);
+    let awaited = stability.awaited.iter().map(ToString::to_string);
+    Ok(NamespaceStatus {
+        name: namespace.name().to_owned(),
+        error: None,
+        keys,
+        rows,
+        root: root.to_string(),
+        bytes: namespace.size().await?,
+        context,
+        carriers: Carriers {
+            counted: roster.counted().len(),
+            forgotten: roster.forgotten().len(),
+            awaited: awaited.collect(),
+            unstable_dots: stability.unstable_dots,
+            stable_as_of_ms: stability.as_of_ms,
+        },
+    })
+}
+
+const ALIVE: &str = "alive";
+const DOWN: &str = "down";
+const UNKNOWN: &str = "unknown";
+
+pub(crate) async fn peers(node: &Node) -> Peers {
+    let peers = node.peers().iter().map(scheduled).collect();
+    Peers {
+        node: node.id().to_string(),
+        peers,
+    }
+}
+
+/// A peer that the node syncs with on a schedule.
+fn scheduled(peer: &PeerStatus) -> Peer {
+    let shared = peer.last_report.iter();
+    let shared = shared.flat_map(|report| report.namespaces.keys().cloned());
+    let state = match (peer.node, peer.failures) {
+        (Some(_), 0) => ALIVE,
+        (Some(_), _) => DOWN,
+        (None, _) => UNKNOWN,
+    };
+    Peer {
+        node: peer.node.map(|node| node.to_string()),
+        address: peer.address.to_string(),
+        state: state.to_owned(),
+        zone: String::new(),
+        version: String::new(),
+        namespaces: shared.collect(),
+        round_trip_ms: None,
+        sync: Some(LastSync {
+            success_ms: peer.last_success.map(unix_ms),
+            agreed: peer.last_report.as_ref().map(|report| report.agreed()),
+            failures: peer.failures,
+            error: peer.last_error.clone(),
+        }),
+    }
+}
+
+pub(crate) async fn topology(node: &Node) -> Topology {
+    let Peers { node, peers } = peers(node).await;
+    Topology {
+        node,
+        peers,
+        branches: Vec::new(),
+    }
+}
+
+pub(crate) async fn convergence(node: &Node) -> Convergence {
+    let peers = node.peers();
+    let mut namespaces = Vec::new();
+    for namespace in carried(node) {
+        // One that cannot be read agrees with nobody.
+        let root = namespace.read(|view| view.root()).await.ok();
+        let name = namespace.name().to_owned();
+        let compare = |peer: &PeerStatus| {
+            let report = peer.last_report.as_ref()?.namespaces.get(&name)?;
+            // What was agreed on holds as long as neither has changed, of which one side is known.
+            let agreement = match (report.agreed, Some(report.root) == root) {
+                (true, true) => Agreement::Yes,
+                (false, true) => Agreement::No,
+                (_, false) => Agreement::Unknown,
+            };
+            Some(PeerAgreement {
+                node: peer.node?.to_string(),
+                agreement,
+                agreed_ms: peer.last_success.filter(|_| report.agreed).map(unix_ms),
+            })
+        };
+        namespaces.push(NamespaceConvergence {
+            peers: peers.iter().filter_map(compare).collect(),
+            root: root.map(|root| root.to_string()).unwrap_or_default(),
+            name,
+        });
+    }
+    let all = namespaces.iter().flat_map(|namespace| &namespace.peers);
+    Convergence {
+        node: node.id().to_string(),
+        agreement: Agreement::of_all(all.map(|peer| peer.agreement)),
+        namespaces,
+    }
+}
+
+fn unix_ms(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

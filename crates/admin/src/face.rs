@@ -1,0 +1,232 @@
+//! The listener and its routes.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use syncline::Node;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::bounded::Bounded;
+use crate::collect;
+use crate::report::Readiness;
+
+/// Connections at a time.
+const CONNECTIONS: usize = 64;
+/// How long an end waits for answers under way.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// How a node is to be shown.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where to listen.
+    pub address: SocketAddr,
+    /// Whether that may be another address than loopback.
+    pub exposed: bool,
+    /// The data directory, to be shown.
+    pub data: PathBuf,
+    /// The version of the program, to be shown.
+    pub version: &'static str,
+}
+
+/// Why a node is not shown.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AdminError {
+    /// Others could reach it, and nobody said that they may.
+    #[error(
+        "the admin face has no password, and {address} may be reached by others; use a loopback address, or say that it may be exposed"
+    )]
+    Exposed {
+        /// The address asked for.
+        address: SocketAddr,
+    },
+    /// The address cannot be listened on.
+    #[error(
+        "the admin face cannot listen on {address} ({source}); choose another address or port, or stop what uses it"
+    )]
+    Bind {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
+impl AdminError {
+    /// Whether another process has the address.
+    pub fn is_in_use(&self) -> bool {
+        matches!(self, Self::Bind { source, .. } if source.kind() == io::ErrorKind::AddrInUse)
+    }
+}
+
+/// A node as it is shown; no more once this is dropped.
+pub struct Admin {
+    address: SocketAddr,
+    shown: Arc<Shown>,
+    closing: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+/// What the routes share.
+pub(crate) struct Shown {
+    pub(crate) node: Node,
+    pub(crate) options: Options,
+    pub(crate) began: Instant,
+    draining: AtomicBool,
+}
+
+impl Admin {
+    /// Shows a node, on the tokio runtime of the caller.
+    ///
+    /// # Errors
+    /// [`AdminError`], whose text says what to do.
+    pub async fn start(node: Node, options: Options) -> Result<Self, AdminError> {
+        let wanted = options.address;
+        if !wanted.ip().is_loopback() && !options.exposed {
+            return Err(AdminError::Exposed { address: wanted });
+        }
+        let unbound = |source| AdminError::Bind {
+            address: wanted,
+            source,
+        };
+        let listener = TcpListener::bind(wanted).await.map_err(unbound)?;
+        let address = listener.local_addr().map_err(unbound)?;
+        let (closing, closed) = watch::channel(false);
+        let shown = Arc::new(Shown {
+            node,
+            options,
+            began: Instant::now(),
+            draining: AtomicBool::new(false),
+        });
+        let router = routes(shown.clone(), address.ip().is_loopback());
+        let task = tokio::spawn(serve(listener, router, closed));
+        Ok(Self {
+            address,
+            shown,
+            closing,
+            task,
+        })
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Says from now on that the node is about to end: it is not ready any more.
+    pub fn drain(&self) {
+        self.shown.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends it. Answers under way have a second.
+    pub async fn stop(mut self) {
+        // With no receiver left there is nobody to be told.
+        let _nobody = self.closing.send(true);
+        if timeout(GRACE, &mut self.task).await.is_err() {
+            self.task.abort();
+        }
+    }
+}
+
+impl fmt::Debug for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admin")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Admin {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn serve(listener: TcpListener, router: Router, mut closed: watch::Receiver<bool>) {
+    let ended = async move {
+        // Dropped is as good as told.
+        drop(closed.wait_for(|closing| *closing).await);
+    };
+    let listener = Bounded::new(listener, CONNECTIONS);
+    let served = axum::serve(listener, router).with_graceful_shutdown(ended);
+    if let Err(error) = served.await {
+        tracing::error!(%error, "the admin face has ended");
+    }
+}
+
+fn routes(shown: Arc<Shown>, is_loopback: bool) -> Router {
+    let routes = Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(readiness))
+        .route("/v1/status", get(status))
+        .route("/v1/peers", get(peers))
+        .route("/v1/topology", get(topology))
+        .route("/v1/convergence", get(convergence))
+        .with_state(shown);
+    match is_loopback {
+        true => routes.layer(from_fn(of_this_machine)),
+        false => routes,
+    }
+}
+
+/// Refuses requests for a name. A browser asks for one when a page has made its name stand for this machine.
+async fn of_this_machine(request: Request, next: Next) -> Response {
+    let host = request.headers().get(header::HOST);
+    let host = host.and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    if name == "localhost" || bare.parse::<IpAddr>().is_ok() {
+        return next.run(request).await;
+    }
+    let refused = "ask for this by its address, or as localhost\n";
+    (StatusCode::MISDIRECTED_REQUEST, refused).into_response()
+}
+
+type Shared = State<Arc<Shown>>;
+
+async fn readiness(State(shown): Shared) -> Response {
+    let mut reasons = Vec::new();
+    if shown.draining.load(Ordering::Relaxed) {
+        reasons.push("the node is about to end".to_owned());
+    }
+    reasons.extend(collect::unreadable(&shown.node).await);
+    let ready = reasons.is_empty();
+    let code = match ready {
+        true => StatusCode::OK,
+        false => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    (code, Json(Readiness { ready, reasons })).into_response()
+}
+
+async fn status(State(shown): Shared) -> Response {
+    Json(collect::status(&shown).await).into_response()
+}
+
+async fn peers(State(shown): Shared) -> Response {
+    Json(collect::peers(&shown.node).await).into_response()
+}
+
+async fn topology(State(shown): Shared) -> Response {
+    Json(collect::topology(&shown.node).await).into_response()
+}
+
+async fn convergence(State(shown): Shared) -> Response {
+    Json(collect::convergence(&shown.node).await).into_response()
+}

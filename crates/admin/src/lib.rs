@@ -1,0 +1,27 @@
+//! The admin face of a node: what it is, whom it knows and who agrees, as JSON over HTTP.
+//!
+//! | path | |
+//! |---|---|
+//! | `/healthz` | 200 as long as the process answers |
+//! | `/readyz` | 200 while the node serves all of its namespaces, 503 with the reason otherwise |
+//! | `/v1/status` | a [`Status`] |
+//! | `/v1/peers` | [`Peers`] |
+//! | `/v1/topology` | a [`Topology`] |
+//! | `/v1/convergence` | a [`Convergence`] |
+//!
+//! Nothing can be changed over it. There is no password: it is meant for the loopback address, and whoever lets it listen wider
+//! ([`Options::exposed`]) shows names, addresses and sizes to whoever reaches it. On loopback it answers only requests for an
+//! address or `localhost`, so that no web page that an operator visits can read it by a name of its own (DNS rebinding).
+//!
+//! Fields may be added to the answers in any version; none is renamed or taken away within a major one.
+
+mod bounded;
+mod collect;
+mod face;
+mod report;
+
+pub use face::{Admin, AdminError, Options};
+pub use report::{
+    Agreement, Branch, Carriers, ContextSummary, Convergence, LastSync, NamespaceConvergence,
+    NamespaceStatus, Peer, PeerAgreement, Peers, Readiness, Space, Status, Topology,
+};

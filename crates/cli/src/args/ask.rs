@@ -1,0 +1,63 @@
+//! The arguments of the commands that ask a running node.
+
+use std::net::SocketAddr;
+
+use clap::{Args, ValueEnum};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+`convergence` ends with code 3 when replicas are known to differ.
+
+Examples:
+  syncline status
+  syncline peers --admin 127.0.0.1:7411 --json | jq .peers
+  syncline convergence --watch")]
+pub(crate) struct Ask {
+    #[command(flatten)]
+    pub(crate) whom: Whom,
+    /// Print the answer as one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  syncline topology
+  syncline topology --format dot | dot -Tsvg > cluster.svg")]
+pub(crate) struct AskTopology {
+    #[command(flatten)]
+    pub(crate) whom: Whom,
+    /// The form of the answer.
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: TopologyFormat,
+    /// As --format json.
+    #[arg(long, conflicts_with = "format")]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TopologyFormat {
+    /// A table.
+    Text,
+    /// One JSON object.
+    Json,
+    /// For Graphviz.
+    Dot,
+}
+
+/// Which node is asked, and how often.
+#[derive(Debug, Args)]
+pub(crate) struct Whom {
+    /// The address that the node was given as --admin, or took.
+    #[arg(
+        long,
+        value_name = "IP:PORT",
+        env = "SYNCLINE_ADMIN",
+        default_value = "127.0.0.1:7401"
+    )]
+    pub(crate) admin: SocketAddr,
+    /// Ask again every second, until interrupted.
+    #[arg(long)]
+    pub(crate) watch: bool,
+}

@@ -1,0 +1,290 @@
+//! The answers for people, and for Graphviz.
+
+use std::fmt::Write as _;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use syncline_admin::{Agreement, Convergence, Peer, Peers, Status, Topology};
+
+use crate::table::{Align, Table, bytes, count, duration};
+
+/// Characters of an identity that are shown to people.
+const SHORT: usize = 12;
+
+pub(super) fn status(status: &Status) -> String {
+    let mut text = format!(
+        "node {} of cluster {}, syncline {}, up {}\n",
+        short(&status.node),
+        short(&status.cluster),
+        status.version,
+        duration(Duration::from_secs(status.uptime_seconds)),
+    );
+    let listen = status.listen.as_deref().unwrap_or("nowhere");
+    line(&mut text, "listens at", listen);
+    let free = status.space.as_ref().map(|space| {
+        let read_only = if status.read_only { ", READ-ONLY" } else { "" };
+        format!(" ({} free, {}{read_only})", bytes(space.free), space.state)
+    });
+    line(
+        &mut text,
+        "data in",
+        &format!("{}{}", status.data, free.unwrap_or_default()),
+    );
+    let peers = format!("{} of {} answer", status.peers_up, status.peers);
+    line(&mut text, "peers", &peers);
+    line(&mut text, "agreement", agreement(status.agreement));
+    if !status.namespaces.is_empty() {
+        let mut table = Table::new(&[
+            ("namespace", Align::Left),
+            ("keys", Align::Right),
+            ("rows", Align::Right),
+            ("size", Align::Right),
+            ("carriers", Align::Right),
+            ("unstable", Align::Right),
+            ("root", Align::Left),
+        ]);
+        for namespace in &status.namespaces {
+            let digest = namespace.root.split(':').next_back().unwrap_or_default();
+            table.row([
+                namespace.name.clone(),
+                count(namespace.keys),
+                count(namespace.rows),
+                bytes(namespace.bytes),
+                count(namespace.carriers.counted as u64),
+                count(namespace.carriers.unstable_dots),
+                short(digest).to_owned(),
+            ]);
+        }
+        text.push_str(&table.to_string());
+    }
+    for warning in &status.warnings {
+        line(&mut text, "warning:", warning);
+    }
+    text
+}
+
+pub(super) fn peers(peers: &Peers) -> String {
+    match peers.peers.is_empty() {
+        true => format!("node {} knows no other\n", short(&peers.node)),
+        false => table_of(&peers.peers).to_string(),
+    }
+}
+
+fn table_of(peers: &[Peer]) -> Table {
+    let mut table = Table::new(&[
+        ("node", Align::Left),
+        ("address", Align::Left),
+        ("state", Align::Left),
+        ("round trip", Align::Right),
+        ("zone", Align::Left),
+        ("last sync", Align::Left),
+        ("carries", Align::Left),
+    ]);
+    for peer in peers {
+        let synced = peer.sync.as_ref();
+        table.row([
+            short(peer.node.as_deref().unwrap_or("?")).to_owned(),
+            peer.address.clone(),
+            peer.state.clone(),
+            round_trip(peer).unwrap_or_else(|| "-".to_owned()),
+            or_dash(&peer.zone),
+            match synced.map(|sync| (sync.success_ms, sync.failures)) {
+                Some((Some(at), 0)) => ago(at),
+                Some((Some(at), failures)) => format!("{}, {failures} failed since", ago(at)),
+                Some((None, failures)) => format!("{failures} failed"),
+                None => "-".to_owned(),
+            },
+            or_dash(&peer.namespaces.join(" ")),
+        ]);
+    }
+    table
+}
+
+pub(super) fn topology(topology: &Topology) -> String {
+    let mut text = format!("node {} and those it knows\n", short(&topology.node));
+    text.push_str(&table_of(&topology.peers).to_string());
+    if !topology.branches.is_empty() {
+        let mut table = Table::new(&[
+            ("namespace", Align::Left),
+            ("is passed on from", Align::Left),
+            ("to", Align::Left),
+        ]);
+        for branch in &topology.branches {
+            let ends = [&branch.from, &branch.to].map(|end| short(end).to_owned());
+            let [from, to] = ends;
+            table.row([branch.namespace.clone(), from, to]);
+        }
+        text.push_str(&table.to_string());
+    }
+    text
+}
+
+/// The same for Graphviz: a solid line for each way that writes take, with its namespaces, a dotted one for other members with the
+/// round-trip time.
+pub(super) fn dot(topology: &Topology) -> String {
+    let mut text = String::from("digraph syncline {\n  node [shape=box, style=rounded];\n");
+    let own = &topology.node;
+    push(
+        &mut text,
+        format_args!("  {} [label=\"{}\", penwidth=2];\n", name(own), short(own)),
+    );
+    for peer in &topology.peers {
+        let id = peer.node.as_ref().unwrap_or(&peer.address);
+        let gone = match peer.state.as_str() {
+            "alive" => "",
+            _ => ", style=\"rounded,dashed\", fontcolor=gray",
+        };
+        let label = format!(
+            "{}\\n{}\\n{}",
+            short(id),
+            escaped(&peer.address),
+            escaped(&peer.zone)
+        );
+        let label = label.trim_end_matches("\\n");
+        push(
+            &mut text,
+            format_args!("  {} [label=\"{label}\"{gone}];\n", name(id)),
+        );
+        let trip = round_trip(peer).unwrap_or_default();
+        push(
+            &mut text,
+            format_args!(
+                "  {} -> {} [style=dotted, dir=none, label=\"{trip}\"];\n",
+                name(own),
+                name(id)
+            ),
+        );
+    }
+    for branch in &topology.branches {
+        push(
+            &mut text,
+            format_args!(
+                "  {} -> {} [label=\"{}\"];\n",
+                name(&branch.from),
+                name(&branch.to),
+                escaped(&branch.namespace)
+            ),
+        );
+    }
+    text.push_str("}\n");
+    text
+}
+
+pub(super) fn convergence(convergence: &Convergence) -> String {
+    let mut text = format!(
+        "node {}: agreement {}\n",
+        short(&convergence.node),
+        agreement(convergence.agreement)
+    );
+    let mut table = Table::new(&[
+        ("namespace", Align::Left),
+        ("with", Align::Left),
+        ("agrees", Align::Left),
+        ("last agreed", Align::Left),
+    ]);
+    for namespace in &convergence.namespaces {
+        for peer in &namespace.peers {
+            table.row([
+                namespace.name.clone(),
+                short(&peer.node).to_owned(),
+                agreement(peer.agreement).to_owned(),
+                peer.agreed_ms.map_or_else(|| "-".to_owned(), ago),
+            ]);
+        }
+    }
+    text.push_str(&table.to_string());
+    text
+}
+
+fn line(text: &mut String, name: &str, value: &str) {
+    push(text, format_args!("  {name:<10}  {value}\n"));
+}
+
+fn push(text: &mut String, formatted: std::fmt::Arguments<'_>) {
+    // Writing to a string cannot fail.
+    let _ = text.write_fmt(formatted);
+}
+
+fn agreement(agreement: Agreement) -> &'static str {
+    match agreement {
+        Agreement::Yes => "yes",
+        Agreement::No => "NO",
+        Agreement::Unknown => "not known",
+    }
+}
+
+fn short(id: &str) -> &str {
+    id.get(..SHORT).unwrap_or(id)
+}
+
+/// An identity as Graphviz takes it.
+fn name(id: &str) -> String {
+    format!("\"{}\"", escaped(id))
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"")
+}
+
+fn or_dash(text: &str) -> String {
+    match text {
+        "" => "-".to_owned(),
+        text => text.to_owned(),
+    }
+}
+
+fn round_trip(peer: &Peer) -> Option<String> {
+    let trip = peer.round_trip_ms?;
+    Some(duration(Duration::from_secs_f64(trip.max(0.0) / 1e3)))
+}
+
+/// How long ago a time was, by this machine's clock.
+fn ago(unix_ms: u64) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let passed = now
+        .unwrap_or_default()
+        .saturating_sub(Duration::from_millis(unix_ms));
+    format!("{} ago", duration(passed))
+}
+
+#[cfg(test)]
+mod tests {
+    use syncline_admin::Branch;
+
+    use super::*;
+
+    fn peer(node: Option<&str>, state: &str) -> Peer {
+        Peer {
+            node: node.map(str::to_owned),
+            address: "10.0.0.7:7400".to_owned(),
+            state: state.to_owned(),
+            zone: "a\"b".to_owned(),
+            version: String::new(),
+            namespaces: vec!["app".to_owned()],
+            round_trip_ms: Some(12.0),
+            sync: None,
+        }
+    }
+
+    #[test]
+    fn a_topology_is_a_graph_whatever_the_names() {
+        let topology = Topology {
+            node: "aa".repeat(32),
+            peers: vec![peer(Some("bb"), "alive"), peer(None, "unknown")],
+            branches: vec![Branch {
+                namespace: "app".to_owned(),
+                from: "aa".repeat(32),
+                to: "bb".to_owned(),
+            }],
+        };
+        let dot = dot(&topology);
+        assert!(dot.starts_with("digraph syncline {") && dot.ends_with("}\n"));
+        assert!(dot.contains("-> \"bb\" [label=\"app\"]"), "{dot}");
+        assert!(
+            dot.contains("\"bb\" [label=\"bb\\n10.0.0.7:7400\\na\\\"b\"];"),
+            "{dot}"
+        );
+        assert!(dot.contains("\"10.0.0.7:7400\" [label="), "{dot}");
+        assert!(dot.contains("dashed"), "{dot}");
+        assert!(dot.contains("label=\"12 ms\""), "{dot}");
+    }
+}

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use self::ask::{Ask, AskTopology, TopologyFormat};
+pub(crate) use self::ask::{Ask, AskTopology, TopologyFormat, Whom};
 pub(crate) use self::bench::{
     Baseline, Bench, BenchCluster, BenchMember, BenchMemory, BenchOpen, BenchReopen, BenchResident,
     BenchServe, BenchSync, BenchWrite, BenchWriter, Kind, Workload,

@@ -2,21 +2,21 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use syncline::{Error, Namespace, Node, PeerStatus, SpaceState};
+use syncline::{Error, Member, MemberState, Namespace, Node, PeerStatus, SpaceState};
 
 use crate::face::Shown;
 use crate::report::{
-    Agreement, Carriers, ContextSummary, Convergence, LastSync, NamespaceConvergence,
+    Agreement, Branch, Carriers, ContextSummary, Convergence, LastSync, NamespaceConvergence,
     NamespaceStatus, Peer, PeerAgreement, Peers, Space, Status, Topology,
 };
 
-pub(crate) async fn status(shown: &Shown) -> Status {
+pub(crate) async fn status(shown: &Shown) -> Result<Status, Error> {
     let node = &shown.node;
     let mut namespaces = Vec::new();
     for namespace in carried(node) {
         namespaces.push(described(&namespace).await);
     }
-    let peers = peers(node).await.peers;
+    let peers = peers(node).await?.peers;
     let space = space(node);
     let read_only = node
         .space()
@@ -38,7 +38,7 @@ pub(crate) async fn status(shown: &Shown) -> Status {
         warnings: Vec::new(),
     };
     status.warnings = warnings(&status, &peers);
-    status
+    Ok(status)
 }
 
 /// What an operator should look after.
@@ -153,16 +153,60 @@ const ALIVE: &str = "alive";
 const DOWN: &str = "down";
 const UNKNOWN: &str = "unknown";
 
-pub(crate) async fn peers(node: &Node) -> Peers {
-    let peers = node.peers().iter().map(scheduled).collect();
-    Peers {
-        node: node.id().to_string(),
+pub(crate) async fn peers(node: &Node) -> Result<Peers, Error> {
+    let Topology { node, peers, .. } = topology(node).await?;
+    Ok(Peers { node, peers })
+}
+
+/// The members, then the peers of the schedule that are none.
+pub(crate) async fn topology(node: &Node) -> Result<Topology, Error> {
+    let (scheduled, known) = (node.peers(), node.topology().await?);
+    let own = node.id().to_string();
+    let mut peers: Vec<Peer> = known.members.iter().map(member).collect();
+    for peer in &scheduled {
+        let id = peer.node.map(|node| node.to_string());
+        match peers
+            .iter_mut()
+            .find(|known| id.is_some() && known.node == id)
+        {
+            Some(known) => known.sync = Some(synced(peer)),
+            None => peers.push(stranger(peer)),
+        }
+    }
+    let branches = known.branches.iter().map(|branch| Branch {
+        namespace: branch.namespace.clone(),
+        from: own.clone(),
+        to: branch.to.to_string(),
+    });
+    Ok(Topology {
+        branches: branches.collect(),
+        node: own,
         peers,
+    })
+}
+
+/// Another member of the cluster.
+pub(crate) fn member(member: &Member) -> Peer {
+    let state = match member.state {
+        MemberState::Alive => ALIVE,
+        MemberState::Suspect => "suspect",
+        MemberState::Down => DOWN,
+        MemberState::Left => "left",
+    };
+    Peer {
+        node: Some(member.node.to_string()),
+        address: member.address.to_string(),
+        state: state.to_owned(),
+        zone: member.zone.clone(),
+        version: member.version.clone(),
+        namespaces: member.namespaces.iter().cloned().collect(),
+        round_trip_ms: member.round_trip.map(|trip| trip.as_secs_f64() * 1e3),
+        sync: None,
     }
 }
 
-/// A peer that the node syncs with on a schedule.
-fn scheduled(peer: &PeerStatus) -> Peer {
+/// A peer that the node syncs with on a schedule, and that is no member as far as is known.
+fn stranger(peer: &PeerStatus) -> Peer {
     let shared = peer.last_report.iter();
     let shared = shared.flat_map(|report| report.namespaces.keys().cloned());
     let state = match (peer.node, peer.failures) {
@@ -178,21 +222,16 @@ fn scheduled(peer: &PeerStatus) -> Peer {
         version: String::new(),
         namespaces: shared.collect(),
         round_trip_ms: None,
-        sync: Some(LastSync {
-            success_ms: peer.last_success.map(unix_ms),
-            agreed: peer.last_report.as_ref().map(|report| report.agreed()),
-            failures: peer.failures,
-            error: peer.last_error.clone(),
-        }),
+        sync: Some(synced(peer)),
     }
 }
 
-pub(crate) async fn topology(node: &Node) -> Topology {
-    let Peers { node, peers } = peers(node).await;
-    Topology {
-        node,
-        peers,
-        branches: Vec::new(),
+fn synced(peer: &PeerStatus) -> LastSync {
+    LastSync {
+        success_ms: peer.last_success.map(unix_ms),
+        agreed: peer.last_report.as_ref().map(|report| report.agreed()),
+        failures: peer.failures,
+        error: peer.last_error.clone(),
     }
 }
 

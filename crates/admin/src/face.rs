@@ -14,18 +14,21 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use syncline::Node;
+use serde::Serialize;
+use syncline::{Error, Node};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::bounded::Bounded;
-use crate::collect;
 use crate::report::Readiness;
+use crate::{collect, events};
 
 /// Connections at a time.
 const CONNECTIONS: usize = 64;
+/// Those of them that may follow the events, so that there is always one to ask how the node is.
+const READERS: usize = 32;
 /// How long an end waits for answers under way.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -86,6 +89,9 @@ pub(crate) struct Shown {
     pub(crate) node: Node,
     pub(crate) options: Options,
     pub(crate) began: Instant,
+    /// Readers of the event stream that there may still be.
+    pub(crate) readers: Arc<Semaphore>,
+    pub(crate) closing: watch::Receiver<bool>,
     draining: AtomicBool,
 }
 
@@ -110,6 +116,8 @@ impl Admin {
             node,
             options,
             began: Instant::now(),
+            readers: Arc::new(Semaphore::new(READERS)),
+            closing: closed.clone(),
             draining: AtomicBool::new(false),
         });
         let router = routes(shown.clone(), address.ip().is_loopback());
@@ -176,6 +184,7 @@ fn routes(shown: Arc<Shown>, is_loopback: bool) -> Router {
         .route("/v1/peers", get(peers))
         .route("/v1/topology", get(topology))
         .route("/v1/convergence", get(convergence))
+        .route("/v1/events", get(events::stream))
         .with_state(shown);
     match is_loopback {
         true => routes.layer(from_fn(of_this_machine)),
@@ -199,7 +208,7 @@ async fn of_this_machine(request: Request, next: Next) -> Response {
     (StatusCode::MISDIRECTED_REQUEST, refused).into_response()
 }
 
-type Shared = State<Arc<Shown>>;
+pub(crate) type Shared = State<Arc<Shown>>;
 
 async fn readiness(State(shown): Shared) -> Response {
     let mut reasons = Vec::new();
@@ -215,18 +224,26 @@ async fn readiness(State(shown): Shared) -> Response {
     (code, Json(Readiness { ready, reasons })).into_response()
 }
 
+/// What was asked for, or that the node has ended meanwhile.
+fn answer(told: Result<impl Serialize, Error>) -> Response {
+    match told {
+        Ok(told) => Json(told).into_response(),
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
+    }
+}
+
 async fn status(State(shown): Shared) -> Response {
-    Json(collect::status(&shown).await).into_response()
+    answer(collect::status(&shown).await)
 }
 
 async fn peers(State(shown): Shared) -> Response {
-    Json(collect::peers(&shown.node).await).into_response()
+    answer(collect::peers(&shown.node).await)
 }
 
 async fn topology(State(shown): Shared) -> Response {
-    Json(collect::topology(&shown.node).await).into_response()
+    answer(collect::topology(&shown.node).await)
 }
 
 async fn convergence(State(shown): Shared) -> Response {
-    Json(collect::convergence(&shown.node).await).into_response()
+    answer(Ok(collect::convergence(&shown.node).await))
 }

@@ -8,6 +8,7 @@
 //! | `/v1/peers` | [`Peers`] |
 //! | `/v1/topology` | a [`Topology`] |
 //! | `/v1/convergence` | a [`Convergence`] |
+//! | `/v1/events` | server-sent events: first `members`, the [`Peers`] as they are; then `change`, a [`Change`] each; `missed` with a new list after a reader was too slow |
 //!
 //! Nothing can be changed over it. There is no password: it is meant for the loopback address, and whoever lets it listen wider
 //! ([`Options::exposed`]) shows names, addresses and sizes to whoever reaches it. On loopback it answers only requests for an
@@ -17,11 +18,13 @@
 
 mod bounded;
 mod collect;
+mod events;
 mod face;
 mod report;
 
 pub use face::{Admin, AdminError, Options};
 pub use report::{
-    Agreement, Branch, Carriers, ContextSummary, Convergence, LastSync, NamespaceConvergence,
-    NamespaceStatus, Peer, PeerAgreement, Peers, Readiness, Space, Status, Topology,
+    Agreement, Branch, Carriers, Change, ContextSummary, Convergence, LastSync,
+    NamespaceConvergence, NamespaceStatus, Peer, PeerAgreement, Peers, Readiness, Space, Status,
+    Topology,
 };

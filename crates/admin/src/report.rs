@@ -147,6 +147,17 @@ pub struct Peer {
     pub sync: Option<LastSync>,
 }
 
+/// A change of the members.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Change {
+    /// `up`, `suspect`, `down`, `left` or `changed`.
+    pub kind: String,
+    /// Whose.
+    pub node: String,
+    /// How it is now, where that came along.
+    pub peer: Option<Peer>,
+}
+
 /// How syncing with a peer has gone.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LastSync {

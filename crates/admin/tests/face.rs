@@ -188,3 +188,80 @@ async fn get_at(admin: &Admin, host: &str) -> u16 {
     });
     request.await.unwrap()
 }
+
+#[tokio::test]
+async fn members_and_their_changes_are_told_as_they_happen() {
+    let cluster = Cluster::throwaway().unwrap();
+    let member = || {
+        Node::builder()
+            .in_memory()
+            .cluster(&cluster)
+            .listen("127.0.0.1:0")
+    };
+    let ada = member().start().await.unwrap();
+    let admin = Admin::start(ada.clone(), options(LOOPBACK)).await.unwrap();
+    let mut events = follow(&admin).await;
+    let (name, told) = events.recv().await.unwrap();
+    assert_eq!(
+        (name.as_str(), told["node"].as_str()),
+        ("members", Some(&*ada.id().to_string()))
+    );
+
+    let bob = member()
+        .join(&ada)
+        .carry("app")
+        .zone("oslo")
+        .start()
+        .await
+        .unwrap();
+    let id = bob.id().to_string();
+    changed(&mut events, "up", &id).await;
+    loop {
+        let peers = json(&admin, "/v1/peers").await;
+        let peer = &peers["peers"][0];
+        if peer["zone"] == "oslo" && peer["round_trip_ms"].is_f64() {
+            assert_eq!(peer["state"], "alive");
+            assert_eq!(peer["namespaces"][0], "app");
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    bob.shutdown().await.unwrap();
+    changed(&mut events, "left", &id).await;
+    admin.stop().await;
+    assert!(events.recv().await.is_none(), "it has ended");
+}
+
+/// Waits for this change.
+async fn changed(events: &mut Events, kind: &str, node: &str) {
+    loop {
+        let (name, told) = events.recv().await.unwrap();
+        if name == "change" && told["kind"] == kind {
+            assert_eq!(told["node"], node);
+            return;
+        }
+    }
+}
+
+type Events = tokio::sync::mpsc::UnboundedReceiver<(String, Value)>;
+
+/// Reads the event stream until it ends.
+async fn follow(admin: &Admin) -> Events {
+    let url = format!("http://{}/v1/events", admin.local_addr());
+    let (sender, events) = tokio::sync::mpsc::unbounded_channel();
+    std::thread::spawn(move || {
+        use std::io::BufRead as _;
+        let answer = ureq::get(&url).call().unwrap();
+        let lines = std::io::BufReader::new(answer.into_body().into_reader()).lines();
+        let mut name = String::new();
+        for line in lines.map_while(Result::ok) {
+            if let Some(told) = line.strip_prefix("event: ") {
+                name = told.to_owned();
+            } else if let Some(told) = line.strip_prefix("data: ") {
+                let told = serde_json::from_str(told).unwrap();
+                let _ended = sender.send((name.clone(), told));
+            }
+        }
+    });
+    events
+}

@@ -105,11 +105,17 @@ async fn start(settings: &Settings) -> Result<Node, Failure> {
     if let Some(identity) = &settings.identity {
         builder = builder.identity(identity);
     }
+    if let Some(address) = &settings.advertise {
+        builder = builder.advertise(address);
+    }
+    if let Some(zone) = &settings.zone {
+        builder = builder.zone(zone);
+    }
     if let Some((every, rate)) = settings.scrub {
         builder = builder.scrub_every(every, rate);
     }
     for member in &settings.join {
-        builder = builder.peer(member.as_str());
+        builder = builder.join(member.as_str());
     }
     for name in &settings.namespaces {
         builder = builder.carry(name);

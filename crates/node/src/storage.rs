@@ -63,6 +63,9 @@ impl Storage {
         match self {
             Self::Directory(directory) => directory.set_generation(generation),
             Self::Memory => Ok(()),
+        }
+    }
+
     /// Who knows how much room there is, if there is a bound and the system tells.
     pub(crate) fn space_source(&self) -> Option<SpaceSource> {
         match self {

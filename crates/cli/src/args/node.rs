@@ -51,6 +51,13 @@ pub(crate) struct Flags {
     /// Let --admin be an address that others can reach.
     #[arg(long)]
     admin_exposed: bool,
+    /// Where others reach this node, if that is another address than it listens on: behind address translation, or in a container. A host alone
+    /// keeps the port.
+    #[arg(long, value_name = "HOST[:PORT]")]
+    advertise: Option<String>,
+    /// Where the node stands, such as a region or a rack: members prefer those of their own zone.
+    #[arg(long, value_name = "LABEL")]
+    zone: Option<String>,
     /// A member to join the cluster by; repeat it for more. Any one that lives will do.
     #[arg(long, value_name = "HOST:PORT", action = ArgAction::Append)]
     join: Vec<String>,
@@ -91,6 +98,8 @@ impl Flags {
             data,
             identity,
             listen,
+            advertise,
+            zone,
             admin,
             admin_exposed,
             join,
@@ -110,6 +119,8 @@ impl Flags {
             ("data", one(data)),
             ("identity", one(identity)),
             ("listen", one(listen)),
+            ("advertise", one(advertise)),
+            ("zone", one(zone)),
             ("admin", one(admin)),
             ("admin-exposed", flag(*admin_exposed)),
             ("join", join.clone()),

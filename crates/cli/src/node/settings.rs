@@ -20,6 +20,8 @@ pub(crate) struct Settings {
     pub(crate) data: PathBuf,
     pub(crate) identity: Option<PathBuf>,
     pub(crate) listen: String,
+    pub(crate) advertise: Option<String>,
+    pub(crate) zone: Option<String>,
     pub(crate) admin: Option<SocketAddr>,
     pub(crate) admin_exposed: bool,
     pub(crate) join: Vec<String>,
@@ -54,6 +56,8 @@ impl Settings {
         let data = from.one("data", "syncline-data", path)?;
         let identity = from.maybe("identity", path)?;
         let listen = from.one("listen", "127.0.0.1:7400", host_and_port)?;
+        let advertise = from.maybe("advertise", not_empty)?;
+        let zone = from.maybe("zone", not_empty)?;
         let beside = beside(&listen);
         let admin = from.one(
             "admin",
@@ -110,6 +114,8 @@ impl Settings {
             data,
             identity,
             listen,
+            advertise,
+            zone,
             admin,
             admin_exposed,
             join,
@@ -253,6 +259,14 @@ fn wrong_value(key: &str, said: &Said, value: &str, error: &str) -> Failure {
     match said.values.len() {
         1 => wrong(format!("{quoted} {error}")),
         _ => wrong(format!("{quoted}: {value:?} {error}")),
+    }
+}
+
+/// What the library looks at more closely.
+fn not_empty(text: &str) -> Result<String, String> {
+    match text.is_empty() {
+        true => Err("is empty".to_owned()),
+        false => Ok(text.to_owned()),
     }
 }
 

@@ -139,4 +139,91 @@ fn a_token_makes_one_member_though_the_node_is_killed() {
             .count(),
         1
     );
+//! Three real nodes, each a process of its own, under mutual TLS.
+
+use std::path::Path;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::tempdir;
+
+use crate::command::{run, text, until};
+use crate::member::Member;
+
+/// Starts a member with an identity that the cluster made for it.
+fn start(scratch: &Path, name: &str, seed: Option<&Member>) -> Member {
+    let identity = scratch.join("cluster").join(name);
+    let mut arguments = vec!["--identity", text(&identity), "--namespace", "people"];
+    if let Some(seed) = seed {
+        arguments.extend(["--join", seed.address()]);
+    }
+    Member::start(&scratch.join(name), &arguments)
+}
+
+/// How one of them sees another.
+fn sees(one: &Member, other: &Value) -> String {
+    let peers = run(&["peers", "--admin", one.admin(), "--json"]).json();
+    let peers = peers["peers"].as_array().unwrap();
+    let peer = peers.iter().find(|peer| peer["node"] == *other);
+    peer.map_or_else(String::new, |peer| {
+        peer["state"].as_str().unwrap().to_owned()
+    })
+}
+
+#[test]
+fn three_nodes_join_leave_die_and_come_back() {
+    let scratch = tempdir().unwrap();
+    let cluster = scratch.path().join("cluster");
+    let nodes = ["--node", "a", "--node", "b", "--node", "c"];
+    run(&[&["cluster", "init", text(&cluster)], &nodes[..]].concat()).ok();
+
+    let a = start(scratch.path(), "a", None);
+    let mut b = start(scratch.path(), "b", Some(&a));
+    // By b, and yet it gets to know a.
+    let mut c = start(scratch.path(), "c", Some(&b));
+    let [id_a, id_b, id_c] = [&a, &b, &c].map(|node| node.said["node"].clone());
+    for (one, others) in [
+        (&a, [&id_b, &id_c]),
+        (&b, [&id_a, &id_c]),
+        (&c, [&id_a, &id_b]),
+    ] {
+        until(|| others.iter().all(|other| sees(one, other) == "alive"));
+    }
+    let status = run(&["status", "--admin", a.admin(), "--json"]).json();
+    assert_eq!(
+        (&status["peers"], &status["peers_up"]),
+        (&2.into(), &2.into())
+    );
+    let graph = run(&["topology", "--admin", a.admin(), "--format", "dot"]).ok();
+    for id in [&id_a, &id_b, &id_c] {
+        assert!(graph.contains(id.as_str().unwrap()), "{graph}");
+    }
+
+    // Who says goodbye is not suspected first.
+    c.signal(Signal::TERM);
+    assert!(c.ended().success(), "{}", c.log());
+    until(|| sees(&a, &id_c) == "left" && sees(&b, &id_c) == "left");
+
+    // Who dies without a word is found out.
+    b.signal(Signal::KILL);
+    b.ended();
+    until(|| sees(&a, &id_b) == "down");
+
+    // Both come back as who they were.
+    let b = start(scratch.path(), "b", Some(&a));
+    let c = start(scratch.path(), "c", Some(&a));
+    assert_eq!([&b.said["node"], &c.said["node"]], [&id_b, &id_c]);
+    until(|| {
+        sees(&a, &id_b) == "alive" && sees(&a, &id_c) == "alive" && sees(&b, &id_c) == "alive"
+    });
+}
+
+#[test]
+fn who_is_of_another_cluster_is_not_let_in() {
+    let scratch = tempdir().unwrap();
+    let a = Member::start(&scratch.path().join("a"), &[]);
+    let stranger = Member::start(&scratch.path().join("b"), &["--join", a.address()]);
+    stranger.logs("WARN");
+    let peers = run(&["peers", "--admin", a.admin(), "--json"]).json();
+    assert_eq!(peers["peers"].as_array().unwrap().len(), 0, "{peers}");
 }

@@ -37,6 +37,10 @@ async fn apply(replica: Replica, skew_ms: u64, mut rumours: mpsc::Receiver<Rumou
                 continue;
             }
         };
+        if open.room.admit_write().is_err() {
+            // A session brings it when there is room again.
+            continue;
+        }
         let latest_ms = replica.wall_ms().saturating_add(skew_ms);
         let deeds = batch.iter().filter_map(|it| read(&replica, it, latest_ms));
         let deeds: Vec<_> = deeds.collect();

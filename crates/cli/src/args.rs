@@ -124,6 +124,14 @@ pub(crate) struct DemoReplica {
     pub(crate) name: String,
     #[arg(long, value_name = "DIR")]
     pub(crate) data: PathBuf,
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:0")]
+    pub(crate) listen: SocketAddr,
+    /// Where other members reach it; then it is one itself.
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) advertise: Option<SocketAddr>,
+    /// The member to join by.
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) join: Option<SocketAddr>,
 }
 
 /// Where a node keeps its things.

@@ -8,9 +8,11 @@
 //!   log        what took place, and what each operation had observed
 //!   reference  the state that this must come to ─▶ compare  ◀── what readers see on each replica
 //!   report     the account of it all
+//!   company    after that, five members of a cluster that runs itself
 //! ```
 
 mod cast;
+mod company;
 mod compare;
 mod dataset;
 mod log;
@@ -111,7 +113,15 @@ impl<'a> Stage<'a> {
         self.kill_one()?;
         self.measure_distance()?;
         self.heal()?;
-        self.prove()
+        self.prove()?;
+        self.five()
+    }
+
+    /// Five members join, spread what is written, lose one, are cut, heal, and one leaves.
+    fn five(&mut self) -> Result<(), Failure> {
+        self.report.company = company::play(self.place)?;
+        self.narrator.company(&self.report.company);
+        Ok(())
     }
 
     fn load(&mut self) -> Result<(), Failure> {

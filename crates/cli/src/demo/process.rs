@@ -1,5 +1,6 @@
 //! A replica as its parent holds it: a child process, orders to it, answers from it.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,8 @@ pub(crate) struct Process {
     orders: ChildStdin,
     answers: Receiver<Answer>,
     log: PathBuf,
+    /// Who it is among the members of the cluster.
+    pub(crate) node: String,
     pub(crate) address: SocketAddr,
     pub(crate) opened_ms: f64,
 }
@@ -34,6 +37,16 @@ pub(crate) struct Killed {
 impl Process {
     /// Starts this very program as a replica and waits until it listens.
     pub(crate) fn start(name: &'static str, data: &Path, log: &Path) -> Result<Self, Failure> {
+        Self::start_with(name, data, log, &[])
+    }
+
+    /// The same, with more arguments.
+    pub(crate) fn start_with(
+        name: &'static str,
+        data: &Path,
+        log: &Path,
+        more: &[String],
+    ) -> Result<Self, Failure> {
         let starting = || format!("cannot start replica {name}");
         let program = std::env::current_exe().doing(starting)?;
         // A replica that is started again goes on in the same log.
@@ -45,6 +58,7 @@ impl Process {
         let mut child = Command::new(program)
             .args(["demo-replica", "--name", name, "--data"])
             .arg(data)
+            .args(more)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(stderr)
@@ -71,11 +85,17 @@ impl Process {
             orders,
             answers,
             log: log.to_owned(),
+            node: String::new(),
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             opened_ms: 0.0,
         };
         match process.answer()? {
-            Answer::Ready { address, opened_ms } => {
+            Answer::Ready {
+                node,
+                address,
+                opened_ms,
+            } => {
+                process.node = node;
                 process.address = address;
                 process.opened_ms = opened_ms;
                 Ok(process)
@@ -212,6 +232,40 @@ impl Process {
         })?;
         match self.answer()? {
             Answer::Dumped => Ok(()),
+            other => Err(self.unexpected(&other)),
+        }
+    }
+
+    /// Has it write a value, and returns once that is acknowledged.
+    pub(crate) fn put(&mut self, key: &str, value: &str) -> Result<(), Failure> {
+        self.order(&Order::Put {
+            key: key.to_owned(),
+            value: value.to_owned(),
+        })?;
+        self.done()
+    }
+
+    /// Has it wait for a value. [`done`](Self::done) returns when it is there.
+    pub(crate) fn begin_awaiting(&mut self, key: &str, value: &str) -> Result<(), Failure> {
+        self.order(&Order::Await {
+            key: key.to_owned(),
+            value: value.to_owned(),
+        })
+    }
+
+    /// Waits until it has done what it was told.
+    pub(crate) fn done(&mut self) -> Result<(), Failure> {
+        match self.answer()? {
+            Answer::Done => Ok(()),
+            other => Err(self.unexpected(&other)),
+        }
+    }
+
+    /// The other members that it knows, and how each is doing.
+    pub(crate) fn members(&mut self) -> Result<BTreeMap<String, String>, Failure> {
+        self.order(&Order::Members)?;
+        match self.answer()? {
+            Answer::Members { states } => Ok(states),
             other => Err(self.unexpected(&other)),
         }
     }

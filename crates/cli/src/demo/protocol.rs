@@ -1,6 +1,7 @@
 //! What the demo's parent and its replicas say to each other: one JSON object a line, orders on standard input, answers on
 //! standard output. A replica carries out one order after the other.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -27,6 +28,12 @@ pub(crate) enum Order {
     Root,
     /// Write all that readers see to this file, as lines of [`Shown`].
     Dump { path: PathBuf },
+    /// Write a value; answered by `Done` once it is acknowledged.
+    Put { key: String, value: String },
+    /// Wait until a key shows this value; answered by `Done`.
+    Await { key: String, value: String },
+    /// Tell who is there.
+    Members,
     /// Shut down in order.
     Close,
 }
@@ -37,6 +44,8 @@ pub(crate) enum Order {
 pub(crate) enum Answer {
     /// The replica listens. Said once, unasked.
     Ready {
+        /// Who it is among the members of the cluster.
+        node: String,
         address: SocketAddr,
         /// How long the store took to open.
         opened_ms: f64,
@@ -61,6 +70,10 @@ pub(crate) enum Answer {
         keys: u64,
     },
     Dumped,
+    /// The other members by who they are, and how each is doing.
+    Members {
+        states: BTreeMap<String, String>,
+    },
     /// The order could not be carried out; the replica ends.
     Failed {
         error: String,

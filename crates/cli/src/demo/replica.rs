@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use syncline::ops::ReadRows;
-use syncline::{Error, Kind, Namespace, Node, Transaction, View};
+use syncline::{Error, Kind, MemberState, Namespace, Node, Transaction, View};
 use syncline_crdt::RowKey;
 use syncline_crdt::cell::Cell;
 use syncline_sync::quic::Limits;
@@ -89,10 +89,18 @@ impl Replica {
     async fn start(arguments: &DemoReplica) -> Result<Self, Failure> {
         let mut limits = Limits::default();
         limits.connect = CONNECT;
-        let node = Node::builder()
+        let mut node = Node::builder()
             .data_dir(&arguments.data)
-            .listen("127.0.0.1:0")
-            .limits(limits)
+            .listen(arguments.listen.to_string())
+            .carry(NAMESPACE)
+            .limits(limits);
+        if let Some(address) = arguments.advertise {
+            node = node.advertise(address.to_string());
+        }
+        if let Some(member) = arguments.join {
+            node = node.join(member);
+        }
+        let node = node
             .start()
             .await
             .doing(|| "cannot start the node".to_owned())?;
@@ -116,7 +124,11 @@ impl Replica {
             .node
             .local_addr()
             .ok_or_else(|| Failure::failed("the node does not listen"))?;
-        say(&Answer::Ready { address, opened_ms })?;
+        say(&Answer::Ready {
+            node: replica.node.id().to_string(),
+            address,
+            opened_ms,
+        })?;
         Ok(replica)
     }
 
@@ -158,8 +170,43 @@ impl Replica {
                     .doing(|| "cannot read the state".to_owned())??;
                 Ok(Answer::Dumped)
             }
+            Order::Put { key, value } => {
+                let put = self.namespace.put(key, value).await;
+                put.doing(|| "cannot write".to_owned())?;
+                Ok(Answer::Done)
+            }
+            Order::Await { key, value } => {
+                let seen = self.see(&key, value.as_bytes()).await;
+                seen.doing(|| "cannot watch".to_owned())?;
+                Ok(Answer::Done)
+            }
+            Order::Members => {
+                let members = self.node.members().await;
+                let members = members.doing(|| "cannot tell the members".to_owned())?;
+                let state = |state| match state {
+                    MemberState::Alive => "alive",
+                    MemberState::Suspect => "suspect",
+                    MemberState::Down => "down",
+                    MemberState::Left => "left",
+                };
+                let states = members
+                    .iter()
+                    .map(|member| (member.node.to_string(), state(member.state).to_owned()));
+                Ok(Answer::Members {
+                    states: states.collect(),
+                })
+            }
             Order::Close => Ok(Answer::Done),
         }
+    }
+
+    /// Waits until a key shows this value.
+    async fn see(&self, key: &str, value: &[u8]) -> Result<(), Error> {
+        let mut watch = self.namespace.watch(key).await?;
+        while self.namespace.get(key).await?.as_deref() != Some(value) {
+            watch.next().await?;
+        }
+        Ok(())
     }
 
     /// Applies transactions, a few at a time so that they share commits, and acknowledges each once a kill cannot lose it.

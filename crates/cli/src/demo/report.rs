@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::company::Company;
 use super::compare::Comparison;
 use super::protocol::Session;
 use crate::table::{Align, Table, bytes, count, duration, share};
@@ -23,6 +24,7 @@ pub(crate) struct Report {
     pub(crate) heal: Vec<Healed>,
     pub(crate) conflicts: Vec<Conflict>,
     pub(crate) proof: Proof,
+    pub(crate) company: Company,
     pub(crate) seconds: f64,
     /// Whether all of the proof holds. The exit code says the same.
     pub(crate) agreed: bool,
@@ -135,6 +137,7 @@ impl Report {
                 .all(|replica| replica.reference.different == 0)
             && proof.stamps_out_of_order == 0
             && self.kill.acknowledged_lost == 0
+            && self.company.holds()
             && self.conflicts.iter().all(|conflict| conflict.holds)
     }
 }
@@ -396,6 +399,14 @@ impl Narrator {
         self.part("Proof", &text);
     }
 
+    pub(crate) fn company(&mut self, company: &Company) {
+        let title = format!(
+            "Five members, {}, in a cluster that runs itself",
+            company.names.join(" ")
+        );
+        self.part(&title, &company.to_string());
+    }
+
     pub(crate) fn verdict(&self, report: &Report) {
         if self.silent {
             return;
@@ -403,7 +414,7 @@ impl Narrator {
         let time = duration(Duration::from_secs_f64(report.seconds));
         match report.agreed {
             true => println!(
-                "\nAll three replicas hold the same, and it is what the operations come to. {time} in all."
+                "\nAll three replicas hold the same, and it is what the operations come to; so do the five members. {time} in all."
             ),
             false => println!("\nSOMETHING DIFFERS, see above. {time} in all."),
         }
@@ -437,6 +448,7 @@ mod tests {
                 roots_equal: true,
                 stamps_out_of_order: 0,
             },
+            company: Company::good(),
             conflicts: vec![Conflict {
                 before: String::new(),
                 apart: Default::default(),
@@ -452,13 +464,15 @@ mod tests {
     fn whatever_differs_makes_the_verdict_bad() {
         assert!(good().holds());
         assert!(!Report::default().holds());
-        let changes: [fn(&mut Report); 6] = [
+        let changes: [fn(&mut Report); 8] = [
             |report| report.proof.roots_equal = false,
             |report| report.proof.replicas[2].reference.different = 1,
             |report| drop(report.proof.replicas.pop()),
             |report| report.proof.stamps_out_of_order = 1,
             |report| report.kill.acknowledged_lost = 1,
             |report| report.conflicts[0].holds = false,
+            |report| report.company.convergence[4].root.clear(),
+            |report| drop(report.company.convergence.pop()),
         ];
         for change in changes {
             let mut report = good();

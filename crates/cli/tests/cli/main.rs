@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod bench;
-mod cluster;
 mod command;
 mod demo;
 mod help;
@@ -14,3 +13,4 @@ mod node;
 mod scrub;
 mod sim;
 mod sync;
+mod three_nodes;

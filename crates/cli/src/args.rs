@@ -17,9 +17,8 @@ pub(crate) use self::bench::{
     BenchServe, BenchSync, BenchWrite, BenchWriter, Kind, Workload,
 };
 pub(crate) use self::cluster::{Cluster, ClusterInit, ClusterInvite, ClusterJoin, ClusterMembers};
-pub(crate) use self::sim::{Growth, Reach, Sim, Study};
 pub(crate) use self::node::Node;
-pub(crate) use self::sim::Sim;
+pub(crate) use self::sim::{Growth, Reach, Sim, Study};
 use crate::failure::{Failure, Reason};
 
 const EXIT_CODES: &str = "\
@@ -49,7 +48,6 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Three replicas on this machine: load, cut the network, edit, kill one, heal, and prove that all agree.
     Demo(Demo),
-    /// Make a cluster, and decide who is a member of it.
     /// Run a member of a cluster, until it is told to end.
     Node(Box<Node>),
     /// Tell how a running node is.
@@ -60,7 +58,7 @@ pub(crate) enum Command {
     Topology(AskTopology),
     /// Tell whether the replicas agree, as a running node knows it.
     Convergence(Ask),
-    /// Make the identities of a cluster.
+    /// Make a cluster, and decide who is a member of it.
     #[command(subcommand)]
     Cluster(Cluster),
     /// Read records into a namespace.

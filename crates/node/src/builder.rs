@@ -234,10 +234,6 @@ impl Builder {
         }
         let network = self.plan.network().await?;
         let (lies_on, trust) = (self.lies_on.ok_or(StartError::NoStorage)?, self.trust);
-        let prepared = tokio::task::spawn_blocking(move || prepare(lies_on, trust));
-        let (storage, membership) = prepared.await.map_err(|_| StartError::Interrupted)??;
-        let core = Core::new(self.settings, storage, membership, network)?;
-        let core = Core::new(self.settings, storage, membership, network);
         let (limits, source) = (self.space, self.space_source);
         let prepared = tokio::task::spawn_blocking(move || {
             let (storage, membership) = prepare(lies_on, trust)?;
@@ -245,7 +241,7 @@ impl Builder {
             Ok::<_, StartError>((storage, membership, Room::new(limits, source)))
         });
         let (storage, membership, room) = prepared.await.map_err(|_| StartError::Interrupted)??;
-        let core = Core::new(self.settings, storage, membership, network, room);
+        let core = Core::new(self.settings, storage, membership, network, room)?;
         for name in &self.carried {
             core.carry(name);
         }

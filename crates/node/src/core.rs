@@ -51,6 +51,7 @@ impl Core {
         storage: Storage,
         membership: Membership,
         network: Network,
+        room: Room,
     ) -> Result<Self, StartError> {
         #[cfg(feature = "net")]
         let trust = TrustState::new(
@@ -63,11 +64,6 @@ impl Core {
             membership,
             #[cfg(feature = "net")]
             trust,
-        room: Room,
-    ) -> Self {
-        Self {
-            settings,
-            membership,
             room: Arc::new(room),
             network,
             storage,

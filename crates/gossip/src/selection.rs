@@ -7,6 +7,7 @@ use core::time::Duration;
 use rand::Rng;
 
 use crate::members::Members;
+use crate::membership::Card;
 
 /// The peers that there are, with what talking to each costs.
 ///
@@ -49,6 +50,17 @@ pub struct Cost {
 impl Cost {
     /// What is taken for a round-trip time that nobody has measured, within a zone and between two.
     const ASSUMED: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(100));
+
+    /// What two members' cards say of the way between them.
+    #[must_use]
+    pub fn between(ours: &Card, theirs: &Card) -> Self {
+        let shared = ours.namespaces.intersection(&theirs.namespaces).count();
+        Self {
+            is_other_zone: ours.zone != theirs.zone,
+            shared: u32::try_from(shared).unwrap_or(u32::MAX),
+            round_trip: None,
+        }
+    }
 
     /// In what order peers are preferred: those of our own zone, whose traffic is what operators call cheap, then by the time that it takes for
     /// each namespace that can be talked about.
@@ -126,9 +138,15 @@ impl<N: Copy + Ord> Selection<N> {
         self.peers.is_empty()
     }
 
-    /// One of those that are wanted, each as likely as any other. May find nobody where hardly any are.
+    /// One of those that are wanted, each as likely as any other. O(1), or O(n) where hardly any are wanted.
     pub fn uniform(&self, random: &mut impl Rng, is_wanted: impl Fn(N) -> bool) -> Option<N> {
-        self.peers.choose(1, random, is_wanted).pop()
+        let found = self.peers.choose(1, random, &is_wanted).pop();
+        found.or_else(|| {
+            let wanted = self.costs.keys().copied().filter(|it| is_wanted(*it));
+            let wanted: Vec<N> = wanted.collect();
+            let last = wanted.len().checked_sub(1)?;
+            wanted.get(random.random_range(0..=last)).copied()
+        })
     }
 
     /// One of those that are wanted, a cheap one rather than a dear one.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use syncline_gossip::membership::Card;
 use syncline_gossip::{Cost, Selection};
 
 fn random(seed: u64) -> ChaCha8Rng {
@@ -77,6 +78,17 @@ fn uniform_is_uniform() {
 }
 
 #[test]
+fn the_only_one_that_is_wanted_is_found() {
+    let selection = ranked(1000);
+    let random = &mut random(2);
+    for peer in 0..1000 {
+        assert_eq!(selection.uniform(random, |it| it == peer), Some(peer));
+        assert_eq!(selection.near(random, |it| it == peer), Some(peer));
+    }
+    assert_eq!(selection.near(random, |_| false), None);
+}
+
+#[test]
 fn the_own_zone_comes_first_and_shared_namespaces_count() {
     let mut selection = Selection::new();
     let cost = |is_other_zone, shared, ms| Cost {
@@ -99,6 +111,20 @@ fn the_own_zone_comes_first_and_shared_namespaces_count() {
     assert!(counts["far"] > 700, "{counts:?}");
     let near = || selection.near(&mut random.clone(), |it| it != "rich");
     assert_ne!(near(), Some("rich"));
+}
+
+#[test]
+fn cards_say_what_is_shared() {
+    let card = |zone: &str, namespaces: &[&str]| Card {
+        zone: zone.into(),
+        namespaces: namespaces.iter().map(|it| (*it).into()).collect(),
+        ..Card::default()
+    };
+    let ours = card("west", &["app", "logs", "users"]);
+    let cost = Cost::between(&ours, &card("west", &["app", "users", "other"]));
+    assert_eq!((cost.is_other_zone, cost.shared), (false, 2));
+    let cost = Cost::between(&ours, &card("east", &[]));
+    assert_eq!((cost.is_other_zone, cost.shared), (true, 0));
 }
 
 #[test]
@@ -142,7 +168,7 @@ fn is_connected(links: &[Vec<u32>]) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(60))]
+    #![proptest_config(ProptestConfig::with_cases(100))]
 
     /// Zones that are as far from each other as can be, and nodes that see those of their own zone as much cheaper.
     #[test]

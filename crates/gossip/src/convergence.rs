@@ -24,7 +24,7 @@
 //! ```
 //! use std::{collections::VecDeque, sync::Arc, time::Duration};
 //! use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
-//! use syncline_crdt::{Context, ReplicaId};
+//! use syncline_crdt::{CarrierId, Context, ReplicaId};
 //! use syncline_gossip::convergence::{Config, Convergence, Input, Output, Standing};
 //!
 //! let (mut random, now) = (ChaCha8Rng::seed_from_u64(1), Duration::ZERO);
@@ -33,7 +33,12 @@
 //! for (me, dots) in [(0_u32, 20), (1, 10)] {
 //!     let mut durable = Context::new();
 //!     durable.insert_range(ReplicaId::from_bytes([1; 16]), 1, dots);
-//!     let standing = Standing { namespace: namespace.clone(), root: [me as u8; 40], durable: Arc::new(durable) };
+//!     let standing = Standing {
+//!         namespace: namespace.clone(),
+//!         carrier: CarrierId::from_bytes([me as u8; 16]),
+//!         root: [me as u8; 40],
+//!         durable: Arc::new(durable),
+//!     };
 //!     inputs.push_back((me, Input::Standing(standing)));
 //!     inputs.push_back((me, Input::Up { node: 1 - me, namespaces: vec![namespace.clone()] }));
 //! }

@@ -34,6 +34,9 @@ fn who_agrees_and_since_when_not() {
     assert!(cluster.seen.contains(&(0, agreed)));
     cluster.seconds(20);
     assert_eq!(cluster.report(0, 1).agreed, Some(Duration::ZERO));
+    assert_eq!(cluster.report(0, 1).carrier, Some(carrier(1)));
+    let carriers: Vec<_> = cluster.nodes[0].carriers(APP).collect();
+    assert_eq!(carriers, [(1, Some(carrier(1)))]);
 
     cluster.stand(0, 2, &dots(0, 9));
     let disagreed = Output::Disagrees {

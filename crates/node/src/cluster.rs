@@ -25,12 +25,13 @@ mod status;
 mod timers;
 mod wire;
 
-pub(crate) use self::driver::Driver;
+pub(crate) use self::driver::{Answers, Driver, Meeting, Question, durable};
 pub use self::links::LinkStats;
 pub(crate) use self::links::Links;
 pub(crate) use self::plan::Seeds;
 pub(crate) use self::postage::Postage;
 pub(crate) use self::status::Handle;
 pub use self::status::{
-    Branch, Member, MemberEvent, MemberEvents, MemberState, MissedEvents, Topology,
+    Branch, ClusterView, Epoch, Member, MemberEvent, MemberEvents, MemberState, MissedEvents,
+    NamespaceConvergence, Topology,
 };

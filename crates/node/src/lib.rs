@@ -68,6 +68,8 @@ mod net;
 mod node;
 pub mod ops;
 mod outbox;
+#[cfg(feature = "net")]
+mod quorum;
 mod registers;
 // Sessions, too, work on it, which are not there without networking.
 #[cfg_attr(not(feature = "net"), allow(dead_code))]
@@ -93,7 +95,8 @@ mod writer;
 pub use builder::Builder;
 #[cfg(feature = "net")]
 pub use cluster::{
-    Branch, LinkStats, Member, MemberEvent, MemberEvents, MemberState, MissedEvents, Topology,
+    Branch, ClusterView, Epoch, LinkStats, Member, MemberEvent, MemberEvents, MemberState,
+    MissedEvents, NamespaceConvergence, Topology,
 };
 pub use error::Error;
 pub use handles::{Counter, Map, Register, Set};
@@ -104,6 +107,10 @@ pub use namespace::Namespace;
 pub use net::{PeerAddr, PeerStatus, SyncError, SyncOptions, SyncReport};
 pub use node::Node;
 pub use ops::ExpireIf;
+#[cfg(feature = "net")]
+pub use quorum::{
+    Gathered, Holders, MissingCarrier, MissingPeer, QuorumError, Replicas, Replicated,
+};
 pub use registers::{Conflict, Registers, Resolver, Sibling};
 pub use room::{SpaceLimits, SpaceState, SpaceStatus};
 pub use scan::Scan;
@@ -115,7 +122,9 @@ pub use view::{ContextSize, View};
 pub use watch::Watch;
 pub use writer::WriteStats;
 
-pub use syncline_crdt::{Decimal, Dot, ReplicaId, Stamp};
+pub use syncline_crdt::{CarrierId, Decimal, Dot, ReplicaId, Roster, Stamp};
+#[cfg(feature = "net")]
+pub use syncline_gossip::convergence::{Gap, PeerReport};
 pub use syncline_merkle::RangeDigest;
 pub use syncline_store::{
     Compaction, Durability, Environment, Mismatch, OpenError, Recount, ScrubRate, ScrubReport,

@@ -19,14 +19,14 @@ pub use self::sync::{SyncError, SyncOptions, SyncReport};
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use syncline_sync::quic::{Endpoint, NodeId};
 
 use self::builder::Settings;
 use self::peers::Peers;
-use crate::cluster::{Postage, Seeds};
+use crate::cluster::{Handle, Postage, Seeds};
 use crate::trust::Authority;
 
 /// What the parts of a node that reach other nodes share.
@@ -38,6 +38,8 @@ pub(crate) struct Network {
     pub(crate) postage: Postage,
     /// Its place in a cluster.
     pub(crate) seeds: Seeds,
+    /// The way to the driver of the cluster, once there is one.
+    pub(crate) cluster: OnceLock<Handle>,
     /// The nodes that are known to read what is said of carriers, so that it may go out with the greeting.
     acquainted: Mutex<BTreeSet<NodeId>>,
     /// For connections that we make, bound when it is first needed. It is not the one we listen on, whose address may be
@@ -66,6 +68,7 @@ impl Network {
             listen,
             peers,
             seeds,
+            cluster: OnceLock::new(),
             acquainted: Mutex::default(),
             dialler: Mutex::default(),
         }

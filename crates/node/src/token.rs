@@ -6,6 +6,8 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 
 use syncline_crdt::{Canonical, Context, Delta, Input};
+#[cfg(feature = "net")]
+use syncline_gossip::convergence::Write;
 use syncline_store::{RangeDelta, Signal};
 
 use crate::blocking;
@@ -49,6 +51,28 @@ impl Token {
         self.live.merge(&later.live);
         self.dead.merge(&later.dead);
         self.live = self.live.difference(&self.dead);
+    }
+
+    /// As carriers are asked for it; nothing if it is too long for that.
+    #[cfg(feature = "net")]
+    pub(crate) fn write(&self) -> Option<Write> {
+        Write::new(self.live.clone(), self.dead.clone())
+    }
+
+    /// All dots that it names.
+    #[cfg(feature = "net")]
+    pub(crate) fn dots(&self) -> Context {
+        let mut dots = self.live.clone();
+        dots.merge(&self.dead);
+        dots
+    }
+
+    #[cfg(feature = "net")]
+    pub(crate) fn of_write(write: &Write) -> Self {
+        Self {
+            live: write.live().clone(),
+            dead: write.dead().clone(),
+        }
     }
 
     /// Waits until a replica shows all of it.

@@ -14,7 +14,7 @@ use super::machine::{Output, Timer};
 use super::message::{Change, Message, Told};
 use super::ours::Ours;
 use super::standing::{ContextHash, Standing, Version};
-use super::table::{Held, Table};
+use super::table::{Held, Table, Word};
 
 /// What all parts work on.
 #[derive(Debug)]
@@ -81,7 +81,8 @@ impl<N: Copy + Ord + Debug + Canonical> Core<N> {
         match self.tables.get_mut(namespace) {
             Some(table) => {
                 let ours = &table.ours;
-                if ours.root == standing.root && ours.context == standing.durable {
+                let is_same = (ours.carrier, ours.root) == (standing.carrier, standing.root);
+                if is_same && ours.context == standing.durable {
                     return;
                 }
                 table.ours.moved(standing, now);
@@ -217,11 +218,14 @@ impl<N: Copy + Ord + Debug + Canonical> Core<N> {
             return true;
         };
         let namespace = Arc::clone(namespace);
-        let base = match base {
+        let told_from = match base {
             None => Some(Arc::default()),
             Some(version) => table.ours.said_under(version).cloned(),
         };
-        let Some(mut before) = base else {
+        let Some(mut before) = told_from else {
+            if let Some(version) = base {
+                self.said_before(&namespace, version, now);
+            }
             return false;
         };
         let ours = Arc::clone(&table.ours.context);
@@ -230,6 +234,7 @@ impl<N: Copy + Ord + Debug + Canonical> Core<N> {
         for Told {
             owner,
             version,
+            carrier,
             root,
             context,
         } in told
@@ -273,7 +278,13 @@ impl<N: Copy + Ord + Debug + Canonical> Core<N> {
             let Some(table) = self.tables.get_mut(&namespace) else {
                 break;
             };
-            let turn = table.hear(owner, version, root, held, now);
+            let word = Word {
+                version,
+                carrier,
+                root,
+                context: held,
+            };
+            let turn = table.hear(owner, word, now);
             table.news.insert(owner, Some(from));
             if let Some(agrees) = turn {
                 self.outputs.push(turned(&namespace, owner, agrees));
@@ -288,7 +299,7 @@ impl<N: Copy + Ord + Debug + Canonical> Core<N> {
         let intervals = context.interval_count();
         if intervals > self.room && !core::mem::replace(has_counted, true) {
             let peers = self.tables.values().flat_map(|table| table.peers.values());
-            let heard = peers.filter_map(|peer| peer.heard.as_ref()?.context.known());
+            let heard = peers.filter_map(|peer| peer.heard.as_ref()?.word.context.known());
             // Those that are shared are counted once.
             let held: BTreeMap<_, _> = heard
                 .map(|context| (Arc::as_ptr(context), context.interval_count()))

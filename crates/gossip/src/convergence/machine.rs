@@ -179,6 +179,13 @@ impl<N: Copy + Ord + Debug + Canonical> Convergence<N> {
         table.map(|table| table.report(now)).unwrap_or_default()
     }
 
+    /// The other members that carry a namespace, those included that have failed, and what the store of each is called if it has said so.
+    pub fn carriers(&self, namespace: &str) -> impl Iterator<Item = (N, Option<CarrierId>)> + '_ {
+        let peers = self.core.tables.get(namespace).into_iter();
+        let peers = peers.flat_map(|table| &table.peers);
+        peers.map(|(node, peer)| (*node, peer.heard.as_ref().map(|heard| heard.word.carrier)))
+    }
+
     /// Who of the other carriers has seen these dots, as far as they have said.
     #[must_use]
     pub fn who_has(&self, namespace: &str, dots: &Context) -> WhoHas<N> {

@@ -45,6 +45,7 @@ pub(super) enum Said<N> {
 pub(super) struct Told<N> {
     pub(super) owner: N,
     pub(super) version: Version,
+    pub(super) carrier: CarrierId,
     pub(super) root: Root,
     pub(super) context: Change,
 }

@@ -4,7 +4,7 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use core::time::Duration;
 
-use syncline_crdt::Context;
+use syncline_crdt::{CarrierId, Context};
 
 use super::report::Gap;
 use super::standing::{Root, Standing, Version};
@@ -18,6 +18,7 @@ const PAST: usize = 64;
 /// Our part in one namespace.
 #[derive(Debug)]
 pub(super) struct Ours {
+    pub(super) carrier: CarrierId,
     pub(super) root: Root,
     pub(super) context: Arc<Context>,
     /// What others were told, the last at the back.
@@ -31,6 +32,7 @@ pub(super) struct Ours {
 #[derive(Debug, Clone)]
 pub(super) struct Said {
     pub(super) version: Version,
+    pub(super) carrier: CarrierId,
     pub(super) root: Root,
     pub(super) context: Arc<Context>,
 }
@@ -46,6 +48,7 @@ struct Past {
 impl Ours {
     pub(super) fn new(standing: &Standing, now: Duration) -> Self {
         Self {
+            carrier: standing.carrier,
             root: standing.root,
             context: Arc::clone(&standing.durable),
             said: VecDeque::new(),
@@ -61,6 +64,7 @@ impl Ours {
     /// We stand elsewhere now.
     pub(super) fn moved(&mut self, standing: &Standing, now: Duration) {
         let news = standing.durable.difference(&self.context);
+        self.carrier = standing.carrier;
         self.root = standing.root;
         self.context = Arc::clone(&standing.durable);
         self.past.push_back(Past {
@@ -110,6 +114,7 @@ impl Ours {
         }
         self.said.push_back(Said {
             version,
+            carrier: self.carrier,
             root: self.root,
             context: Arc::clone(&self.context),
         });
@@ -124,9 +129,10 @@ impl Ours {
 
     /// Whether we stand where we have said to.
     pub(super) fn is_said(&self) -> bool {
-        self.said
-            .back()
-            .is_some_and(|said| said.root == self.root && Arc::ptr_eq(&said.context, &self.context))
+        self.said.back().is_some_and(|said| {
+            (said.carrier, said.root) == (self.carrier, self.root)
+                && Arc::ptr_eq(&said.context, &self.context)
+        })
     }
 
     /// The context that we have said under this version, if it is not too long ago.

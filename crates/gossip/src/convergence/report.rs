@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use syncline_crdt::Context;
+use syncline_crdt::{CarrierId, Context};
 
 /// How a peer stands to us in one namespace, by what it has said last.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +11,8 @@ use syncline_crdt::Context;
 pub struct PeerReport<N> {
     /// Who.
     pub peer: N,
+    /// What its store is called; `None` if nothing was heard of it.
+    pub carrier: Option<CarrierId>,
     /// Whether it is there.
     pub is_up: bool,
     /// How long ago its last standing came here; `None` if none has.

@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use syncline_crdt::{Canonical, Context, DecodeError, Input};
+use syncline_crdt::{Canonical, CarrierId, Context, DecodeError, Input};
 
 /// The digest of all rows of a namespace, as it is written: equal ones are how two replicas know that they hold the same.
 pub type Root = [u8; 40];
@@ -13,6 +13,8 @@ pub type Root = [u8; 40];
 pub struct Standing {
     /// The namespace.
     pub namespace: Arc<str>,
+    /// What its store is called.
+    pub carrier: CarrierId,
     /// The digest of all rows.
     pub root: Root,
     /// What it has durably seen.

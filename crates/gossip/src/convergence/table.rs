@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use syncline_crdt::{Canonical, Context};
+use syncline_crdt::{Canonical, CarrierId, Context};
 
 use super::MAX_MESSAGE;
 use super::message::{Change, Message, Said, Told};
@@ -43,12 +43,19 @@ pub(super) struct Peer {
     pub(super) agrees: bool,
 }
 
-/// A standing, as it was heard.
-#[derive(Debug)]
-pub(super) struct Heard {
+/// A standing, as its owner has said it.
+#[derive(Debug, Clone)]
+pub(super) struct Word {
     pub(super) version: Version,
+    pub(super) carrier: CarrierId,
     pub(super) root: Root,
     pub(super) context: Held,
+}
+
+/// When it was heard.
+#[derive(Debug)]
+pub(super) struct Heard {
+    pub(super) word: Word,
     pub(super) at: Duration,
     lag: Lag,
 }
@@ -92,7 +99,7 @@ impl<N: Copy + Ord + Canonical> Table<N> {
         };
         let heard = self.peers.get(&node).and_then(|peer| peer.heard.as_ref());
         if let (true, Some(heard)) = (changed, heard) {
-            let hash = version_hash(&node, heard.version);
+            let hash = version_hash(&node, heard.word.version);
             self.hash = match is_up {
                 true => self.hash.wrapping_add(hash),
                 false => self.hash.wrapping_sub(hash),
@@ -123,12 +130,12 @@ impl<N: Copy + Ord + Canonical> Table<N> {
             return self.ours.last_said().map(|said| said.version);
         }
         let heard = self.peers.get(&owner)?.heard.as_ref()?;
-        Some(heard.version)
+        Some(heard.word.version)
     }
 
     /// Whether what a carrier has said under this version would be news here.
     pub(super) fn is_news(&self, owner: N, version: Version) -> bool {
-        let heard = |peer: &Peer| peer.heard.as_ref().map(|heard| heard.version);
+        let heard = |peer: &Peer| peer.heard.as_ref().map(|heard| heard.word.version);
         self.up.contains(owner)
             && self
                 .peers
@@ -137,32 +144,20 @@ impl<N: Copy + Ord + Canonical> Table<N> {
     }
 
     /// Takes in a standing that [is news](Self::is_news); whether it has turned to agreement, or from it.
-    pub(super) fn hear(
-        &mut self,
-        owner: N,
-        version: Version,
-        root: Root,
-        context: Held,
-        now: Duration,
-    ) -> Option<bool> {
+    pub(super) fn hear(&mut self, owner: N, word: Word, now: Duration) -> Option<bool> {
         let peer = self.peers.get_mut(&owner)?;
         let mut lag = Lag::default();
         if let Some(before) = peer.heard.take() {
-            let hash = version_hash(&owner, before.version);
+            let hash = version_hash(&owner, before.word.version);
             self.hash = self.hash.wrapping_sub(hash);
             lag = before.lag;
         }
-        self.hash = self.hash.wrapping_add(version_hash(&owner, version));
-        if let Held::Known(context) = &context {
+        self.hash = self.hash.wrapping_add(version_hash(&owner, word.version));
+        if let Held::Known(context) = &word.context {
             lag.update(&context.difference(&self.ours.context), now);
         }
-        peer.heard = Some(Heard {
-            version,
-            root,
-            context,
-            at: now,
-            lag,
-        });
+        let (root, at) = (word.root, now);
+        peer.heard = Some(Heard { word, at, lag });
         peer.agreed = self.ours.had(&root, now).max(peer.agreed);
         peer.turn(root == self.ours.root)
     }
@@ -172,7 +167,7 @@ impl<N: Copy + Ord + Canonical> Table<N> {
         let mut turned = Vec::new();
         for (node, peer) in &mut self.peers {
             let Some(heard) = &peer.heard else { continue };
-            let agrees = heard.root == self.ours.root;
+            let agrees = heard.word.root == self.ours.root;
             if peer.agrees || agrees {
                 // Until now, if it did.
                 peer.agreed = Some(now);
@@ -201,11 +196,16 @@ impl<N: Copy + Ord + Canonical> Table<N> {
         let standing = |owner: N| {
             if owner == me {
                 let said = self.ours.last_said()?;
-                let context = Held::Known(Arc::clone(&said.context));
-                return Some((said.root, owner, said.version, context));
+                let word = Word {
+                    version: said.version,
+                    carrier: said.carrier,
+                    root: said.root,
+                    context: Held::Known(Arc::clone(&said.context)),
+                };
+                return Some((owner, word));
             }
             let heard = self.peers.get(&owner)?.heard.as_ref()?;
-            Some((heard.root, owner, heard.version, heard.context.clone()))
+            Some((owner, heard.word.clone()))
         };
         let mut standings: Vec<_> = owners
             .into_iter()
@@ -213,12 +213,13 @@ impl<N: Copy + Ord + Canonical> Table<N> {
             .filter_map(standing)
             .collect();
         // Those who agree follow each other, so that root and context are told once.
-        standings.sort_by_key(|(root, owner, ..)| (*root, *owner));
+        standings.sort_by_key(|(owner, word)| (word.root, *owner));
         let heard = self.peers.get(&to).and_then(|peer| peer.heard.as_ref());
-        let base = heard.and_then(|heard| Some((heard.version, heard.context.known()?)));
+        let base = heard.map(|heard| &heard.word);
+        let base = base.and_then(|word| Some((word.version, word.context.known()?)));
         let mut messages = Messages::new(namespace, base);
-        for (root, owner, version, context) in standings {
-            messages.add(owner, version, root, &context);
+        for (owner, word) in standings {
+            messages.add(owner, &word);
         }
         messages.finish()
     }
@@ -226,7 +227,7 @@ impl<N: Copy + Ord + Canonical> Table<N> {
     pub(super) fn report(&self, now: Duration) -> Vec<PeerReport<N>> {
         let report = |(node, peer): (&N, &Peer)| {
             let heard = peer.heard.as_ref();
-            let context = heard.and_then(|heard| heard.context.known());
+            let context = heard.and_then(|heard| heard.word.context.known());
             let agreed = match peer.agrees {
                 true => Some(now),
                 false => peer.agreed,
@@ -235,7 +236,8 @@ impl<N: Copy + Ord + Canonical> Table<N> {
                 peer: *node,
                 is_up: self.up.contains(*node),
                 heard: heard.map(|heard| now.saturating_sub(heard.at)),
-                rows: heard.map(|heard| rows(&heard.root)),
+                carrier: heard.map(|heard| heard.word.carrier),
+                rows: heard.map(|heard| rows(&heard.word.root)),
                 agrees: peer.agrees,
                 agreed: agreed.map(|at| now.saturating_sub(at)),
                 behind: context
@@ -251,7 +253,7 @@ impl<N: Copy + Ord + Canonical> Table<N> {
 
     /// What we lack of theirs.
     fn ahead(&self, heard: &Heard, now: Duration) -> Gap {
-        let Held::Known(theirs) = &heard.context else {
+        let Held::Known(theirs) = &heard.word.context else {
             return Gap::default();
         };
         let lacking = theirs.difference(&self.ours.context);
@@ -270,7 +272,7 @@ impl<N: Copy + Ord + Canonical> Table<N> {
         };
         for (node, peer) in &self.peers {
             let heard = peer.heard.as_ref();
-            let list = match heard.and_then(|heard| heard.context.known()) {
+            let list = match heard.and_then(|heard| heard.word.context.known()) {
                 Some(context) if context.covers(dots) => &mut who.has,
                 Some(_) => &mut who.lacks,
                 None => &mut who.unknown,
@@ -335,7 +337,7 @@ impl<'a, N: Canonical> Messages<'a, N> {
         self.begin();
     }
 
-    fn add(&mut self, owner: N, version: Version, root: Root, context: &Held)
+    fn add(&mut self, owner: N, word: &Word)
     where
         N: Copy,
     {
@@ -343,13 +345,14 @@ impl<'a, N: Canonical> Messages<'a, N> {
         for _ in 0..2 {
             let told = Told {
                 owner,
-                version,
-                root,
-                context: self.change(context),
+                version: word.version,
+                carrier: word.carrier,
+                root: word.root,
+                context: self.change(&word.context),
             };
             let bytes = told.len();
             if self.bytes + bytes <= MAX_MESSAGE {
-                if let (Change::By { .. }, Held::Known(context)) = (&told.context, context) {
+                if let (Change::By { .. }, Held::Known(context)) = (&told.context, &word.context) {
                     self.before = Arc::clone(context);
                 }
                 self.told.push(told);

@@ -40,7 +40,7 @@ impl<N: Copy + Ord + Canonical> Message<N> {
     /// | 6 | answer | varint number, 16 bytes carrier, has (0 or 1) |
     ///
     /// A namespace is its length as a varint and UTF-8; a version two varints, generation and counter; something optional a byte 0, or 1
-    /// and it. A standing is a member, its version, and a byte of parts: 1, a root of 40 bytes follows, else it is that of the standing
+    /// and it. A standing is a member, its version, 16 bytes carrier, and a byte of parts: 1, a root of 40 bytes follows, else it is that of the standing
     /// before (zeros before the first); 2, the context is the one before (that of the base before the first) with one context more and another
     /// less, which follow; 4, the 16 bytes of its hash follow; without 2 and 4 it is the one before.
     #[must_use]
@@ -194,6 +194,7 @@ impl<N: Canonical> Told<N> {
     fn encode(&self, before: &Root, out: &mut Vec<u8>) {
         self.owner.encode(out);
         self.version.encode(out);
+        self.carrier.encode(out);
         let mut parts = if self.root == *before { 0 } else { part::ROOT };
         parts |= match &self.context {
             Change::By { more, less } if more.is_empty() && less.is_empty() => 0,
@@ -218,6 +219,7 @@ impl<N: Canonical> Told<N> {
         const TWICE: DecodeError = DecodeError::Invalid("what was said before is said again");
         let owner = N::decode(input)?;
         let version = Version::decode(input)?;
+        let carrier = CarrierId::decode(input)?;
         let parts = input.byte()?;
         let root = match parts & part::ROOT {
             0 => *before,
@@ -241,6 +243,7 @@ impl<N: Canonical> Told<N> {
         Ok(Self {
             owner,
             version,
+            carrier,
             root,
             context,
         })

@@ -91,6 +91,7 @@ impl Cluster {
         self.stores[node as usize] = durable.clone();
         let standing = Standing {
             namespace: APP.into(),
+            carrier: carrier(node),
             root: [root; 40],
             durable: Arc::new(durable.clone()),
         };

@@ -1,5 +1,9 @@
 //! The task that drives the machines.
 
+mod agreeing;
+mod asked;
+mod seeking;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,16 +15,19 @@ use syncline_gossip::budget::Class;
 use syncline_gossip::membership::{
     self, Card, Config, Event, Identity, Membership, Output as MemberOutput,
 };
-use syncline_gossip::{Input, Message, Output, Timer};
+use syncline_gossip::{Input, Message, Output, Timer, convergence};
 use syncline_sync::quic::NodeId;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc};
 use tokio::time::Instant;
 
+use self::agreeing::{Agreement, Step};
+pub(crate) use self::agreeing::{Answers, Meeting, Question, durable};
+pub(super) use self::asked::Command;
 use super::links::{Carriage, Heard, Links, Parcel};
 use super::postage::Postage;
 use super::sessions::{Sessions, Synced};
 use super::spread::{Delivery, Spread};
-use super::status::{Branch, Handle, Member, MemberEvent, Topology};
+use super::status::{Handle, MemberEvent};
 use super::timers::Timers;
 use super::wire::{self, MAX_FRAME, Said};
 use crate::core::Core;
@@ -40,17 +47,12 @@ const PUBLICATIONS: usize = 4096;
 /// Changes of the members that are kept for those who follow them.
 const EVENTS: usize = 1024;
 
-/// What the node asks of its driver.
-pub(super) enum Command {
-    Topology(oneshot::Sender<Topology>),
-    Leave(oneshot::Sender<()>),
-}
-
 /// What is to be given back to whom, later.
 #[derive(Debug)]
 enum Alarm {
     Membership,
     Spread(Arc<str>, Timer),
+    Agree(convergence::Timer),
     Round,
     Seek,
     Sync,
@@ -64,6 +66,7 @@ enum News {
     Synced(Synced),
     Found(NodeId, SocketAddr),
     Asked(Command),
+    Step(Step),
     /// Other namespaces are carried.
     Carried,
 }
@@ -78,6 +81,7 @@ pub(crate) struct Driver {
     spreads: BTreeMap<Arc<str>, Spread>,
     sessions: Sessions,
     greeted: u32,
+    agreement: Agreement,
     timers: Timers<Alarm>,
     /// What the members that are there carry.
     carriers: BTreeMap<NodeId, BTreeSet<String>>,
@@ -94,6 +98,7 @@ struct Ears {
     synced: mpsc::Receiver<Synced>,
     found: mpsc::Receiver<(NodeId, SocketAddr)>,
     asked: mpsc::Receiver<Command>,
+    steps: mpsc::Receiver<Step>,
     finding: mpsc::Sender<(NodeId, SocketAddr)>,
 }
 
@@ -122,6 +127,7 @@ impl Driver {
         let me = Identity::new(core.id(), generation, address);
         let membership = Membership::new(me, card.clone(), Config::new(), &mut random)
             .map_err(StartError::Card)?;
+        let (agreement, steps) = Agreement::new(core.id(), generation);
         let (sessions, synced) = Sessions::new(core.clone(), links.clone());
         let (commands, asked) = mpsc::channel(16);
         let (finding, found) = mpsc::channel(16);
@@ -143,6 +149,7 @@ impl Driver {
             spreads: BTreeMap::new(),
             sessions,
             greeted: 0,
+            agreement,
             timers: Timers::new(),
             carriers: BTreeMap::new(),
             card,
@@ -154,6 +161,7 @@ impl Driver {
                 synced,
                 found,
                 asked,
+                steps,
                 finding,
             },
         };
@@ -173,14 +181,8 @@ impl Driver {
                 News::Written(publication) => self.publish(&publication),
                 News::Synced(synced) => self.synced(synced),
                 News::Found(node, address) => self.join(node, address),
-                News::Asked(Command::Topology(reply)) => {
-                    // Whoever has asked may have gone.
-                    let _gone = reply.send(self.topology());
-                }
-                News::Asked(Command::Leave(reply)) => {
-                    self.member(membership::Input::Leave);
-                    let _gone = reply.send(());
-                }
+                News::Asked(command) => self.asked(command),
+                News::Step(step) => self.step(step),
                 News::Carried => self.carry(),
             }
         }
@@ -193,6 +195,7 @@ impl Driver {
             synced,
             found,
             asked,
+            steps,
             ..
         } = &mut self.ears;
         // None of the senders is gone before the driver is.
@@ -203,6 +206,7 @@ impl Driver {
             Some(synced) = synced.recv() => News::Synced(synced),
             Some((node, address)) = found.recv() => News::Found(node, address),
             Some(command) = asked.recv() => News::Asked(command),
+            Some(step) = steps.recv() => News::Step(step),
             () = self.core.carried_others() => News::Carried,
         }
     }
@@ -211,11 +215,13 @@ impl Driver {
         match alarm {
             Alarm::Membership => self.member(membership::Input::Timer),
             Alarm::Spread(namespace, timer) => self.spread(&namespace, Input::Timer(timer)),
+            Alarm::Agree(timer) => self.agree(convergence::Input::Timer(timer)),
             Alarm::Round => {
                 self.timers.set(Instant::now() + ROUND, Alarm::Round);
                 self.carry();
                 if !self.carriers.is_empty() {
                     self.refresh();
+                    self.measure();
                 }
             }
             Alarm::Seek => {
@@ -243,7 +249,7 @@ impl Driver {
             Ok(Said::Rumour { namespace, message }) => {
                 self.spread(&namespace, Input::Received { from, message });
             }
-            Ok(Said::Convergence(_)) => {}
+            Ok(Said::Convergence(bytes)) => self.told(from, &bytes),
             Err(error) => tracing::warn!(peer = %from, %error, "gossip cannot be read"),
         }
     }
@@ -280,6 +286,7 @@ impl Driver {
     }
 
     fn moved(&mut self, event: Event<NodeId>) {
+        self.agreement.members_changed();
         match &event {
             Event::Up(member) | Event::Changed(member) => {
                 let namespaces = member.card.as_ref().map(|card| card.namespaces.clone());
@@ -294,6 +301,7 @@ impl Driver {
                     }
                 }
                 let carried = carried.unwrap_or_default();
+                self.is_there(member, &carries);
                 for namespace in carries.difference(&carried) {
                     self.spread(namespace, Input::Up(member.id));
                 }
@@ -302,8 +310,14 @@ impl Driver {
                 }
             }
             Event::Suspect(node) => tracing::info!(member = %node, "suspected"),
-            Event::Down(node) => self.gone(*node, "down"),
-            Event::Left(node) => self.gone(*node, "left"),
+            Event::Down(node) => {
+                self.gone(*node, "down");
+                self.is_gone(*node, false);
+            }
+            Event::Left(node) => {
+                self.gone(*node, "left");
+                self.is_gone(*node, true);
+            }
         }
         // Nobody may be following.
         let _unheard = self.events.send(event.into());
@@ -319,36 +333,6 @@ impl Driver {
 
     fn join(&mut self, node: NodeId, address: SocketAddr) {
         self.member(membership::Input::Join(node, address));
-    }
-
-    /// Connects to the seeds that are no members now, to learn who is there.
-    fn seek(&mut self) {
-        if self.seeds.is_empty() {
-            return;
-        }
-        let active = self.membership.members();
-        let here = active.filter(|it| it.state.is_active());
-        let here: BTreeSet<SocketAddr> = here.map(|it| it.address).collect();
-        let me = self.membership.identity().address();
-        for seed in &self.seeds {
-            let (seed, links) = (seed.clone(), self.links.clone());
-            let (found, here) = (self.ears.finding.clone(), here.clone());
-            drop(tokio::spawn(async move {
-                let addresses = match tokio::net::lookup_host(seed.as_str()).await {
-                    Ok(addresses) => addresses,
-                    Err(error) => return tracing::warn!(%seed, %error, "a seed has no address"),
-                };
-                for address in addresses.filter(|it| *it != me && !here.contains(it)) {
-                    match links.dial(None, address).await {
-                        Ok(connection) => {
-                            // The node ends otherwise.
-                            let _ended = found.send((connection.peer(), address)).await;
-                        }
-                        Err(error) => tracing::warn!(%seed, %error, "a seed was not reached"),
-                    }
-                }
-            }));
-        }
     }
 
     // Rumours.
@@ -494,27 +478,5 @@ impl Driver {
         }
         self.sessions.ended(peer);
         self.refresh();
-    }
-
-    fn topology(&self) -> Topology {
-        let round_trips: BTreeMap<_, _> = self.links.round_trips().into_iter().collect();
-        let round_trip = |node| round_trips.get(&node).copied();
-        let members = self.membership.members();
-        let mut branches = Vec::new();
-        for spread in self.spreads.values() {
-            let namespace = spread.namespace();
-            let to_branch = |to| Branch {
-                namespace: namespace.to_string(),
-                to,
-            };
-            branches.extend(spread.branches().into_iter().map(to_branch));
-        }
-        Topology {
-            members: members
-                .map(|it| Member::new(it.clone(), round_trip(it.id)))
-                .collect(),
-            branches,
-            traffic: self.links.stats(),
-        }
     }
 }

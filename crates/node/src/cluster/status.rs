@@ -5,11 +5,13 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use syncline_crdt::{CarrierId, Context};
+use syncline_gossip::convergence::{PeerReport, WhoHas};
 use syncline_gossip::membership::{self, Event, State};
 use syncline_sync::quic::NodeId;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-use super::driver::Command;
+use super::driver::{Command, Meeting, Question};
 use super::links::LinkStats;
 use crate::error::Error;
 use crate::node::Node;
@@ -143,6 +145,40 @@ pub struct Topology {
     pub traffic: LinkStats,
 }
 
+/// How the other carriers of a namespace stand to this node; see [`Node::convergence`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct NamespaceConvergence {
+    /// The namespace.
+    pub namespace: String,
+    /// The members that carry it, with those that have failed, in the order of their names.
+    pub peers: Vec<PeerReport<NodeId>>,
+}
+
+/// Numbers the views that a node has had of its cluster: the later, the greater, across its restarts. Those of two nodes have nothing to do with each
+/// other, since nobody decides who is a member *now*.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Epoch {
+    /// Which life of the node.
+    pub generation: u64,
+    /// How many changes of the members it has seen.
+    pub change: u64,
+}
+
+/// Who is there, as one node sees it: what a quorum manager outside of it would go by. See [`Node::cluster_view`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ClusterView {
+    /// Which view. Two of one node with the same epoch are the same, but for suspicions and round trips.
+    pub epoch: Epoch,
+    /// This node.
+    pub node: NodeId,
+    /// What it carries.
+    pub namespaces: BTreeSet<String>,
+    /// The other members.
+    pub members: Vec<Member>,
+}
+
 /// The cluster around the node (feature `net`). A node that does not listen is in none, and knows nobody.
 impl Node {
     /// The other members that this node knows of, those included who are gone.
@@ -161,6 +197,36 @@ impl Node {
         match self.running.cluster() {
             Some(cluster) => cluster.ask(Command::Topology).await,
             None => Ok(Topology::default()),
+        }
+    }
+
+    /// How far the other carriers of each namespace are behind this node, and it behind them, by what they have said last; for people and
+    /// monitoring. Whether a *write* is safe, [`Namespace::wait_replicated`](crate::Namespace::wait_replicated) tells.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] after the node's shutdown.
+    pub async fn convergence(&self) -> Result<Vec<NamespaceConvergence>, Error> {
+        match self.running.cluster() {
+            Some(cluster) => cluster.ask(Command::Convergence).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Who is there, under a number that grows with every change, for a quorum manager outside of the node. What such a one needs besides are the
+    /// [changes](Self::member_events), the [roster](crate::Namespace::carriers) of a namespace, which is who a majority is a majority of,
+    /// and [`Namespace::holders`](crate::Namespace::holders).
+    ///
+    /// # Errors
+    /// [`Error::Closed`] after the node's shutdown.
+    pub async fn cluster_view(&self) -> Result<ClusterView, Error> {
+        match self.running.cluster() {
+            Some(cluster) => cluster.ask(Command::View).await,
+            None => Ok(ClusterView {
+                epoch: Epoch::default(),
+                node: self.id(),
+                namespaces: self.namespaces().into_iter().collect(),
+                members: Vec::new(),
+            }),
         }
     }
 
@@ -191,6 +257,43 @@ impl Handle {
         let sent = self.commands.send(command(reply)).await;
         sent.map_err(|_| Error::Closed)?;
         answer.await.map_err(|_| Error::Closed)
+    }
+
+    /// The other members.
+    pub(crate) async fn members(&self) -> Result<Vec<Member>, Error> {
+        Ok(self.ask(Command::Topology).await?.members)
+    }
+
+    /// The other members that carry a namespace, those that have failed included, and what their stores are called if they have said so.
+    pub(crate) async fn carriers(
+        &self,
+        namespace: &str,
+    ) -> Result<Vec<(NodeId, Option<CarrierId>)>, Error> {
+        let namespace = namespace.to_owned();
+        self.ask(|reply| Command::Carriers(namespace, reply)).await
+    }
+
+    /// Asks other carriers whether they have a write.
+    pub(crate) async fn question(&self, question: Question) -> Result<(), Error> {
+        let sent = self.commands.send(Command::Ask(question)).await;
+        sent.map_err(|_| Error::Closed)
+    }
+
+    /// Has a session with a member.
+    pub(crate) async fn meet(&self, meeting: Meeting) -> Result<(), Error> {
+        let sent = self.commands.send(Command::Meet(meeting)).await;
+        sent.map_err(|_| Error::Closed)
+    }
+
+    /// Who has seen these dots, as far as they have said.
+    pub(crate) async fn who_has(
+        &self,
+        namespace: &str,
+        dots: Context,
+    ) -> Result<WhoHas<NodeId>, Error> {
+        let namespace = namespace.to_owned();
+        let command = |reply| Command::WhoHas(namespace, dots, reply);
+        self.ask(command).await
     }
 
     /// Says goodbye to the others.

@@ -54,6 +54,8 @@ impl Running {
                     doorkeeper,
                     closed.clone(),
                 ));
+                // It is set once, for the one driver of the node.
+                let _first = core.network.cluster.set(handle.clone());
                 Some((driver, handle, links))
             }
             _ => None,

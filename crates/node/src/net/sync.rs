@@ -10,6 +10,7 @@ use syncline_sync::{RefusalCode, Report, Request, Strategy};
 
 use super::peer_addr::PeerAddr;
 use crate::error::Error;
+use crate::ops::key::rows_of;
 
 /// How to sync. The default finds differences in the cheapest way, over whole namespaces.
 ///
@@ -37,6 +38,13 @@ impl SyncOptions {
     #[must_use]
     pub fn prefix(mut self, prefix: impl AsRef<[u8]>) -> Self {
         self.range = Some(KeyRange::prefix(&RowKey::user_prefix(prefix.as_ref())));
+        self
+    }
+
+    /// Syncs only what lies under this key.
+    #[must_use]
+    pub fn key(mut self, key: impl AsRef<[u8]>) -> Self {
+        self.range = Some(rows_of(key.as_ref()));
         self
     }
 

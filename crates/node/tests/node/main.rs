@@ -9,6 +9,7 @@ mod members;
 mod newer;
 mod pair;
 mod peers;
+mod quorum;
 mod registers;
 mod removing;
 mod scrub;

@@ -1,0 +1,69 @@
+//! What the node asks of its driver, and the answers.
+
+use std::collections::BTreeMap;
+
+use syncline_crdt::{CarrierId, Context};
+use syncline_gossip::convergence::WhoHas;
+use syncline_gossip::membership;
+use syncline_sync::quic::NodeId;
+use tokio::sync::oneshot;
+
+use super::super::status::{Branch, ClusterView, Member, NamespaceConvergence, Topology};
+use super::{Driver, Meeting, Question};
+
+/// A question to the driver, and where the answer goes.
+pub(in super::super) enum Command {
+    Topology(oneshot::Sender<Topology>),
+    Convergence(oneshot::Sender<Vec<NamespaceConvergence>>),
+    View(oneshot::Sender<ClusterView>),
+    Carriers(String, oneshot::Sender<Vec<(NodeId, Option<CarrierId>)>>),
+    WhoHas(String, Context, oneshot::Sender<WhoHas<NodeId>>),
+    Ask(Question),
+    Meet(Meeting),
+    Leave(oneshot::Sender<()>),
+}
+
+impl Driver {
+    pub(super) fn asked(&mut self, command: Command) {
+        // Whoever has asked may have gone.
+        match command {
+            Command::Topology(reply) => drop(reply.send(self.topology())),
+            Command::Convergence(reply) => drop(reply.send(self.convergence())),
+            Command::View(reply) => drop(reply.send(self.view())),
+            Command::Carriers(namespace, reply) => {
+                drop(reply.send(self.agreement.carriers(&namespace)));
+            }
+            Command::WhoHas(namespace, dots, reply) => {
+                drop(reply.send(self.agreement.who_has(&namespace, &dots)));
+            }
+            Command::Ask(question) => self.question(question),
+            Command::Meet(meeting) => self.meet(meeting),
+            Command::Leave(reply) => {
+                self.member(membership::Input::Leave);
+                let _gone = reply.send(());
+            }
+        }
+    }
+
+    fn topology(&self) -> Topology {
+        let round_trips: BTreeMap<_, _> = self.links.round_trips().into_iter().collect();
+        let round_trip = |node| round_trips.get(&node).copied();
+        let members = self.membership.members();
+        let mut branches = Vec::new();
+        for spread in self.spreads.values() {
+            let namespace = spread.namespace();
+            let to_branch = |to| Branch {
+                namespace: namespace.to_string(),
+                to,
+            };
+            branches.extend(spread.branches().into_iter().map(to_branch));
+        }
+        Topology {
+            members: members
+                .map(|it| Member::new(it.clone(), round_trip(it.id)))
+                .collect(),
+            branches,
+            traffic: self.links.stats(),
+        }
+    }
+}

@@ -222,7 +222,8 @@ impl<N: MemberId> Membership<N> {
             self.alarms.set(self.now + first, Alarm::Exchange);
         }
         // Before the input, so that what was due before it came is not taken to be answered by it.
-        self.alarms.forgive(self.now, self.config.probe_period);
+        let (period, timeout) = (self.config.probe_period, self.config.probe_timeout);
+        self.alarms.forgive(self.now, period, timeout);
         while let Some(alarm) = self.alarms.due(self.now) {
             self.ring(alarm, random);
         }

@@ -135,6 +135,22 @@ fn one_that_was_stopped_for_a_minute_comes_back_and_suspects_nobody() {
 }
 
 #[test]
+fn one_that_stumbles_blames_itself() {
+    let mut cluster = Cluster::of(5, 3);
+    cluster.run(secs(10));
+    for _ in 0..30 {
+        cluster.run(ms(3037));
+        cluster.stop(1);
+        cluster.run(ms(1100));
+        let since = cluster.now;
+        cluster.go_on(1);
+        cluster.run(secs(2));
+        let mut suspects = cluster.events_since(since);
+        assert!(!suspects.any(|(node, it)| node == 1 && matches!(it, Event::Suspect(_))));
+    }
+}
+
+#[test]
 fn a_thousand_that_start_together_know_each_other_within_seconds() {
     let mut cluster = Cluster::of(1000, 5);
     let took = cluster.until(secs(20), |it| {
@@ -157,6 +173,45 @@ fn two_halves_of_a_cluster_become_one_again() {
     let took = cluster.until(secs(60), Cluster::is_one);
     println!("{took:?}");
     assert!(took.unwrap() <= secs(30));
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn two_halves_of_a_thousand_become_one_again() {
+    let mut cluster = Cluster::of(1000, 5);
+    cluster.run(secs(15));
+    cluster.side = |node| node % 2;
+    cluster.is_cut = true;
+    cluster.run(secs(90));
+    assert_eq!(cluster.membership(0).active(), 500);
+    cluster.is_cut = false;
+    let before = cluster.bytes;
+    let took = cluster.until(secs(30), |it| {
+        it.membership(5).active() == 1000 && it.is_one()
+    });
+    println!("{took:?}, {} bytes each", (cluster.bytes - before) / 1000);
+    assert!(took.is_some());
+}
+
+#[test]
+fn who_is_told_over_and_over_that_it_is_dead_writes_to_its_disk_once_a_second_at_most() {
+    let mut cluster = Cluster::of(5, 3);
+    cluster.run(secs(10));
+    for _ in 0..200 {
+        // "You are held dead", from member 1 to member 0 in its present life.
+        let generation = cluster.persisted(0) as u8;
+        let to = [0, generation, 4, 10, 0, 0, 0, 0x1c, 0xe8];
+        let swim = [&[1, 1, 4, 10, 0, 0, 1, 0x1c, 0xe8, 0], &to[..], &[0x0b]].concat();
+        let bytes = [vec![1, swim.len() as u8], swim].concat();
+        cluster.input(0, Input::Received { from: 1, bytes });
+        cluster.run(ms(50));
+    }
+    assert!(
+        (8..=12).contains(&cluster.persisted(0)),
+        "{}",
+        cluster.persisted(0)
+    );
+    assert!(cluster.until(secs(10), Cluster::is_one).is_some());
 }
 
 #[test]

@@ -50,15 +50,16 @@ impl<N: MemberId> Alarms<N> {
     }
 
     /// If the first alarm is later than tolerable, the node was stopped, and nothing that its peers did or did not do meanwhile says anything
-    /// about them: all alarms are put off by as much.
-    pub(super) fn forgive(&mut self, now: Duration, tolerable: Duration) {
+    /// about them: all alarms are put off by as much, and by a moment in which to read what has come meanwhile.
+    pub(super) fn forgive(&mut self, now: Duration, tolerable: Duration, moment: Duration) {
         let Some((first, _)) = self.queue.keys().next().copied() else {
             return;
         };
         let late = now.saturating_sub(first);
         if late > tolerable {
             let queue = core::mem::take(&mut self.queue);
-            let later = queue.into_iter().map(|((at, n), it)| ((at + late, n), it));
+            let by = late + moment;
+            let later = queue.into_iter().map(|((at, n), it)| ((at + by, n), it));
             self.queue = later.collect();
         }
     }

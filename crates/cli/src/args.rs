@@ -18,7 +18,7 @@ pub(crate) use self::bench::{
 };
 pub(crate) use self::cluster::{Cluster, ClusterInit, ClusterInvite, ClusterJoin, ClusterMembers};
 pub(crate) use self::node::Node;
-pub(crate) use self::sim::{Growth, Reach, Sim, Study};
+pub(crate) use self::sim::{Axis, Growth, Plot, Reach, Sim, Study};
 use crate::failure::{Failure, Reason};
 
 const EXIT_CODES: &str = "\

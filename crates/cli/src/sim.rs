@@ -1,5 +1,6 @@
 //! `syncline sim`: how far rumours come in a simulated cluster, and at which cost.
 
+mod plot;
 mod study;
 
 use std::{fmt, fs};
@@ -17,6 +18,7 @@ pub(crate) fn run(arguments: &Sim) -> Result<(), Failure> {
     match &arguments.study {
         Some(Study::Reach(reach)) => study::reach(reach),
         Some(Study::Growth(growth)) => study::growth(growth),
+        Some(Study::Plot(plot)) => plot::plot(plot),
         None => runs(arguments),
     }
 }
@@ -93,7 +95,10 @@ struct Figures {
     messages_per_node_second: f64,
     between_regions: f64,
     between_regions_per_node_second: f64,
+    peak_bytes_per_second: u64,
     overlay_parts: u32,
+    /// The longest, where all runs came to it.
+    agreed_ms: Option<f64>,
     runs: Vec<Report>,
 }
 
@@ -144,6 +149,15 @@ impl Figures {
             messages_per_node_second: mean(|run| run.messages_per_node_second),
             between_regions: mean(|run| run.between_regions),
             between_regions_per_node_second: mean(|run| run.between_regions_per_node_second),
+            peak_bytes_per_second: runs
+                .iter()
+                .map(|run| run.peak_bytes_per_second)
+                .max()
+                .unwrap_or(0),
+            agreed_ms: runs
+                .iter()
+                .map(|run| run.agreed_ms)
+                .try_fold(0.0, |most: f64, it| it.map(|agreed| most.max(agreed))),
             overlay_parts: runs.iter().map(|run| run.overlay_parts).max().unwrap_or(0),
             runs,
         }
@@ -188,6 +202,14 @@ impl fmt::Display for Figures {
             "bytes per node and second".into(),
             format!("{:.0}", self.bytes_per_node_second),
         ]);
+        table.row([
+            "the most of any node in a second".into(),
+            self.peak_bytes_per_second.to_string(),
+        ]);
+        if self.runs.iter().any(|run| run.sessions > 0) {
+            let agreed = self.agreed_ms.map_or("never".into(), milliseconds);
+            table.row(["to equal roots, the longest".into(), agreed]);
+        }
         if self.regions > 1 {
             table.row([
                 "of them between regions".into(),

@@ -2,12 +2,13 @@
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BinaryHeap};
+use std::fmt::Display;
 use std::time::Duration;
 
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use syncline_crdt::{Dot, ReplicaId};
+use syncline_crdt::{Context, Dot, ReplicaId};
 use syncline_gossip::{
     Dissemination, Input, Members, Message, Output, Pushed, Rumour, RumourId, Timer,
 };
@@ -15,6 +16,7 @@ use syncline_gossip::{
 use crate::network;
 use crate::report::{Quantiles, Report, Spread, mean};
 use crate::scenario::{Crash, Cut, Scenario, ScenarioError, Side};
+use crate::stores::{Frame, Replica, Talks};
 
 /// Runs a scenario to its end: until all that was published has come to every node, or has had its time to.
 ///
@@ -37,7 +39,10 @@ pub fn run_watched(
     scenario.check()?;
     let mut cluster = Cluster::new(scenario);
     cluster.play(&mut watch);
-    Ok(cluster.report())
+    match cluster.failure.take() {
+        Some(failure) => Err(ScenarioError::Store(failure)),
+        None => Ok(cluster.report()),
+    }
 }
 
 /// An event, and its place in the order of all: by time, then as they were caused.
@@ -92,7 +97,22 @@ enum Event {
     },
     /// Those who live learn who does not.
     Notice,
+    /// A frame of a session.
+    Frame(Frame),
+    /// A session with anybody is due.
+    Sync {
+        node: u32,
+        life: u32,
+    },
+    /// Do all stores agree?
+    Check,
 }
+
+/// How often stores are compared in the end.
+const CHECK_EVERY: Duration = Duration::from_millis(250);
+
+/// After how long a stream sends again what was lost.
+const RETRANSMISSION: Duration = Duration::from_millis(200);
 
 struct Cluster<'s> {
     scenario: &'s Scenario,
@@ -110,12 +130,24 @@ struct Cluster<'s> {
     messages: u64,
     lagging: u64,
     trace: u64,
+    /// Measured rumours that are everywhere.
+    complete: usize,
+    talks: Talks,
+    sessions: u64,
+    broken: u64,
+    /// When all stores were found to agree, with nothing more to come.
+    agreed: Option<Duration>,
+    /// The first failure of a store.
+    failure: Option<String>,
 }
 
 struct Node {
     gossip: Dissemination<u32>,
     random: ChaCha8Rng,
     written: u64,
+    replica: Option<Replica>,
+    /// The most that it has sent in a second, and in which second how much so far.
+    sent: (u64, u64, u64),
     /// Until when its line is taken by what it has sent.
     busy_until: Duration,
     is_alive: bool,
@@ -135,6 +167,8 @@ impl<'s> Cluster<'s> {
                 gossip: Dissemination::new(node, scenario.gossip.clone()),
                 random: ChaCha8Rng::seed_from_u64(random.random()),
                 written: 0,
+                replica: None,
+                sent: (0, 0, 0),
                 busy_until: Duration::ZERO,
                 life: 0,
                 pace: 1.0 + scenario.drift * (2.0 * network::place(scenario.seed, node) - 1.0),
@@ -163,9 +197,32 @@ impl<'s> Cluster<'s> {
             messages: 0,
             lagging: 0,
             trace: 0,
+            complete: 0,
+            talks: Talks::new(),
+            sessions: 0,
+            broken: 0,
+            agreed: None,
+            failure: None,
         };
+        for node in 0..scenario.nodes {
+            if scenario.stores.is_some() {
+                let replica = Replica::new(scenario.seed, node);
+                cluster.nodes[node as usize].replica = cluster.sound(replica);
+            }
+        }
         cluster.schedule();
         cluster
+    }
+
+    /// What a store has answered. One that fails ends the run.
+    fn sound<T>(&mut self, result: Result<T, impl Display>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.failure.get_or_insert_with(|| error.to_string());
+                None
+            }
+        }
     }
 
     fn schedule(&mut self) {
@@ -175,6 +232,15 @@ impl<'s> Cluster<'s> {
             self.input(node, Input::View(members.clone()));
         }
         let begins = scenario.begins();
+        if let Some(stores) = scenario.stores {
+            for node in 0..scenario.nodes {
+                let at = stores
+                    .sync_every
+                    .mul_f64(self.random.random_range(0.0..1.0));
+                self.cause(at, Event::Sync { node, life: 0 });
+            }
+            self.cause(scenario.quiet_from(), Event::Check);
+        }
         for (number, crash) in scenario.crashes.iter().enumerate() {
             self.cause(begins + crash.at, Event::Crash { number });
             self.cause(begins + crash.at + crash.noticed_after, Event::Notice);
@@ -193,10 +259,10 @@ impl<'s> Cluster<'s> {
     }
 
     fn play(&mut self, watch: &mut impl FnMut(u32)) {
-        let mut end = None;
+        let mut end = self.scenario.quiet_from() + self.scenario.settle;
         while let Some(Reverse(next)) = self.queue.pop() {
             let Scheduled { at, number, event } = next;
-            if end.is_some_and(|end| at > end) {
+            if at > end || self.failure.is_some() {
                 break;
             }
             self.now = at;
@@ -205,15 +271,11 @@ impl<'s> Cluster<'s> {
                 watch(number + 1);
             }
             self.happen(event);
-            let is_last = self.spreads.len() == self.scenario.rumours as usize;
-            if is_last && end.is_none() {
-                end = Some(self.now + self.scenario.settle);
-            }
             // With no copies on their way, what has reached everybody costs nothing more.
-            let survivors = self.scenario.survivors() as usize;
-            if is_last && self.spreads.iter().all(|it| it.arrivals.len() == survivors) {
-                let soon = self.now + self.scenario.gossip.period;
-                end = end.map(|end| end.min(soon));
+            let is_settled = self.complete == self.scenario.rumours as usize
+                && self.agreed.is_some() == self.scenario.stores.is_some();
+            if is_settled {
+                end = end.min(self.now + self.scenario.gossip.period);
             }
         }
     }
@@ -258,6 +320,9 @@ impl<'s> Cluster<'s> {
                 self.notice();
             }
             Event::Notice => self.notice(),
+            Event::Frame(frame) => self.frame(&frame),
+            Event::Sync { node, life } => self.sync(node, life),
+            Event::Check => self.check(),
         }
     }
 
@@ -277,6 +342,7 @@ impl<'s> Cluster<'s> {
         }
         for node in &nodes {
             self.nodes[*node as usize].is_alive = false;
+            self.talks.end_all_of(*node);
         }
         if let Some(lasts) = lasts {
             self.cause(self.now + lasts, Event::Return { nodes });
@@ -285,12 +351,190 @@ impl<'s> Cluster<'s> {
 
     /// A node is back. Of what it was told in its last life it knows what it had committed, and nothing else.
     fn begin_anew(&mut self, number: u32) {
+        let node = &self.nodes[number as usize];
+        let known = match &node.replica {
+            Some(replica) => replica.context(),
+            None => Ok(node.gossip.known().clone()),
+        };
+        let known = self.sound(known).unwrap_or_default();
         let node = &mut self.nodes[number as usize];
-        let known = node.gossip.known().clone();
         node.gossip = Dissemination::new(number, self.scenario.gossip.clone());
         node.is_alive = true;
         node.life += 1;
+        let life = node.life;
         self.input(number, Input::Learned(known));
+        if self.scenario.stores.is_some() {
+            self.sync(number, life);
+        }
+    }
+
+    /// A session with a member chosen uniformly, and the next one after a while.
+    fn sync(&mut self, number: u32, life: u32) {
+        let node = &mut self.nodes[number as usize];
+        let Some(stores) = self.scenario.stores.filter(|_| node.life == life) else {
+            return;
+        };
+        let peer = node.random.random_range(0..self.scenario.nodes);
+        let after = stores
+            .sync_every
+            .mul_f64(node.random.random_range(0.5..1.5));
+        let event = Event::Sync { node: number, life };
+        self.cause(self.now + after, event);
+        if peer != number {
+            self.talk(number, peer);
+        }
+    }
+
+    /// Begins a session, if the peer can be reached.
+    fn talk(&mut self, node: u32, peer: u32) {
+        self.set_clock(node);
+        let is_alive = |node: u32| self.nodes[node as usize].is_alive;
+        if !is_alive(node) || !is_alive(peer) || self.is_cut(node, peer) {
+            return;
+        }
+        let begun = {
+            let node_ = &mut self.nodes[node as usize];
+            let salt = node_.random.random();
+            let Some(replica) = &node_.replica else {
+                return;
+            };
+            self.talks.begin([node, peer], replica, salt)
+        };
+        if let Some(Some(talk)) = self.sound(begun) {
+            self.sessions += 1;
+            self.speak(talk, 0);
+        }
+    }
+
+    /// Sends what one side of a session has to say.
+    fn speak(&mut self, talk: u64, side: usize) {
+        loop {
+            match self.talks.poll(talk, side) {
+                Ok(Some(frame)) => self.send_frame(frame),
+                Ok(None) => break,
+                Err(_) => return self.break_off(talk),
+            }
+        }
+        if self.talks.is_finished(talk) {
+            for node in self.talks.end(talk).into_iter().flatten() {
+                let replica = self.nodes[node as usize].replica.as_ref();
+                let context = replica.map(Replica::context).unwrap_or(Ok(Context::new()));
+                if let Some(context) = self.sound(context) {
+                    self.learn(node, context);
+                }
+            }
+        }
+    }
+
+    /// A frame goes by a stream: what is lost is sent again, and all keeps its order.
+    fn send_frame(&mut self, frame: Frame) {
+        let Some((from, to)) = self.talks.way_to(frame.talk, frame.side) else {
+            return;
+        };
+        let bytes = frame.bytes.len() as u64;
+        self.count("session", from, to, bytes);
+        let network = &self.scenario.network;
+        let mut at = self.now;
+        let busy_until = &mut self.nodes[from as usize].busy_until;
+        match network.depart(at, busy_until, bytes) {
+            Some(departs) if !self.is_cut(from, to) => at = departs,
+            _ => return self.break_off(frame.talk),
+        }
+        let travel = loop {
+            match network.travel(self.scenario.seed, from, to, &mut self.random) {
+                Some(travel) => break travel,
+                None => at += RETRANSMISSION,
+            }
+        };
+        let at = self.talks.arrival(frame.talk, frame.side, at + travel);
+        self.cause(at, Event::Frame(frame));
+    }
+
+    fn frame(&mut self, frame: &Frame) {
+        let Some((from, to)) = self.talks.way_to(frame.talk, frame.side) else {
+            return;
+        };
+        if self.is_cut(from, to) {
+            return self.break_off(frame.talk);
+        }
+        self.set_clock(to);
+        let Some(replica) = &self.nodes[to as usize].replica else {
+            return;
+        };
+        match self.talks.receive(frame, replica) {
+            Ok(()) => self.speak(frame.talk, frame.side),
+            Err(_) => self.break_off(frame.talk),
+        }
+    }
+
+    /// What was joined stays; the next session goes on from there.
+    fn break_off(&mut self, talk: u64) {
+        self.broken += u64::from(self.talks.end(talk).is_some());
+    }
+
+    /// A node has seen these dots in a session.
+    fn learn(&mut self, node: u32, context: Context) {
+        let known = self.nodes[node as usize].gossip.known();
+        if known.covers(&context) {
+            return;
+        }
+        if self.nodes[node as usize].survives {
+            let is_news = |id: &RumourId| {
+                let dot = Dot::new(id.replica(), id.last());
+                context.contains(&dot) && !known.contains(&dot)
+            };
+            let news = self.numbers.iter().filter(|(id, _)| is_news(id));
+            for number in news.map(|(_, number)| *number).collect::<Vec<_>>() {
+                self.arrived(number);
+            }
+        }
+        self.input(node, Input::Learned(context));
+    }
+
+    /// Whether all who are there to the end hold the same, by their roots.
+    fn check(&mut self) {
+        let survivors = self.nodes.iter().filter(|node| node.survives);
+        let roots = survivors
+            .filter_map(|it| it.replica.as_ref())
+            .map(Replica::root);
+        let roots = roots.collect::<Result<Vec<_>, _>>();
+        let Some(roots) = self.sound(roots) else {
+            return;
+        };
+        if roots.windows(2).all(|pair| pair[0] == pair[1]) {
+            self.agreed = Some(self.now);
+        } else {
+            self.cause(self.now + CHECK_EVERY, Event::Check);
+        }
+    }
+
+    fn set_clock(&mut self, number: u32) {
+        let skew = self.scenario.stores.map_or(Duration::ZERO, |it| it.skew);
+        let place = network::place(self.scenario.seed.rotate_left(7), number);
+        if let Some(replica) = &self.nodes[number as usize].replica {
+            replica
+                .clock
+                .set(self.now, skew.as_secs_f64() * (2.0 * place - 1.0));
+        }
+    }
+
+    /// Counts what is sent.
+    fn count(&mut self, kind: &'static str, from: u32, to: u32, bytes: u64) {
+        if self.measured_from.is_none() {
+            return;
+        }
+        self.messages += 1;
+        *self.bytes.entry(kind).or_default() += bytes;
+        let network = &self.scenario.network;
+        if network.region(from) != network.region(to) {
+            self.bytes_between += bytes;
+        }
+        let (most, second, sent) = &mut self.nodes[from as usize].sent;
+        if *second != self.now.as_secs() {
+            (*second, *sent) = (self.now.as_secs(), 0);
+        }
+        *sent += bytes;
+        *most = (*most).max(*sent);
     }
 
     fn notice(&mut self) {
@@ -329,8 +573,16 @@ impl<'s> Cluster<'s> {
                     let node = at;
                     self.cause(self.now + after, Event::Timer { node, life, timer });
                 }
-                Output::Deliver(_) => {}
-                Output::Lagging(_) => self.lagging += 1,
+                Output::Deliver(rumour) => {
+                    self.set_clock(at);
+                    let replica = self.nodes[at as usize].replica.as_ref();
+                    let joined = replica.map_or(Ok(()), |it| it.join(&rumour));
+                    self.sound(joined);
+                }
+                Output::Lagging(peer) => {
+                    self.lagging += 1;
+                    self.talk(at, peer);
+                }
             }
         }
     }
@@ -339,13 +591,7 @@ impl<'s> Cluster<'s> {
         let scenario = self.scenario;
         let bytes = message.to_bytes().len() as u64;
         self.note(&[u64::from(from) << 32 | u64::from(to), bytes]);
-        if self.measured_from.is_some() {
-            self.messages += 1;
-            *self.bytes.entry(kind(&message)).or_default() += bytes;
-            if scenario.network.region(from) != scenario.network.region(to) {
-                self.bytes_between += bytes;
-            }
-        }
+        self.count(kind(&message), from, to, bytes);
         let network = &scenario.network;
         let busy_until = &mut self.nodes[from as usize].busy_until;
         let Some(departs) = network.depart(self.now, busy_until, bytes) else {
@@ -375,13 +621,15 @@ impl<'s> Cluster<'s> {
         if number == self.scenario.warm_up {
             self.measured_from = Some(self.now);
         }
+        self.set_clock(writer);
+        let payload = self.scenario.payload;
         let node = &mut self.nodes[writer as usize];
         node.written += 1;
-        let mut id = [0; 16];
-        id[..4].copy_from_slice(&writer.to_be_bytes());
-        let payload = vec![0; self.scenario.payload];
-        let replica = ReplicaId::from_bytes(id);
-        let Some(rumour) = Rumour::new(replica, node.written, node.written, payload) else {
+        let rumour = match &node.replica {
+            Some(replica) => replica.write(number.into(), payload),
+            None => Ok(numbered(writer, node.written, payload)),
+        };
+        let Some(Some(rumour)) = self.sound(rumour) else {
             return;
         };
         if number >= self.scenario.warm_up {
@@ -418,10 +666,10 @@ impl<'s> Cluster<'s> {
 
     fn pushed(&mut self, to: u32, Pushed { rumour, hops }: &Pushed) {
         let node = &self.nodes[to as usize];
-        let Some(spread) = self.numbers.get(&rumour.id()) else {
+        let Some(number) = self.numbers.get(&rumour.id()).copied() else {
             return;
         };
-        let spread = &mut self.spreads[*spread];
+        let spread = &mut self.spreads[number];
         if !node.survives {
             return;
         }
@@ -432,9 +680,9 @@ impl<'s> Cluster<'s> {
             .known()
             .contains(&Dot::new(id.replica(), id.last()))
         {
-            spread.arrivals.push(self.now);
             spread.last_hops = *hops;
             spread.max_hops = spread.max_hops.max(*hops);
+            self.arrived(number);
         }
     }
 
@@ -463,6 +711,13 @@ impl<'s> Cluster<'s> {
         living()
             .filter(|(number, _)| part[*number] == *number)
             .count() as u32
+    }
+
+    /// One more node has a rumour.
+    fn arrived(&mut self, number: usize) {
+        let arrivals = &mut self.spreads[number].arrivals;
+        arrivals.push(self.now);
+        self.complete += usize::from(arrivals.len() == self.scenario.survivors() as usize);
     }
 
     fn report(&self) -> Report {
@@ -499,11 +754,29 @@ impl<'s> Cluster<'s> {
             between_regions_per_node_second: self.bytes_between as f64 / node_seconds,
             overlay_parts: self.overlay_parts(),
             messages_per_node_second: self.messages as f64 / node_seconds,
+            peak_bytes_per_second: self.nodes.iter().map(|node| node.sent.0).max().unwrap_or(0),
             lagging: self.lagging,
+            sessions: self.sessions,
+            sessions_broken: self.broken,
+            agreed_ms: self
+                .agreed
+                .map(|at| (at - self.scenario.quiet_from()).as_secs_f64() * 1e3),
             seconds,
             trace: self.trace,
         }
     }
+}
+
+/// The rumour of a node without a store.
+fn numbered(writer: u32, counter: u64, payload: usize) -> Option<Rumour> {
+    let mut id = [0; 16];
+    id[..4].copy_from_slice(&writer.to_be_bytes());
+    Rumour::new(
+        ReplicaId::from_bytes(id),
+        counter,
+        counter,
+        vec![0; payload],
+    )
 }
 
 fn kind(message: &Message) -> &'static str {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use syncline_gossip::{Config, Strategy};
 
-use crate::{Crash, Cut, Latency, Network, Report, Scenario, ScenarioError, Side};
+use crate::{Crash, Cut, Latency, Network, Report, Scenario, ScenarioError, Side, Stores};
 
 /// A scenario that was read from text, and what it is to come to.
 ///
@@ -57,6 +57,10 @@ pub struct Expectations {
     pub between_regions: Option<f64>,
     /// Into how many parts the overlay may fall.
     pub overlay_parts: Option<u32>,
+    /// The most seconds until all stores have equal roots, from when all is written, healed and back.
+    pub agreed_s: Option<f64>,
+    /// The most bytes that any node sends in a second.
+    pub peak_bytes_per_second: Option<u64>,
 }
 
 impl Expectations {
@@ -99,6 +103,15 @@ impl Expectations {
         );
         let parts = report.overlay_parts;
         at_most("overlay_parts", parts.into(), most(self.overlay_parts));
+        let peak = self.peak_bytes_per_second.map(|most| most as f64);
+        at_most(
+            "peak_bytes_per_second",
+            report.peak_bytes_per_second as f64,
+            peak,
+        );
+        // Never is later than anything.
+        let agreed = report.agreed_ms.map_or(f64::INFINITY, |ms| ms / 1e3);
+        at_most("agreed_s", agreed, self.agreed_s);
         failures
     }
 }
@@ -154,6 +167,8 @@ struct Written {
     payload: Option<usize>,
     settle_s: Option<f64>,
     drift: Option<f64>,
+    recent_bytes: Option<usize>,
+    stores: Option<WrittenStores>,
     #[serde(default)]
     network: WrittenNetwork,
     #[serde(default)]
@@ -187,6 +202,14 @@ struct WrittenNetwork {
 struct WrittenPareto {
     least_ms: f64,
     shape: f64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenStores {
+    sync_every_s: f64,
+    #[serde(default)]
+    skew_s: f64,
 }
 
 #[derive(Deserialize)]
@@ -239,6 +262,7 @@ impl Written {
             nodes: self.nodes.unwrap_or(usual.nodes),
             gossip: Config {
                 by_latency: self.by_latency.unwrap_or(usual.gossip.by_latency),
+                recent_bytes: self.recent_bytes.unwrap_or(usual.gossip.recent_bytes),
                 ..usual.gossip
             },
             network: self.network.read()?,
@@ -250,6 +274,7 @@ impl Written {
             payload: self.payload.unwrap_or(usual.payload),
             settle: or(self.settle_s.map(seconds), usual.settle)?,
             drift: self.drift.unwrap_or(usual.drift),
+            stores: self.stores.map(WrittenStores::read).transpose()?,
             crashes: self
                 .crash
                 .into_iter()
@@ -298,6 +323,15 @@ impl WrittenNetwork {
             reordered: self.reordered.unwrap_or(usual.reordered),
             reordered_by: reordered_by.unwrap_or(usual.reordered_by),
             bandwidth: self.bandwidth,
+        })
+    }
+}
+
+impl WrittenStores {
+    fn read(self) -> Result<Stores, FileError> {
+        Ok(Stores {
+            sync_every: seconds(self.sync_every_s)?,
+            skew: seconds(self.skew_s)?,
         })
     }
 }

@@ -34,11 +34,12 @@ mod file;
 mod network;
 mod report;
 mod scenario;
+mod stores;
 mod study;
 
 pub use cluster::{run, run_watched};
 pub use file::{Expectations, FileError, ScenarioFile};
 pub use network::{Latency, Network};
 pub use report::{Quantiles, Report};
-pub use scenario::{Crash, Cut, Scenario, ScenarioError, Side};
+pub use scenario::{Crash, Cut, Scenario, ScenarioError, Side, Stores};
 pub use study::{Growth, Reach, run_all};

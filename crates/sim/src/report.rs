@@ -36,8 +36,16 @@ pub struct Report {
     pub between_regions_per_node_second: f64,
     /// Into how many parts the overlay fell in the end, links between neighbours among the living; 0 if there is none.
     pub overlay_parts: u32,
+    /// The most bytes that any node sent in a second.
+    pub peak_bytes_per_second: u64,
     /// How often a node was told to begin a session, because rumours could not help any more.
     pub lagging: u64,
+    /// Sessions begun, where nodes have stores.
+    pub sessions: u64,
+    /// Of these, those that broke off.
+    pub sessions_broken: u64,
+    /// Milliseconds until all stores had equal roots, from when all was written, healed and back; nothing if they never had.
+    pub agreed_ms: Option<f64>,
     /// Virtual seconds from the first measured rumour to the end.
     pub seconds: f64,
     /// A hash over every event of the run in order: two runs that agree in it were the same.

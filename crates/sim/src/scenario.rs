@@ -33,8 +33,19 @@ pub struct Scenario {
     pub crashes: Vec<Crash>,
     /// Times in which some nodes cannot talk to the others.
     pub cuts: Vec<Cut>,
+    /// Whether nodes have stores: then rumours are the deltas of transactions, and sessions bring what rumours do not.
+    pub stores: Option<Stores>,
     /// By which share of it the timers of a node may run too fast or too slow.
     pub drift: f64,
+}
+
+/// What nodes do with their stores.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Stores {
+    /// How often a node begins a session with a member chosen uniformly, a half more or less.
+    pub sync_every: Duration,
+    /// How far the clock of a node may be ahead or behind.
+    pub skew: Duration,
 }
 
 /// A part of the nodes fails at one instant, and maybe returns. All times are since the first measured rumour.
@@ -84,7 +95,7 @@ pub enum Side {
 }
 
 /// Why a scenario cannot be run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScenarioError {
     /// Nobody to talk to.
@@ -102,6 +113,9 @@ pub enum ScenarioError {
     /// Some distances between regions are missing, or there are too many.
     #[error("there must be a distance from each region to each")]
     Regions,
+    /// A store failed, in the middle of the run.
+    #[error("a simulated store failed: {0}")]
+    Store(String),
 }
 
 impl Scenario {
@@ -121,6 +135,7 @@ impl Scenario {
             settle: Duration::from_secs(30),
             crashes: Vec::new(),
             cuts: Vec::new(),
+            stores: None,
             drift: 0.0,
         }
     }
@@ -167,6 +182,17 @@ impl Scenario {
     /// So many nodes are such a share.
     pub(crate) fn part(&self, share: f64) -> u32 {
         (f64::from(self.nodes) * share).round() as u32
+    }
+
+    /// From when on nothing more happens of itself: all is written, all cuts are healed, and who returns is back.
+    pub(crate) fn quiet_from(&self) -> Duration {
+        let written = self.interval * self.rumours.saturating_sub(1);
+        let healed = self.cuts.iter().map(|cut| cut.until);
+        let back = self
+            .crashes
+            .iter()
+            .map(|it| it.at + it.lasts.unwrap_or_default());
+        self.begins() + healed.chain(back).fold(written, Duration::max)
     }
 
     /// When measuring begins: after time to find neighbours in, and the warm-up.

@@ -84,6 +84,26 @@ fn what_goes_wrong_in_a_scenario_makes_a_difference() {
 }
 
 #[test]
+fn what_rumours_cannot_bring_any_more_sessions_bring() {
+    let files = files();
+    let (_, file) = files
+        .iter()
+        .find(|(name, _)| name == "split-beyond-buffers")
+        .unwrap();
+    let scenario = Scenario {
+        nodes: 20,
+        ..file.scenario.clone()
+    };
+    let report = run(&scenario).unwrap();
+    assert!(report.lagging > 0 && report.sessions > 0, "{report:?}");
+    assert!(report.agreed_ms.is_some(), "{report:?}");
+    let mut alone = scenario.clone();
+    alone.stores = None;
+    let report = run(&alone).unwrap();
+    assert!(report.delivered < 1.0, "{report:?}");
+}
+
+#[test]
 fn expectations_that_are_not_met_are_told() {
     let file = ScenarioFile::parse(
         r#"

@@ -84,6 +84,8 @@ pub(crate) enum Study {
     Reach(Reach),
     /// Show how what a node sends grows with the cluster.
     Growth(Growth),
+    /// Draw what simulations have printed as JSON.
+    Plot(Plot),
 }
 
 #[derive(Debug, Args)]
@@ -110,6 +112,69 @@ pub(crate) struct Reach {
     /// Print a JSON array.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  for f in 2 3 4 5 6; do syncline sim --strategy push-pull --fanout $f --json; done > fanout.json
+  syncline sim plot fanout.json --x fanout --y all_ms --title 'Time to all nodes' --output fanout.svg")]
+pub(crate) struct Plot {
+    /// Files of JSON objects, as `syncline sim --json` prints them, one or many in each.
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) input: Vec<PathBuf>,
+    /// What lies across.
+    #[arg(long, value_enum)]
+    pub(crate) x: Axis,
+    /// What lies upwards: the name of any number in the objects.
+    #[arg(long, value_name = "NAME", default_value = "all_ms")]
+    pub(crate) y: String,
+    /// Draw a line for each value of these.
+    #[arg(
+        long,
+        value_name = "NAME,…",
+        value_delimiter = ',',
+        default_value = "strategy"
+    )]
+    pub(crate) by: Vec<String>,
+    /// What stands above.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) title: String,
+    /// What stands beside the upward axis [default: its name].
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) label: Option<String>,
+    /// The SVG file to write.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+}
+
+/// What can be varied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Axis {
+    /// Sizes of clusters, on a logarithmic scale.
+    Nodes,
+    /// Peers that each pushes to.
+    Fanout,
+    /// Shares of messages lost.
+    Loss,
+}
+
+impl Axis {
+    pub(crate) fn field(self) -> &'static str {
+        match self {
+            Self::Nodes => "nodes",
+            Self::Fanout => "fanout",
+            Self::Loss => "loss",
+        }
+    }
+
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Nodes => "nodes",
+            Self::Fanout => "fanout",
+            Self::Loss => "share of messages lost",
+        }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -24,6 +24,7 @@ fn every_command_explains_itself_with_an_example() {
         "sim",
         "sim reach",
         "sim growth",
+        "sim plot",
     ] {
         let mut arguments: Vec<&str> = command.split(' ').collect();
         arguments.push("--help");

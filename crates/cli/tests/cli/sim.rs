@@ -103,6 +103,26 @@ fn a_file_describes_a_scenario_and_what_it_is_to_come_to() {
 }
 
 #[test]
+fn figures_are_drawn() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let (input, output) = (path("figures.json"), path("figures.svg"));
+    let figures: String = [2, 4]
+        .map(|fanout| sim(&format!("--strategy push-pull --fanout {fanout}")).to_string())
+        .join("\n");
+    std::fs::write(&input, &figures).unwrap();
+    run(&["sim", "plot", &input, "--x", "fanout", "--output", &output]).ok();
+    let drawn = std::fs::read_to_string(&output).unwrap();
+    assert!(drawn.contains(">push-pull</text>"), "{drawn}");
+    assert_eq!(drawn.matches("<circle").count(), 2, "{drawn}");
+    let nonsense = [
+        "sim", "plot", &input, "--x", "loss", "--y", "luck", "--output", &output,
+    ];
+    let error = run(&nonsense).failed(4);
+    assert!(error.contains("luck"), "{error}");
+}
+
+#[test]
 fn people_get_a_table_and_impossible_scenarios_an_error() {
     let text = run(&[
         "sim",

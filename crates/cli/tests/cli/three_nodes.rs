@@ -77,6 +77,27 @@ fn three_nodes_join_leave_die_and_come_back() {
     });
 }
 
+/// What the README's first screen has.
+#[test]
+fn who_is_invited_joins_with_nothing_carried_by_hand() {
+    let scratch = tempdir().unwrap();
+    let [data_a, data_b] = ["a", "b"].map(|name| scratch.path().join(name));
+    let a = Member::start(&data_a, &["--namespace", "app"]);
+    let invite = [
+        "cluster",
+        "invite",
+        "--data",
+        text(&data_a),
+        "--at",
+        a.address(),
+    ];
+    let token = run(&invite).ok();
+    run(&["cluster", "join", "--data", text(&data_b), token.trim()]).ok();
+    let b = Member::start(&data_b, &["--namespace", "app", "--join", a.address()]);
+    assert_eq!(a.said["cluster"], b.said["cluster"]);
+    until(|| sees(&a, &b.said["node"]) == "alive" && sees(&b, &a.said["node"]) == "alive");
+}
+
 #[test]
 fn who_is_of_another_cluster_is_not_let_in() {
     let scratch = tempdir().unwrap();

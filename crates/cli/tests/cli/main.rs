@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod bench;
+mod cluster;
 mod command;
 mod demo;
 mod help;

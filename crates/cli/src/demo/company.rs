@@ -52,6 +52,8 @@ pub(crate) struct Company {
     pub(crate) convergence: Vec<Held>,
     /// From the orderly end of one until all others knew.
     pub(crate) leave_noticed_ms: f64,
+    /// How many of them were told so, instead of finding out: the goodbye is a message that can get lost.
+    pub(crate) told_goodbye: usize,
 }
 
 /// How long writes took from one member to all.
@@ -152,7 +154,8 @@ impl fmt::Display for Company {
         write!(f, "{table}")?;
         writeln!(
             f,
-            "  leave   {last} says goodbye, all others know after {}",
+            "  leave   {last} says goodbye, which reaches {} of the others; all know after {}",
+            self.told_goodbye,
             ms(self.leave_noticed_ms)
         )
     }
@@ -193,7 +196,7 @@ pub(super) fn play(place: &Place) -> Result<Company, Failure> {
     company.convergence = members.convergence()?;
 
     progress.say(format!("{} leaves", NAMES[LAST]));
-    company.leave_noticed_ms = members.leave()?;
+    (company.leave_noticed_ms, company.told_goodbye) = members.leave()?;
     members.close()?;
     Ok(company)
 }
@@ -396,20 +399,21 @@ impl<'a> Members<'a> {
     }
 
     /// Ends the last in order.
-    fn leave(&mut self) -> Result<f64, Failure> {
+    fn leave(&mut self) -> Result<(f64, usize), Failure> {
         let Some(leaving) = self.processes.pop() else {
             return Err(Failure::failed("there is nobody to leave"));
         };
         let node = leaving.node.clone();
         let began = Instant::now();
         leaving.close()?;
-        self.until("the others to be told", |process| {
-            Ok(process
-                .members()?
-                .get(&node)
-                .is_some_and(|state| state == "left"))
-        })?;
-        Ok(ms_since(began))
+        self.until_all_miss(&node)?;
+        let noticed = ms_since(began);
+        let mut told = 0;
+        for process in &mut self.processes {
+            let states = process.members()?;
+            told += usize::from(states.get(&node).is_some_and(|state| state == "left"));
+        }
+        Ok((noticed, told))
     }
 
     fn close(self) -> Result<(), Failure> {

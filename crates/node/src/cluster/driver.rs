@@ -3,19 +3,20 @@
 mod agreeing;
 mod asked;
 mod seeking;
+mod syncing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-use rand::{Rng as _, SeedableRng as _};
 use syncline_gossip::budget::Class;
 use syncline_gossip::membership::{
     self, Card, Config, Event, Identity, Membership, Output as MemberOutput,
 };
-use syncline_gossip::{Input, Message, Output, Timer, convergence};
+use syncline_gossip::{Input, Message, Output, Timer, convergence, schedule};
 use syncline_sync::quic::NodeId;
 use tokio::sync::{broadcast, mpsc};
 use tokio::time::Instant;
@@ -23,6 +24,7 @@ use tokio::time::Instant;
 use self::agreeing::{Agreement, Step};
 pub(crate) use self::agreeing::{Answers, Meeting, Question, durable};
 pub(super) use self::asked::Command;
+use self::syncing::Syncing;
 use super::links::{Carriage, Heard, Links, Parcel};
 use super::postage::Postage;
 use super::sessions::{Sessions, Synced};
@@ -39,9 +41,6 @@ use crate::start_error::StartError;
 const ROUND: Duration = Duration::from_secs(1);
 /// How often seeds that are not members are connected to.
 const SEEK: Duration = Duration::from_secs(5);
-/// Members that are synced with as soon as they are met: they have what this node missed, and both get to know all carriers. It is
-/// a few, so that a thousand nodes that start at once do not all sync with all.
-const GREETED: u32 = 2;
 /// Committed transactions that may wait to be spread.
 const PUBLICATIONS: usize = 4096;
 /// Changes of the members that are kept for those who follow them.
@@ -55,7 +54,7 @@ enum Alarm {
     Agree(convergence::Timer),
     Round,
     Seek,
-    Sync,
+    Schedule,
 }
 
 /// What has happened.
@@ -80,7 +79,7 @@ pub(crate) struct Driver {
     membership: Membership<NodeId>,
     spreads: BTreeMap<Arc<str>, Spread>,
     sessions: Sessions,
-    greeted: u32,
+    syncing: Syncing,
     agreement: Agreement,
     timers: Timers<Alarm>,
     /// What the members that are there carry.
@@ -128,6 +127,7 @@ impl Driver {
         let membership = Membership::new(me, card.clone(), Config::new(), &mut random)
             .map_err(StartError::Card)?;
         let (agreement, steps) = Agreement::new(core.id(), generation);
+        let syncing = Syncing::new(core.network.sync_every());
         let (sessions, synced) = Sessions::new(core.clone(), links.clone());
         let (commands, asked) = mpsc::channel(16);
         let (finding, found) = mpsc::channel(16);
@@ -148,7 +148,7 @@ impl Driver {
             membership,
             spreads: BTreeMap::new(),
             sessions,
-            greeted: 0,
+            syncing,
             agreement,
             timers: Timers::new(),
             carriers: BTreeMap::new(),
@@ -173,7 +173,6 @@ impl Driver {
         for alarm in [Alarm::Round, Alarm::Seek, Alarm::Membership] {
             self.timers.set(self.began, alarm);
         }
-        self.set_sync();
         loop {
             match self.next().await {
                 News::Alarm(alarm) => self.ring(alarm),
@@ -222,16 +221,14 @@ impl Driver {
                 if !self.carriers.is_empty() {
                     self.refresh();
                     self.measure();
+                    self.measure_ways();
                 }
             }
             Alarm::Seek => {
                 self.timers.set(Instant::now() + SEEK, Alarm::Seek);
                 self.seek();
             }
-            Alarm::Sync => {
-                self.set_sync();
-                self.sync_with_one();
-            }
+            Alarm::Schedule => self.schedule(schedule::Input::Timer),
         }
     }
 
@@ -295,12 +292,9 @@ impl Driver {
                 if matches!(event, Event::Up(_)) {
                     tracing::info!(member = %member.id, address = %member.address, "up");
                     self.links.renew(member.id);
-                    if self.greeted < GREETED {
-                        self.greeted += 1;
-                        self.sessions.ask(member.id, member.address);
-                    }
                 }
                 let carried = carried.unwrap_or_default();
+                self.may_sync(member, &carries);
                 self.is_there(member, &carries);
                 for namespace in carries.difference(&carried) {
                     self.spread(namespace, Input::Up(member.id));
@@ -326,6 +320,7 @@ impl Driver {
     fn gone(&mut self, node: NodeId, how: &str) {
         tracing::info!(member = %node, "{how}");
         self.postage.gone(node);
+        self.may_not_sync(node);
         for namespace in self.carriers.remove(&node).unwrap_or_default() {
             self.spread(&namespace, Input::Down(node));
         }
@@ -388,14 +383,16 @@ impl Driver {
                     if delivery != Delivery::Done {
                         tracing::debug!(namespace = &**namespace, ?delivery, "a rumour is late");
                         // Whoever has told it has it, and knows who made it.
-                        from.into_iter().for_each(|peer| self.sync_with(peer));
+                        if let Some(peer) = from {
+                            self.schedule(schedule::Input::Lagging(peer));
+                        }
                     }
                 }
                 Output::Wake { timer, after } => {
                     let alarm = Alarm::Spread(namespace.clone(), timer);
                     self.timers.set(Instant::now() + after, alarm);
                 }
-                Output::Lagging(peer) => self.sync_with(peer),
+                Output::Lagging(peer) => self.schedule(schedule::Input::Lagging(peer)),
             }
         }
     }
@@ -426,6 +423,7 @@ impl Driver {
         if names != self.card.namespaces {
             self.card.namespaces = names;
             self.member(membership::Input::Card(self.card.clone()));
+            self.find_partners();
         }
     }
 
@@ -438,45 +436,5 @@ impl Driver {
                 self.carry_out(&namespace, None, outputs);
             }
         }
-    }
-
-    // Sessions.
-
-    fn set_sync(&mut self) {
-        let every = self.core.network.sync_every();
-        let jittered = every.mul_f64(self.random.random_range(0.9..1.1));
-        self.timers.set(Instant::now() + jittered, Alarm::Sync);
-    }
-
-    /// Syncs with a member at random that carries something that we do.
-    fn sync_with_one(&mut self) {
-        let spreads = &self.spreads;
-        let shares = |carries: &BTreeSet<String>| {
-            carries
-                .iter()
-                .any(|name| spreads.contains_key(name.as_str()))
-        };
-        let carriers = self.carriers.iter();
-        let peers = carriers.filter(|(_, carries)| shares(carries));
-        let peers: Vec<NodeId> = peers.map(|(node, _)| *node).collect();
-        if !peers.is_empty() {
-            let chosen = peers[self.random.random_range(0..peers.len())];
-            self.sync_with(chosen);
-        }
-    }
-
-    fn sync_with(&mut self, peer: NodeId) {
-        if let Some(member) = self.membership.member(peer) {
-            self.sessions.ask(peer, member.address);
-        }
-    }
-
-    fn synced(&mut self, Synced { peer, outcome }: Synced) {
-        match outcome {
-            Ok(_) => tracing::debug!(%peer, "synced"),
-            Err(error) => tracing::info!(%peer, %error, "the sync failed"),
-        }
-        self.sessions.ended(peer);
-        self.refresh();
     }
 }

@@ -9,7 +9,7 @@ use syncline_gossip::budget::Class;
 use syncline_gossip::convergence::{
     Config, Convergence, Found, Input, Message, Output, Standing, WhoHas, Write,
 };
-use syncline_gossip::membership;
+use syncline_gossip::{membership, schedule};
 use syncline_sync::Report;
 use syncline_sync::quic::NodeId;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -142,6 +142,7 @@ impl Driver {
                 }
                 Output::Disagrees { namespace, peer } => {
                     tracing::debug!(%peer, namespace = &*namespace, "disagrees");
+                    self.schedule(schedule::Input::Disagrees(peer));
                 }
                 Output::Held(wait) => self.tell(wait),
                 Output::Look {
@@ -209,7 +210,7 @@ impl Driver {
                 } = input
                 {
                     // Who waits for it has it.
-                    self.sync_with(from);
+                    self.schedule(schedule::Input::Lagging(from));
                 }
                 self.agree(input);
             }

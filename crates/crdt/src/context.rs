@@ -219,6 +219,12 @@ impl Context {
             .map(|(first, &end)| (first.counter, end))
     }
 
+    /// The last counter of the interval that starts at this dot, if one does. O(log n) in the intervals.
+    #[must_use]
+    pub fn interval_from(&self, first: Dot) -> Option<u64> {
+        self.intervals.get(&first).copied()
+    }
+
     /// The replicas of which anything was seen, ascending. O(log n) for each.
     pub fn replicas(&self) -> impl Iterator<Item = ReplicaId> + '_ {
         let mut next = self.intervals.keys().next().map(|first| first.replica);

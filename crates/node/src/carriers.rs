@@ -58,6 +58,23 @@ impl Namespace {
         .await
     }
 
+    /// Gives this node's replica another name among the carriers, durably, and returns it: for a copy of a node's data that
+    /// is to go on beside the original, which refuses it under its own name. Call it before the copy meets anybody.
+    ///
+    /// The original must be known to whoever the copy meets, and must not have been forgotten: what the copy holds is known to
+    /// be told by that one.
+    ///
+    /// # Errors
+    /// See [`Namespace`].
+    pub async fn rename_carrier(&self) -> Result<CarrierId, Error> {
+        let open = self.replica().open().await?;
+        blocking(move || {
+            let _turn = open.turn();
+            Ok(open.store.rename_carrier()?)
+        })
+        .await
+    }
+
     /// How far causal stability has come, and which carriers hold it up. O(n) in the replicas that ever wrote.
     ///
     /// # Errors

@@ -169,6 +169,22 @@ impl Carriers {
     }
 }
 
+impl Carriers {
+    /// What is in the `meta` table under a key of the carriers', as it is in memory. None for what a
+    /// carrier was heard to say, which is to be written again.
+    pub(crate) fn as_written(&mut self, key: &[u8]) -> Option<Vec<u8>> {
+        match key {
+            meta::CARRIER => Some(self.me.as_bytes().to_vec()),
+            meta::ROSTER => Some(self.roster.to_bytes()),
+            _ => {
+                let name = key.strip_prefix(meta::HEARD)?.try_into().ok()?;
+                self.written.remove(&CarrierId::from_bytes(name));
+                None
+            }
+        }
+    }
+}
+
 /// What a store without carriers begins with.
 pub(crate) fn write_new(me: CarrierId, batch: &mut Batch) {
     batch.put(Table::Meta, meta::CARRIER, me.as_bytes());

@@ -7,7 +7,7 @@
 //! | | `namespace` | UTF-8 |
 //! | | `secret` | 16 bytes, fingerprint of the cluster's secret |
 //! | | `openings` | (u64, 16 bytes) each: first commit of an opening, its id |
-//! | | `state` | u64 × 8: commits, greatest stamp, rows, user keys; of the removal log first place, place after the last, bytes; as of when (Unix ms) |
+//! | | `state` | u64 × 8: commits, greatest stamp, rows, user keys; of the removal log first place, place after the last, bytes; as of when (Unix ms); then 16 bytes, the seal |
 //! | | `scrub` | u64: when the last scrub finished, Unix milliseconds, 0 if none has; then where the next goes on: table (1 byte), key |
 //! | | `condemned` | key of a row that is damaged beyond repair; the store is not opened |
 //! | | `carrier` | 16 bytes, the store's name among its carriers |
@@ -38,8 +38,13 @@
 //!
 //! Format 1 had neither a removal log nor a sketch, and a `state` of four numbers. Format 2 knew of
 //! missing removals only up to which dot of a replica (2, replica) they may be missing, and had no
-//! removals of ranges, departures, openings, carriers and `due`, and a `state` of seven numbers. Opening a
-//! store of an older format makes it one of this.
+//! removals of ranges, departures, openings, carriers and `due`, and a `state` of seven numbers. Format 3
+//! had no seal. Opening a store of an older format makes it one of this.
+//!
+//! The seal is over the numbers of the `state`, the table `context` and all of `meta` but `state` and
+//! `scrub`. With *K* = the item key that is derived from BLAKE3's `derive_key("syncline-store v1: seal of
+//! a commit", secret)`, it is the first 16 bytes of the item digest under *K* whose key are the numbers,
+//! and whose value is the range digest of the sealed rows, each an item under *K*.
 //!
 //! Integers are big-endian, so that keys order as what they stand for does. A row's digest is over
 //! its key and its canonical bytes and doubles as its checksum. What is inside a row, families and
@@ -52,7 +57,7 @@ use crate::watch::departures::Place;
 use crate::{Batch, Phase, RangeRemoval, Removal, StoreError, Table};
 
 /// The version of the layout that this code reads and writes.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 /// The keys of the `meta` table.
 pub(crate) mod meta {
@@ -124,6 +129,9 @@ impl DepartureState {
     }
 }
 
+/// The bytes of a seal.
+pub(crate) const SEAL: usize = 16;
+
 impl State {
     const LEN: usize = 8 * 8;
 
@@ -165,9 +173,27 @@ impl State {
         })
     }
 
-    /// The state of a store of an older format: format 1 logged no removals, and 2 kept no time.
+    /// As a commit writes it, with its seal.
+    pub(crate) fn to_sealed(self, seal: [u8; SEAL]) -> [u8; Self::LEN + SEAL] {
+        let mut bytes = [0; Self::LEN + SEAL];
+        bytes[..Self::LEN].copy_from_slice(&self.to_bytes());
+        bytes[Self::LEN..].copy_from_slice(&seal);
+        bytes
+    }
+
+    pub(crate) fn from_sealed(bytes: &[u8]) -> Option<(Self, [u8; SEAL])> {
+        let (state, seal) = bytes.split_last_chunk()?;
+        Some((Self::from_bytes(state)?, *seal))
+    }
+
+    /// The state of a store of an older format: format 1 logged no removals, 2 kept no time, and 3
+    /// sealed nothing.
     pub(crate) fn from_older(bytes: &[u8], format: u32) -> Option<Self> {
-        let words = if format == 1 { 4 } else { 7 };
+        let words = match format {
+            1 => 4,
+            2 => 7,
+            _ => 8,
+        };
         let mut padded = [0; Self::LEN];
         padded.get_mut(..bytes.len())?.copy_from_slice(bytes);
         (bytes.len() == words * 8)

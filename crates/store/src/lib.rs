@@ -51,6 +51,7 @@ mod range_removal;
 mod recount;
 mod removals;
 mod scrub;
+mod seal;
 mod sketch;
 mod staging;
 mod store;

@@ -11,6 +11,7 @@ use syncline_merkle::sketch::SketchKey;
 use crate::carriers::{self, Carriers};
 use crate::engine::{Batch, Durability, Engine, Snapshot, Table};
 use crate::format::{self, DepartureState, FORMAT, State, meta};
+use crate::seal::Seal;
 use crate::sketch::Sketch;
 use crate::store::Head;
 use crate::watch::openings::{Opening, Openings};
@@ -23,7 +24,7 @@ pub(crate) fn open(
     digest_key: &DigestKey,
     sketch_key: &SketchKey,
     config: &Config,
-) -> Result<(Head, Vec<Opening>, Carriers), OpenError> {
+) -> Result<(Head, Vec<Opening>, Carriers, Seal), OpenError> {
     let namespace = &config.namespace;
     let mint = || {
         let environment = &config.environment;
@@ -32,9 +33,10 @@ pub(crate) fn open(
     let snapshot = engine.snapshot()?;
     let Some(format) = snapshot.get(Table::Meta, meta::FORMAT)? else {
         refuse_content_without_format(&snapshot)?;
+        let mut seal = Seal::read(&snapshot, &config.secret)?;
         drop(snapshot);
         let carrier = mint();
-        initialise(engine, digest_key, namespace, carrier)?;
+        initialise(engine, digest_key, namespace, carrier, &mut seal)?;
         let head = Head {
             state: State::default(),
             context: Arc::default(),
@@ -44,7 +46,7 @@ pub(crate) fn open(
             withdrawals: 0,
             departures: DepartureState::default(),
         };
-        return Ok((head, Vec::new(), Carriers::alone(carrier)));
+        return Ok((head, Vec::new(), Carriers::alone(carrier), seal));
     };
     let format = check_identity(&snapshot, &format, digest_key, namespace)?;
     if let Some(key) = snapshot.get(Table::Meta, meta::CONDEMNED)? {
@@ -53,18 +55,18 @@ pub(crate) fn open(
             key,
         });
     }
-    let state = read_state(&snapshot, format)?;
+    let mut seal = Seal::read(&snapshot, &config.secret)?;
+    let state = read_state(&snapshot, format, &seal)?;
     let context = read_context(&snapshot)?;
     let (departures, past) = read_past(&snapshot, format, &state)?;
     let mut batch = Batch::new();
     if format != FORMAT {
         batch.put(Table::Meta, meta::FORMAT, &FORMAT.to_be_bytes());
-        batch.put(Table::Meta, meta::STATE, &state.to_bytes());
         let key = [format::DEPARTURES];
         batch.put(Table::Removals, &key, &departures.to_bytes());
     }
     let carriers = match format {
-        FORMAT => Carriers::read(&snapshot)?,
+        3.. => Carriers::read(&snapshot)?,
         _ => {
             let carrier = mint();
             carriers::write_new(carrier, &mut batch);
@@ -83,13 +85,13 @@ pub(crate) fn open(
         }
     };
     let missing = match format {
-        FORMAT => removals::read_missing(&snapshot)?,
+        3.. => removals::read_missing(&snapshot)?,
         2 => removals::read_floors(&snapshot)?,
         // Nothing was logged then.
         _ => None,
     };
     let missing = match missing {
-        Some(missing) if format == FORMAT => missing,
+        Some(missing) if format >= 3 => missing,
         known => {
             let missing = known.unwrap_or_else(|| removals::all_up_to_the_last_of(&context));
             removals::rewrite_missing(&snapshot, &missing, &mut batch)?;
@@ -98,6 +100,9 @@ pub(crate) fn open(
     };
     if !batch.is_empty() {
         drop(snapshot);
+        seal.follow(&mut batch, &context);
+        let sealed = state.to_sealed(seal.of(&state));
+        batch.put(Table::Meta, meta::STATE, &sealed);
         engine.commit(batch, Durability::Durable)?;
     }
     let head = Head {
@@ -109,7 +114,7 @@ pub(crate) fn open(
         withdrawals: 0,
         departures,
     };
-    Ok((head, past, carriers))
+    Ok((head, past, carriers, seal))
 }
 
 /// The format of the store, if it is the one that was asked for.
@@ -153,16 +158,22 @@ fn check_identity(
     Ok(format)
 }
 
-fn read_state(snapshot: &impl Snapshot, format: u32) -> Result<State, OpenError> {
-    let read = |bytes: &[u8]| match format {
-        FORMAT => State::from_bytes(bytes),
-        older => State::from_older(bytes, older),
-    };
-    let state = snapshot.get(Table::Meta, meta::STATE)?;
-    state
-        .as_deref()
-        .and_then(read)
-        .ok_or_else(|| OpenError::DamagedTables("its counters cannot be read".into()))
+fn read_state(snapshot: &impl Snapshot, format: u32, seal: &Seal) -> Result<State, OpenError> {
+    let damaged = |what: &str| OpenError::DamagedTables(what.into());
+    let unreadable = || damaged("its counters cannot be read");
+    let bytes = snapshot.get(Table::Meta, meta::STATE)?;
+    let bytes = bytes.ok_or_else(unreadable)?;
+    if format < FORMAT {
+        return State::from_older(&bytes, format).ok_or_else(unreadable);
+    }
+    let (state, sealed) = State::from_sealed(&bytes).ok_or_else(unreadable)?;
+    if sealed == seal.of(&state) {
+        Ok(state)
+    } else {
+        Err(damaged(
+            "its context, counters or carriers are not what was committed",
+        ))
+    }
 }
 
 /// The context as the tables have it.
@@ -224,12 +235,15 @@ fn initialise(
     digest_key: &DigestKey,
     namespace: &str,
     carrier: CarrierId,
+    seal: &mut Seal,
 ) -> Result<(), OpenError> {
     let mut batch = Batch::new();
     batch.put(Table::Meta, meta::FORMAT, &FORMAT.to_be_bytes());
     batch.put(Table::Meta, meta::NAMESPACE, namespace.as_bytes());
     batch.put(Table::Meta, meta::SECRET, &digest_key.fingerprint());
-    batch.put(Table::Meta, meta::STATE, &State::default().to_bytes());
     carriers::write_new(carrier, &mut batch);
+    seal.follow(&mut batch, &Context::new());
+    let state = State::default();
+    batch.put(Table::Meta, meta::STATE, &state.to_sealed(seal.of(&state)));
     Ok(engine.commit(batch, Durability::Durable)?)
 }

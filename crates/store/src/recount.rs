@@ -9,7 +9,7 @@ use crate::engine::{Direction, Engine, Snapshot, Table};
 use crate::error::show;
 use crate::format;
 use crate::opening::read_context;
-use crate::scrub::identity_is_sound;
+use crate::scrub::{identity_is_sound, seal_is_sound};
 use crate::{StoreError, View};
 
 /// What a [`View::recount`] found.
@@ -114,6 +114,10 @@ pub enum Mismatch {
     /// Format, namespace or fingerprint are not those with which the store was opened.
     #[error("format, namespace or fingerprint in the file have changed")]
     Identity,
+    /// The seal is not that of the context, the counters and what is said of the store and its
+    /// carriers.
+    #[error("context, counters or carriers in the file are not what was committed")]
+    Seal,
     /// The list of rows that are due is not that of the rows.
     #[error("the list of what is due is not that of the rows")]
     Due,
@@ -165,6 +169,9 @@ pub(crate) fn recount<E: Engine>(view: &View<E>) -> Result<Recount, StoreError> 
     }
     if !identity_is_sound(view)? {
         found.note(Mismatch::Identity);
+    }
+    if !seal_is_sound(view)? {
+        found.note(Mismatch::Seal);
     }
     Ok(found)
 }

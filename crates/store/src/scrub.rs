@@ -33,7 +33,7 @@ mod rows;
 use keys::Tally;
 
 pub use pace::{Pace, ScrubRate};
-pub(crate) use rest::identity_is_sound;
+pub(crate) use rest::{identity_is_sound, seal_is_sound};
 
 /// How many damaged rows wait for each other to be withdrawn in one commit, which reads the whole
 /// dot index.

@@ -9,6 +9,7 @@ use syncline_merkle::{DigestKey, KeyRange};
 use crate::carriers::Carriers;
 use crate::engine::{Batch, Durability, Engine, EngineError, EngineSize, Snapshot, Table};
 use crate::format::{DepartureState, State, meta};
+use crate::seal::Seal;
 use crate::sketch::Sketch;
 use crate::watch::Feed;
 use crate::watch::openings::Openings;
@@ -113,6 +114,8 @@ pub(crate) struct Shared<E: Engine> {
     writer: Mutex<Writer>,
     /// Nobody waits for the right to write while holding it.
     carriers: Mutex<Carriers>,
+    /// Moves with each commit. Only who holds the right to write takes it for longer than to copy it.
+    seal: Mutex<Seal>,
     published: Mutex<Published>,
 }
 
@@ -160,7 +163,8 @@ impl<E: Engine> Store<E> {
     pub fn open(engine: E, config: Config) -> Result<Self, OpenError> {
         let digest_key = DigestKey::derive(&config.secret);
         let sketch_key = SketchKey::derive(&config.secret);
-        let (head, past, carriers) = opening::open(&engine, &digest_key, &sketch_key, &config)?;
+        let (head, past, carriers, seal) =
+            opening::open(&engine, &digest_key, &sketch_key, &config)?;
         let openings = Openings::new(past, head.state.commits, &*config.environment);
         tracing::debug!(
             namespace = config.namespace,
@@ -184,6 +188,7 @@ impl<E: Engine> Store<E> {
                 condemned: OnceLock::new(),
                 writer: Mutex::new(Writer { last: None }),
                 carriers: Mutex::new(carriers),
+                seal: Mutex::new(seal),
                 published: Mutex::new(Published {
                     current: head,
                     coming: None,
@@ -332,7 +337,8 @@ impl<E: Engine> Shared<E> {
         let published = shared.lock_published();
         let snapshot = shared.engine.snapshot()?;
         let state = snapshot.get(Table::Meta, meta::STATE)?;
-        let state = state.as_deref().and_then(State::from_bytes);
+        let state = state.as_deref().and_then(State::from_sealed);
+        let state = state.map(|(state, _)| state);
         let head = [Some(&published.current), published.coming.as_ref()]
             .into_iter()
             .flatten()
@@ -405,7 +411,12 @@ impl<E: Engine> Shared<E> {
         changed: Option<&[RowKey]>,
         durability: Durability,
     ) -> Result<(), StoreError> {
-        batch.put(Table::Meta, meta::STATE, &head.state.to_bytes());
+        let sealed = {
+            let mut seal = self.lock_seal();
+            seal.follow(&mut batch, &self.lock_published().current.context);
+            seal.of(&head.state)
+        };
+        batch.put(Table::Meta, meta::STATE, &head.state.to_sealed(sealed));
         let (commit, context) = (head.state.commits, Arc::clone(&head.context));
         self.feed.announce(commit, changed);
         self.lock_published().coming = Some(head);
@@ -447,6 +458,11 @@ impl<E: Engine> Shared<E> {
     /// What is known of the carriers changes in steps that cannot panic.
     pub(crate) fn lock_carriers(&self) -> MutexGuard<'_, Carriers> {
         self.carriers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The seal changes in steps that cannot panic.
+    pub(crate) fn lock_seal(&self) -> MutexGuard<'_, Seal> {
+        self.seal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock_published(&self) -> MutexGuard<'_, Published> {

@@ -1,6 +1,7 @@
 //! The library as an application uses it, through its public surface alone.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
+mod copies;
 mod durability;
 mod enrolment;
 mod expiry;

@@ -78,8 +78,46 @@ impl Scrub {
                 Ok(())
             })?;
         }
+        // What was mended above is sealed anew by that.
+        drop(view);
+        if !seal_is_sound(&store.view()?)? {
+            self.report.note(store.namespace(), Mismatch::Seal);
+            store
+                .group()?
+                .mend(|base, mend| write_sealed(base, &mut mend.batch))?;
+        }
         Ok(read)
     }
+}
+
+/// Whether the sealed rows are what was sealed with the commit that the view is of.
+pub(crate) fn seal_is_sound<E: Engine>(view: &View<E>) -> Result<bool, StoreError> {
+    let found = view.shared.lock_seal().clone();
+    let found = found.read_again(&view.snapshot)?;
+    let sealed = view.snapshot.get(Table::Meta, meta::STATE)?;
+    let sealed = sealed.as_deref().and_then(format::State::from_sealed);
+    Ok(sealed.is_some_and(|(state, seal)| seal == found.of(&state)))
+}
+
+/// Writes what is sealed anew, as it is in memory. What a carrier was heard to say is forgotten in the
+/// table, if it is not what it was: it will be written again.
+fn write_sealed<E: Engine>(base: &View<E>, batch: &mut crate::Batch) -> Result<(), StoreError> {
+    let shared = &base.shared;
+    let seal = shared.lock_seal().clone();
+    let found = seal.read_again(&base.snapshot)?;
+    let mut carriers = shared.lock_carriers();
+    for key in seal.damaged_meta(&found) {
+        match carriers.as_written(&key) {
+            Some(value) => batch.put(Table::Meta, &key, &value),
+            None if key == meta::OPENINGS => {
+                batch.put(Table::Meta, &key, &shared.openings.to_bytes());
+            }
+            None => batch.remove(Table::Meta, &key),
+        }
+    }
+    // A commit of anything at all seals it.
+    batch.put(Table::Meta, meta::FORMAT, &format::FORMAT.to_be_bytes());
+    write_context(base, batch)
 }
 
 /// Writes the context anew as it is in memory, where it was read when the table was still sound, and

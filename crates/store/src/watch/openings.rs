@@ -47,13 +47,14 @@ impl Openings {
     /// What is to be remembered with a commit: something new only with the first of an opening.
     pub(crate) fn to_remember(&self, commit: u64) -> Option<Vec<u8>> {
         let (first, _) = self.all.last()?;
-        (*first == commit).then(|| {
-            let bytes = self
-                .all
-                .iter()
-                .flat_map(|(first, id)| first.to_be_bytes().into_iter().chain(*id));
-            bytes.collect()
-        })
+        (*first == commit).then(|| self.to_bytes())
+    }
+
+    /// All that is remembered once this opening has committed anything.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let openings = self.all.iter();
+        let bytes = openings.flat_map(|(first, id)| first.to_be_bytes().into_iter().chain(*id));
+        bytes.collect()
     }
 
     /// What was remembered.

@@ -17,6 +17,7 @@ mod ranges;
 mod reading;
 mod removals;
 mod scrubbing;
+mod sealing;
 mod sketching;
 mod watching;
 mod withdrawing;

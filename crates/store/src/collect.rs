@@ -72,27 +72,25 @@ impl<E: Engine> Store<E> {
         if due.len() < ENTRIES {
             next = None;
         }
-        let mut before = after.cloned();
+        let mut before = after.cloned().unwrap_or(DueMark::START);
         for (mark, key) in due {
-            if sweep.left == 0 {
-                next = before;
+            let left = sweep.left;
+            if left == 0 {
+                next = Some(before);
                 break;
             }
             let done = match key.family() {
                 Family::DEADLINE => sweep.key(&key)?,
                 _ => sweep.remnant(&key)?,
             };
-            if !done {
-                next = before;
+            // Only where something went, or there would be no end to it.
+            if !done && sweep.left < left {
+                next = Some(before);
                 break;
             }
-            before = Some(mark);
+            before = mark;
         }
         let rows = sweep.rows;
-        if next.is_some() && next.as_ref() == after && rows == 0 {
-            // Nothing was done and nothing passed: there would be no end to it.
-            next = None;
-        }
         group.commit(Durability::Buffered)?;
         Ok(Collected { rows, next })
     }
@@ -131,16 +129,22 @@ impl<E: Engine> Sweep<'_, E> {
         let deadlines = expiry::read(&self.staging.rows[deadline_key].row);
         let set = cell::winning_set(&self.staging.rows[&cell_key].row);
         let range = KeyRange::prefix(&RowKey::key_prefix(&user));
+        let settled = self.stability.settled();
         let mut others = Vec::new();
-        let mut complete = true;
+        let (mut complete, mut holds_others) = (true, false);
         for row in self.staging.base.scan(&range) {
-            let key = match row {
-                Ok((key, _)) => key,
+            let (key, goes) = match row {
+                Ok((key, row)) => (key, row.dots().any(|dot| settled.contains(&dot))),
                 // It is withdrawn when it is loaded, below.
-                Err(StoreError::Damaged { key }) => crate::format::read_row_key(&key)?,
+                Err(StoreError::Damaged { key }) => (crate::format::read_row_key(&key)?, true),
                 Err(error) => return Err(error),
             };
             if key == *deadline_key || key == cell_key {
+                continue;
+            }
+            holds_others = true;
+            if !goes {
+                // It stays, however many there are, and must not stand before what can go.
                 continue;
             }
             if others.len() == self.left {
@@ -149,7 +153,7 @@ impl<E: Engine> Sweep<'_, E> {
             }
             others.push(key);
         }
-        let is_absent = others.is_empty() && self.staging.rows[&cell_key].row.is_empty();
+        let is_absent = !holds_others && self.staging.rows[&cell_key].row.is_empty();
         let in_force = expiry::in_force(&deadlines, set);
         if !expiry::is_garbage(in_force, is_absent, self.stability) {
             return Ok(true);

@@ -216,3 +216,8 @@ impl<E: Engine> View<E> {
 /// A place among the rows that are due, to go on from.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DueMark(Vec<u8>);
+
+impl DueMark {
+    /// Before everything.
+    pub(crate) const START: Self = Self(Vec::new());
+}

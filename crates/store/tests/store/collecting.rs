@@ -16,6 +16,7 @@ crate::over_all_engines! {
     a_carrier_that_is_away_is_waited_for
     a_large_key_goes_in_parts
     what_was_written_since_stays
+    what_stays_keeps_nothing_else_from_going
     a_deadline_of_before_the_set_does_not_apply
     a_leftover_of_an_absent_key_goes
     the_remnant_of_a_counter_goes
@@ -180,6 +181,28 @@ fn what_was_written_since_stays<H: Harness>() {
     assert_eq!(timed.store.collect(None, 100).unwrap().rows, 2);
     assert_eq!(timed.rows(), 1);
     assert_eq!(timed.collect(100), 0);
+}
+
+/// More of it than goes in one commit, before rows of its own key and of others that are due.
+fn what_stays_keeps_nothing_else_from_going<H: Harness>() {
+    let harness = H::new();
+    let timed = Timed::new(&harness);
+    timed.write(|txn| (100..110).try_for_each(|n| txn.put(&member("k", n), Vec::new()).map(drop)));
+    timed.expire("k", Some(2_000));
+    timed.write(|txn| txn.put(&cell("later"), set("1")));
+    timed.expire("later", Some(2_001));
+    timed.at(2_001).store.tend().unwrap();
+    timed.write(|txn| (0..40).try_for_each(|n| txn.put(&member("k", n), Vec::new()).map(drop)));
+    let (mut gone, mut mark) = (0, None);
+    loop {
+        let done = timed.store.collect(mark.as_ref(), 4).unwrap();
+        gone += done.rows;
+        mark = done.next;
+        if mark.is_none() {
+            break;
+        }
+    }
+    assert_eq!((gone, timed.rows()), (10 + 1 + 2, 40));
 }
 
 fn a_deadline_of_before_the_set_does_not_apply<H: Harness>() {

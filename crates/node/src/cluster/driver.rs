@@ -81,6 +81,10 @@ pub(crate) struct Driver {
     sessions: Sessions,
     syncing: Syncing,
     agreement: Agreement,
+    /// In which of their lives members were when they were last there.
+    generations: BTreeMap<NodeId, u64>,
+    /// Whether the node says goodbye.
+    is_leaving: bool,
     timers: Timers<Alarm>,
     /// What the members that are there carry.
     carriers: BTreeMap<NodeId, BTreeSet<String>>,
@@ -150,6 +154,8 @@ impl Driver {
             sessions,
             syncing,
             agreement,
+            generations: BTreeMap::new(),
+            is_leaving: false,
             timers: Timers::new(),
             carriers: BTreeMap::new(),
             card,
@@ -258,12 +264,12 @@ impl Driver {
         for output in self.membership.handle(input, now, &mut self.random) {
             match output {
                 MemberOutput::Send { to, address, bytes } => {
-                    let parcel = Parcel {
-                        carriage: Carriage::Datagram,
-                        bytes: wire::membership(&bytes),
-                    };
-                    self.postage
-                        .send(to, Some(address), Class::Membership, parcel);
+                    let bytes = wire::membership(&bytes);
+                    if self.is_leaving {
+                        // There is no second chance to say it.
+                        self.send_membership(to, address, Carriage::Frame, bytes.clone());
+                    }
+                    self.send_membership(to, address, Carriage::Datagram, bytes);
                 }
                 MemberOutput::Wake { after } => {
                     self.timers.retain(|it| !matches!(it, Alarm::Membership));
@@ -272,7 +278,8 @@ impl Driver {
                 MemberOutput::Event(event) => self.moved(event),
                 MemberOutput::Persist(generation) => {
                     if let Err(error) = self.core.storage.keep_generation(generation) {
-                        tracing::error!(%error, "the generation was not written");
+                        // What follows would be said in a life that the next start does not know of.
+                        return tracing::error!(%error, "the generation was not written");
                     }
                 }
                 MemberOutput::Refused { from, why } => {
@@ -282,6 +289,12 @@ impl Driver {
         }
     }
 
+    fn send_membership(&self, to: NodeId, address: SocketAddr, carriage: Carriage, bytes: Vec<u8>) {
+        let parcel = Parcel { carriage, bytes };
+        self.postage
+            .send(to, Some(address), Class::Membership, parcel);
+    }
+
     fn moved(&mut self, event: Event<NodeId>) {
         self.agreement.members_changed();
         match &event {
@@ -289,9 +302,12 @@ impl Driver {
                 let namespaces = member.card.as_ref().map(|card| card.namespaces.clone());
                 let carries = namespaces.unwrap_or_default();
                 let carried = self.carriers.insert(member.id, carries.clone());
+                let before = self.generations.insert(member.id, member.generation);
+                if before.is_some_and(|before| before < member.generation) {
+                    self.links.renew(member.id);
+                }
                 if matches!(event, Event::Up(_)) {
                     tracing::info!(member = %member.id, address = %member.address, "up");
-                    self.links.renew(member.id);
                 }
                 let carried = carried.unwrap_or_default();
                 self.may_sync(member, &carries);

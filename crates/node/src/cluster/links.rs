@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use syncline_sync::quic::{Connection, Inlet, Lost, NodeId, Outlet};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::wire::MAX_FRAME;
 use crate::core::{Core, lock};
@@ -32,6 +32,11 @@ const IDLE: Duration = Duration::from_secs(60);
 const KEPT: usize = 96;
 /// Connections with one peer that are kept in mind: both may dial at the same time, and one may be left from before a restart.
 const WITH_ONE: usize = 4;
+/// Connections with a peer that was restarted are of its present life if they are not older than that, for all that is known: news of a
+/// restart travel faster.
+const RENEWED: Duration = Duration::from_secs(5);
+/// How often it is looked at whether all has been sent.
+const SETTLING: Duration = Duration::from_millis(5);
 /// How long a peer that could not be reached is not dialled again.
 const DIAL_AGAIN: Duration = Duration::from_secs(1);
 /// How long what was heard may wait for its turn before the peer's stream is held up.
@@ -105,6 +110,7 @@ struct Known {
     connection: Connection,
     /// Whether it was made from here, and so is ours to close.
     dialled: bool,
+    made: Instant,
 }
 
 /// A connection that is kept for as long as this lives.
@@ -117,6 +123,8 @@ pub(super) struct Held {
 struct Counters {
     sent: AtomicU64,
     dropped: AtomicU64,
+    /// Parcels that couriers have yet to deliver.
+    waiting: AtomicU64,
 }
 
 /// What has passed over the links since the node was started.
@@ -161,7 +169,7 @@ impl Links {
         let parcel = match &peer.queue {
             None => parcel,
             Some(queue) => match queue.try_send(parcel) {
-                Ok(()) => return,
+                Ok(()) => return self.0.waits(),
                 Err(mpsc::error::TrySendError::Full(_)) => return self.drop_parcels(1),
                 // Its courier is just going.
                 Err(mpsc::error::TrySendError::Closed(parcel)) => parcel,
@@ -176,6 +184,7 @@ impl Links {
         // There is room: it is new.
         if queue.try_send(parcel).is_ok() {
             peer.queue = Some(queue);
+            self.0.waits();
             let courier = Arc::downgrade(&self.0);
             self.spawn(carry(courier, to, address, parcels));
         }
@@ -235,6 +244,7 @@ impl Links {
         peer.connections.push(Known {
             connection: connection.clone(),
             dialled,
+            made: Instant::now(),
         });
         peer.used = Some(Instant::now());
         peer.unreached = None;
@@ -249,7 +259,28 @@ impl Links {
         let mut peers = lock(&self.0.peers);
         if let Some(peer) = peers.get_mut(&peer) {
             peer.unreached = None;
+            // Whoever else uses one of them finds out for himself.
+            peer.connections.retain(|it| it.made.elapsed() < RENEWED);
         }
+    }
+
+    /// Waits until all that was sent has left this node, as far as it can be told, or for so long.
+    pub(super) async fn settle(&self, patience: Duration) {
+        let settled = async {
+            while !self.is_settled() {
+                sleep(SETTLING).await;
+            }
+        };
+        if timeout(patience, settled).await.is_err() {
+            tracing::debug!("not all that was to be sent has left");
+        }
+    }
+
+    fn is_settled(&self) -> bool {
+        let peers = lock(&self.0.peers);
+        let mut connections = peers.values().flat_map(|peer| &peer.connections);
+        self.0.traffic.waiting.load(Ordering::Relaxed) == 0
+            && connections.all(|it| it.connection.has_sent_datagrams())
     }
 
     /// The round-trip times to the peers that there are connections with.
@@ -262,7 +293,7 @@ impl Links {
     }
 
     pub(super) fn stats(&self) -> LinkStats {
-        let Counters { sent, dropped } = &self.0.traffic;
+        let Counters { sent, dropped, .. } = &self.0.traffic;
         let peers = lock(&self.0.peers);
         let connections = peers.values().flat_map(|peer| &peer.connections);
         let transport_bytes = connections.map(|it| it.connection.bytes_sent()).sum();
@@ -300,6 +331,19 @@ impl Links {
 
     fn drop_parcels(&self, count: u64) {
         self.0.traffic.dropped.fetch_add(count, Ordering::Relaxed);
+    }
+}
+
+impl Shared {
+    /// A courier has one parcel more.
+    fn waits(&self) {
+        self.traffic.waiting.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Couriers have so many less, of which so many bytes were delivered.
+    fn carried(&self, parcels: u64, bytes: u64) {
+        self.traffic.waiting.fetch_sub(parcels, Ordering::Relaxed);
+        self.traffic.sent.fetch_add(bytes, Ordering::Relaxed);
     }
 }
 
@@ -355,7 +399,7 @@ async fn carry(
             let connection = match (links.newest(to), address) {
                 (Some(connection), _) => Ok(connection),
                 (None, Some(address)) => links.dial(Some(to), address).await,
-                (None, None) => break,
+                (None, None) => return links.0.carried(1 + parcels.len() as u64, 0),
             };
             match connection {
                 Ok(connection) => way = Some((connection, None)),
@@ -370,8 +414,9 @@ async fn carry(
         };
         let length = parcel.len();
         match deliver(connection, outlet, parcel).await {
-            Ok(()) => links.0.traffic.sent.fetch_add(length, Ordering::Relaxed),
+            Ok(()) => links.0.carried(1, length),
             Err(error) => {
+                links.0.carried(1, 0);
                 tracing::debug!(peer = %to, %error, "a message was not delivered");
                 links.drop_parcels(1);
                 *outlet = None;
@@ -402,6 +447,7 @@ async fn deliver(
 impl Links {
     async fn unreachable(&self, peer: NodeId, error: SyncError, parcels: usize) {
         self.drop_parcels(parcels as u64);
+        self.0.carried(parcels as u64, 0);
         if let Some(peer) = lock(&self.0.peers).get_mut(&peer) {
             peer.queue = None;
             peer.unreached = Some(Instant::now());

@@ -7,6 +7,7 @@ use quinn::SendDatagramError;
 use tokio::time::timeout;
 
 use super::endpoint::Connection;
+use super::limits::DATAGRAMS;
 use super::lost::Lost;
 use super::stream::{FrameReader, FrameWriter, StreamError};
 
@@ -75,6 +76,11 @@ impl Connection {
     pub fn takes_datagram(&self, length: usize) -> bool {
         let most = self.quinn.max_datagram_size();
         most.is_some_and(|most| length <= most)
+    }
+
+    /// Whether all datagrams that were sent have gone out of the socket.
+    pub fn has_sent_datagrams(&self) -> bool {
+        self.is_closed() || self.quinn.datagram_send_buffer_space() >= DATAGRAMS
     }
 
     /// The next datagram of the peer's. Cancellation safe.

@@ -64,7 +64,7 @@ pub struct Limits {
 /// Channels that a peer may have open at a time.
 const CHANNELS: u32 = 4;
 /// Bytes of datagrams that wait to be sent, or taken; beyond it, the oldest go.
-const DATAGRAMS: usize = 256 << 10;
+pub(super) const DATAGRAMS: usize = 256 << 10;
 
 impl Default for Limits {
     fn default() -> Self {

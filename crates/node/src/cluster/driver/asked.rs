@@ -1,6 +1,7 @@
 //! What the node asks of its driver, and the answers.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use syncline_crdt::{CarrierId, Context};
 use syncline_gossip::convergence::WhoHas;
@@ -10,6 +11,9 @@ use tokio::sync::oneshot;
 
 use super::super::status::{Branch, ClusterView, Member, NamespaceConvergence, Topology};
 use super::{Driver, Meeting, Question};
+
+/// How long a goodbye may take to leave this node.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// A question to the driver, and where the answer goes.
 pub(in super::super) enum Command {
@@ -38,11 +42,19 @@ impl Driver {
             }
             Command::Ask(question) => self.question(question),
             Command::Meet(meeting) => self.meet(meeting),
-            Command::Leave(reply) => {
-                self.member(membership::Input::Leave);
-                let _gone = reply.send(());
-            }
+            Command::Leave(reply) => self.leave(reply),
         }
+    }
+
+    /// Says goodbye, and answers once that is on its way.
+    fn leave(&mut self, reply: oneshot::Sender<()>) {
+        self.is_leaving = true;
+        self.member(membership::Input::Leave);
+        let links = self.links.clone();
+        drop(tokio::spawn(async move {
+            links.settle(GOODBYE).await;
+            let _gone = reply.send(());
+        }));
     }
 
     fn topology(&self) -> Topology {

@@ -88,8 +88,12 @@ impl Driver {
 
     /// Has the ways to the peers weighed by how long they take.
     pub(super) fn measure_ways(&mut self) {
-        for (peer, round_trip) in self.links.round_trips() {
-            self.syncing.selection.measured(peer, round_trip);
+        let namespaces: Vec<_> = self.spreads.keys().cloned().collect();
+        for (peer, rtt) in self.links.round_trips() {
+            self.syncing.selection.measured(peer, rtt);
+            for namespace in &namespaces {
+                self.spread(namespace, syncline_gossip::Input::Rtt { peer, rtt });
+            }
         }
     }
 

@@ -16,7 +16,9 @@ pub(crate) use self::bench::{
     Baseline, Bench, BenchCluster, BenchMember, BenchMemory, BenchOpen, BenchReopen, BenchResident,
     BenchServe, BenchSync, BenchWrite, BenchWriter, Kind, Workload,
 };
-pub(crate) use self::cluster::{Cluster, ClusterInit, ClusterInvite, ClusterJoin, ClusterMembers};
+pub(crate) use self::cluster::{
+    Cluster, ClusterInit, ClusterInvite, ClusterJoin, ClusterMembers, ClusterRevoke, ClusterRotate,
+};
 pub(crate) use self::node::Node;
 pub(crate) use self::sim::{Axis, Growth, Plot, Reach, Sim, Study};
 use crate::failure::{Failure, Reason};

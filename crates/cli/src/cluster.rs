@@ -2,14 +2,15 @@
 
 mod init;
 mod join;
+mod rotate;
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use serde_json::json;
-use syncline::trust::{Cluster, Invitation, Office};
+use syncline::trust::{Cluster, Invitation, Membership, Office};
 
-use crate::args::{self, ClusterInvite, ClusterMembers};
+use crate::args::{self, ClusterInvite, ClusterMembers, ClusterRevoke};
 use crate::failure::{Doing, Failure, Reason};
 use crate::table::{Align, Table};
 
@@ -19,6 +20,9 @@ pub(crate) fn run(command: &args::Cluster) -> Result<(), Failure> {
         args::Cluster::Invite(arguments) => invite(arguments),
         args::Cluster::Join(arguments) => crate::runtime()?.block_on(join::run(arguments)),
         args::Cluster::Members(arguments) => members(arguments),
+        args::Cluster::Revoke(arguments) => revoke(arguments, false),
+        args::Cluster::Forget(arguments) => revoke(arguments, true),
+        args::Cluster::Rotate(arguments) => crate::runtime()?.block_on(rotate::run(arguments)),
     }
 }
 
@@ -74,11 +78,41 @@ fn invite(arguments: &ClusterInvite) -> Result<(), Failure> {
     Ok(())
 }
 
+fn revoke(arguments: &ClusterRevoke, gone: bool) -> Result<(), Failure> {
+    let office = office(&arguments.data)?;
+    let node = office
+        .find(&arguments.node)
+        .doing(|| "cannot revoke".to_owned())?;
+    let own = Membership::load(arguments.data.join("identity/node"))
+        .doing(|| "cannot read this node's identity".to_owned())?;
+    if own.identity.node_id() == node {
+        return Err(Failure::failed(
+            "cannot revoke: that is this node itself; its data directory has the authority",
+        ));
+    }
+    let news = office
+        .revoke(&node, gone)
+        .doing(|| "cannot revoke".to_owned())?;
+    let what = if gone { "forgotten" } else { "revoked" };
+    match (arguments.json, news) {
+        (true, _) => println!(
+            "{}",
+            json!({"node": node.to_string(), what: true, "news": news})
+        ),
+        (false, true) => println!("{what} {node}"),
+        (false, false) => println!("{node} was {what} before"),
+    }
+    Ok(())
+}
+
 fn members(arguments: &ClusterMembers) -> Result<(), Failure> {
     let office = office(&arguments.data)?;
     let members = office
         .members()
         .doing(|| "cannot read the list of members".to_owned())?;
+    let revoked = office
+        .revoked()
+        .doing(|| "cannot read who was revoked".to_owned())?;
     if arguments.json {
         let members: Vec<_> = members
             .iter()
@@ -87,6 +121,7 @@ fn members(arguments: &ClusterMembers) -> Result<(), Failure> {
                     "node": member.node.to_string(),
                     "name": member.name,
                     "expires": member.expires,
+                    "revoked": revoked.contains(&member.node),
                 })
             })
             .collect();
@@ -103,7 +138,10 @@ fn members(arguments: &ClusterMembers) -> Result<(), Failure> {
         table.row([
             member.node.to_string(),
             member.name.clone().unwrap_or_default(),
-            days(member.expires.saturating_sub(now)),
+            match revoked.contains(&member.node) {
+                true => "it was revoked".to_owned(),
+                false => days(member.expires.saturating_sub(now)),
+            },
         ]);
     }
     print!("{table}");

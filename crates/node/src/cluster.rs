@@ -17,6 +17,7 @@ mod apply;
 mod deed;
 mod driver;
 mod links;
+mod notices;
 mod plan;
 mod postage;
 mod sessions;

@@ -123,6 +123,20 @@ impl Core {
         Ok(())
     }
 
+    /// Where authority, invitations and the own identity lie, if anywhere.
+    #[cfg(feature = "net")]
+    pub(crate) fn identity_home(&self) -> Option<std::path::PathBuf> {
+        self.storage.identity_home()
+    }
+
+    /// Those of the namespaces it carries that the node's certificate lets it share.
+    #[cfg(feature = "net")]
+    pub(crate) fn shared(&self) -> BTreeMap<String, Replica> {
+        let mut carried = self.carried();
+        carried.retain(|namespace, _| self.trust.trust().may_carry(namespace));
+        carried
+    }
+
     /// The namespaces that the node carries.
     pub(crate) fn carried(&self) -> BTreeMap<String, Replica> {
         lock(&self.namespaces).carried.clone()

@@ -2,6 +2,7 @@
 
 mod builder;
 mod dial;
+mod gone;
 mod node;
 mod peer_addr;
 mod peers;
@@ -25,6 +26,7 @@ use std::time::Duration;
 use syncline_sync::quic::{Endpoint, NodeId};
 
 use self::builder::Settings;
+use self::gone::Met;
 use self::peers::Peers;
 use crate::cluster::{Handle, Postage, Seeds};
 use crate::trust::Authority;
@@ -45,6 +47,8 @@ pub(crate) struct Network {
     /// For connections that we make, bound when it is first needed. It is not the one we listen on, whose address may be
     /// one that reaches nobody, such as loopback.
     dialler: Mutex<Option<Endpoint>>,
+    /// Which carriers were met at which nodes.
+    met: Met,
     /// The authority that the node was given, if it was.
     authority: Option<Arc<dyn Authority>>,
 }
@@ -62,6 +66,7 @@ impl Network {
             settings.limits.pacer = Some(Arc::new(postage.clone()));
         }
         Self {
+            met: Met::default(),
             authority,
             postage,
             settings,

@@ -13,6 +13,8 @@ use crate::room::keep_looking;
 use crate::scrub::Scrubbing;
 use crate::start_error::StartError;
 use crate::trust::ClusterId;
+#[cfg(feature = "net")]
+use crate::trust::renewal::keep_trust;
 use crate::upkeep::keep_up;
 
 /// A member of a cluster: replicas of some namespaces, peers to sync them with, and an address for peers that come by
@@ -38,6 +40,8 @@ impl Node {
         // They end when the node is gone.
         drop(tokio::spawn(keep_up(Arc::downgrade(&core))));
         drop(tokio::spawn(keep_looking(Arc::downgrade(&core))));
+        #[cfg(feature = "net")]
+        drop(tokio::spawn(keep_trust(Arc::downgrade(&core))));
         let scrubbing = Arc::new(Scrubbing::start(&core));
         Ok(Self {
             core,

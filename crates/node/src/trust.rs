@@ -30,6 +30,8 @@ mod cluster;
 mod enrolment;
 mod error;
 #[cfg(feature = "net")]
+mod exchange;
+#[cfg(feature = "net")]
 mod fields;
 mod files;
 #[cfg(feature = "net")]
@@ -39,7 +41,11 @@ pub(crate) mod join;
 #[cfg(feature = "net")]
 mod members;
 #[cfg(feature = "net")]
+mod notices;
+#[cfg(feature = "net")]
 mod office;
+#[cfg(feature = "net")]
+pub(crate) mod renewal;
 mod secret;
 #[cfg(feature = "net")]
 pub(crate) mod state;
@@ -61,8 +67,12 @@ pub use join::{Admission, JoinError};
 pub use members::Member;
 #[cfg(feature = "net")]
 pub use office::Office;
+#[cfg(feature = "net")]
+pub use renewal::{RenewError, renew_certificate};
 pub use secret::ClusterId;
 pub(crate) use secret::Secret;
+#[cfg(feature = "net")]
+pub use state::TrustStatus;
 #[cfg(feature = "net")]
 pub use syncline_sync::quic::{AuthorityId, CERTIFICATE_NAME, GRANT_EXTENSION, Grant, Root};
 #[cfg(feature = "net")]

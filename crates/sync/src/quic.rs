@@ -77,7 +77,7 @@ pub use certificate::{AuthorityId, GRANT_EXTENSION, Grant, NamespaceTag, Root};
 pub use channel::{DatagramError, Inlet, Outlet};
 pub use drive::DriveError;
 pub use endpoint::{Arrival, Connection, Endpoint, Incoming};
-pub use identity::{CERTIFICATE_NAME, Identity, IdentityError, NodeId};
+pub use identity::{CERTIFICATE_NAME, Identity, IdentityError, NoNodeId, NodeId};
 pub use limits::Limits;
 pub use link::{Forwarder, Traffic};
 pub use lost::{Alert, BindError, ConnectError, Lost};

@@ -75,6 +75,8 @@ pub struct Report {
     /// Whether the peer keeps a roster of carriers, so that it may be greeted as
     /// [`Request::introducing`](crate::Request::introducing) says.
     pub knows_carriers: bool,
+    /// The carrier that the peer's replica is, where both keep a roster.
+    pub peer_carrier: Option<syncline_crdt::CarrierId>,
     /// Whether the final roots of both sides were equal, all 32 bytes of sum and the count. Nothing less is agreement.
     /// Under writes on either side it may be false though the session lost nothing.
     pub agreed: bool,

@@ -12,8 +12,14 @@ pub(crate) enum Cluster {
     Invite(ClusterInvite),
     /// Become a member of a cluster, with a token.
     Join(ClusterJoin),
-    /// List those who became members by an invitation here.
+    /// List those who were given certificates here.
     Members(ClusterMembers),
+    /// End a membership: the node gets nothing from the others any more.
+    Revoke(ClusterRevoke),
+    /// Renew a node's certificate, or put another authority in the place of the one that there is.
+    Rotate(ClusterRotate),
+    /// Give up a member that will not come back, and what is kept for its sake.
+    Forget(ClusterRevoke),
 }
 
 #[derive(Debug, Args)]
@@ -100,6 +106,53 @@ pub(crate) struct ClusterMembers {
     #[arg(long, value_name = "DIR", env = "SYNCLINE_DATA")]
     pub(crate) data: PathBuf,
     /// Print them as one JSON array.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The running node takes it over within seconds and tells the others. A node that was revoked is a member again only by another \
+invitation. `forget` revokes, and has its stores not be counted on any more: what only they had is lost, and they come back only empty.
+
+Examples:
+  syncline cluster revoke --data ./data oslo
+  syncline cluster forget --data ./data 5f1c3a9be07d2244")]
+pub(crate) struct ClusterRevoke {
+    /// The data directory of a node that has the authority.
+    #[arg(long, value_name = "DIR", env = "SYNCLINE_DATA")]
+    pub(crate) data: PathBuf,
+    /// The node: its id, the first eight digits of it or more, or its name.
+    #[arg(value_name = "NODE")]
+    pub(crate) node: String,
+    /// Print what was done as one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Nodes renew their certificates by themselves when a third of the time is left. To exchange the authority: begin, wait until \
+everybody has renewed, which takes minutes where all are running, and finish. Both are trusted meanwhile.
+
+Examples:
+  syncline cluster rotate --data ./data
+  syncline cluster rotate --data ./data --authority
+  syncline cluster rotate --data ./data --authority --finish")]
+pub(crate) struct ClusterRotate {
+    /// The node's data directory; with --authority, that of one that has it.
+    #[arg(long, value_name = "DIR", env = "SYNCLINE_DATA")]
+    pub(crate) data: PathBuf,
+    /// Exchange the authority.
+    #[arg(long)]
+    pub(crate) authority: bool,
+    /// Trust the old authority no longer.
+    #[arg(long, requires = "authority")]
+    pub(crate) finish: bool,
+    /// Finish although members have not renewed, which are shut out.
+    #[arg(long, requires = "finish")]
+    pub(crate) force: bool,
+    /// Print what was done as one JSON object.
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -26,6 +26,7 @@ pub(crate) use self::agreeing::{Answers, Meeting, Question, durable};
 pub(super) use self::asked::Command;
 use self::syncing::Syncing;
 use super::links::{Carriage, Heard, Links, Parcel};
+use super::notices::Told;
 use super::postage::Postage;
 use super::sessions::{Sessions, Synced};
 use super::spread::{Delivery, Spread};
@@ -89,6 +90,7 @@ pub(crate) struct Driver {
     /// What the members that are there carry.
     carriers: BTreeMap<NodeId, BTreeSet<String>>,
     card: Card,
+    notices: Told,
     seeds: Vec<PeerAddr>,
     events: broadcast::Sender<MemberEvent>,
     ears: Ears,
@@ -120,7 +122,7 @@ impl Driver {
         let card = Card {
             zone: seeds.zone.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            namespaces: core.carried().into_keys().collect(),
+            namespaces: core.shared().into_keys().collect(),
             features: 0,
         };
         let generation = core
@@ -159,6 +161,7 @@ impl Driver {
             timers: Timers::new(),
             carriers: BTreeMap::new(),
             card,
+            notices: Told::default(),
             seeds: seeds.join,
             events,
             ears: Ears {
@@ -224,6 +227,7 @@ impl Driver {
             Alarm::Round => {
                 self.timers.set(Instant::now() + ROUND, Alarm::Round);
                 self.carry();
+                self.tell_notices();
                 if !self.carriers.is_empty() {
                     self.refresh();
                     self.measure();
@@ -253,7 +257,21 @@ impl Driver {
                 self.spread(&namespace, Input::Received { from, message });
             }
             Ok(Said::Convergence(bytes)) => self.told(from, &bytes),
+            Ok(Said::Notices(bytes)) => self.notices.learn(&self.core, from, bytes),
             Err(error) => tracing::warn!(peer = %from, %error, "gossip cannot be read"),
+        }
+    }
+
+    /// Tells those who have yet to hear it what the authority has said.
+    fn tell_notices(&mut self) {
+        let (due, notices) = self.notices.due(&self.core, self.carriers.keys().copied());
+        for node in due {
+            let address = self.membership.member(node).map(|it| it.address);
+            let parcel = Parcel {
+                carriage: Carriage::Frame,
+                bytes: wire::notices(&notices),
+            };
+            self.postage.send(node, address, Class::Membership, parcel);
         }
     }
 
@@ -415,7 +433,7 @@ impl Driver {
 
     /// Has the namespaces spread that the node carries, and no others.
     fn carry(&mut self) {
-        let carried = self.core.carried();
+        let carried = self.core.shared();
         self.spreads
             .retain(|namespace, _| carried.contains_key(&**namespace));
         let spreads = &self.spreads;

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::wire::MAX_FRAME;
+use super::wire::{self, MAX_FRAME};
 use crate::core::{Core, lock};
 use crate::net::{Doorkeeper, SyncError};
 
@@ -426,12 +426,26 @@ async fn carry(
     }
 }
 
+/// Whether both nodes may carry what a message is about.
+fn may_pass(connection: &Connection, bytes: &[u8]) -> bool {
+    wire::namespace(bytes).is_none_or(|namespace| {
+        let may = connection.may_carry(namespace);
+        if !may {
+            tracing::debug!(peer = %connection.peer(), namespace, "a certificate does not name the namespace of a rumour");
+        }
+        may
+    })
+}
+
 async fn deliver(
     connection: &Connection,
     outlet: &mut Option<Outlet>,
     parcel: Parcel,
 ) -> Result<(), syncline_sync::quic::StreamError> {
     let Parcel { carriage, bytes } = parcel;
+    if !may_pass(connection, &bytes) {
+        return Ok(());
+    }
     if carriage == Carriage::Datagram && connection.takes_datagram(bytes.len()) {
         // The only failure left is the end of the connection, which the next parcel finds.
         let _lost = connection.send_datagram(bytes);
@@ -477,10 +491,11 @@ async fn datagrams(connection: &Connection, heard: &mpsc::Sender<Heard>) -> Lost
     loop {
         match connection.datagram().await {
             // Datagrams may get lost; better these than the time of whoever is busy.
-            Ok(bytes) => drop(heard.try_send(Heard::Message {
+            Ok(bytes) if may_pass(connection, &bytes) => drop(heard.try_send(Heard::Message {
                 from: connection.peer(),
                 bytes,
             })),
+            Ok(_) => {}
             Err(lost) => return lost,
         }
     }
@@ -491,7 +506,7 @@ async fn channels(connection: &Connection, heard: &mpsc::Sender<Heard>) -> Lost 
     loop {
         tokio::select! {
             inlet = connection.accept_channel(MAX_FRAME) => match inlet {
-                Ok(inlet) => drop(channels.spawn(hear(inlet, connection.peer(), heard.clone()))),
+                Ok(inlet) => drop(channels.spawn(hear(inlet, connection.clone(), heard.clone()))),
                 Err(lost) => return lost,
             },
             Some(_ended) = channels.join_next() => {}
@@ -499,9 +514,11 @@ async fn channels(connection: &Connection, heard: &mpsc::Sender<Heard>) -> Lost 
     }
 }
 
-async fn hear(mut inlet: Inlet, from: NodeId, heard: mpsc::Sender<Heard>) {
+async fn hear(mut inlet: Inlet, connection: Connection, heard: mpsc::Sender<Heard>) {
+    let from = connection.peer();
     loop {
         match inlet.next().await {
+            Ok(Some(bytes)) if !may_pass(&connection, &bytes) => {}
             Ok(Some(bytes)) => {
                 // While many wait, the peer does: its stream is held up.
                 if heard.send(Heard::Message { from, bytes }).await.is_err() {

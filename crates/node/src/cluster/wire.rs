@@ -4,6 +4,7 @@
 //! 0  membership: a packet of the membership protocol
 //! 1  a rumour's message: the length of the namespace's name (one byte), the name, the message
 //! 2  convergence: who holds what
+//! 3  notices: what the authority tells all members
 //! ```
 
 use syncline_gossip::{Message, MessageError};
@@ -21,6 +22,7 @@ pub(super) enum Said {
     Membership(Vec<u8>),
     Rumour { namespace: String, message: Message },
     Convergence(Vec<u8>),
+    Notices(Vec<u8>),
 }
 
 /// Why bytes from a link say nothing.
@@ -42,6 +44,7 @@ mod kind {
     pub(super) const MEMBERSHIP: u8 = 0;
     pub(super) const RUMOUR: u8 = 1;
     pub(super) const CONVERGENCE: u8 = 2;
+    pub(super) const NOTICES: u8 = 3;
 }
 
 /// Membership in its envelope.
@@ -52,6 +55,22 @@ pub(super) fn membership(packet: &[u8]) -> Vec<u8> {
 /// Convergence in its envelope.
 pub(super) fn convergence(message: &[u8]) -> Vec<u8> {
     [&[kind::CONVERGENCE], message].concat()
+}
+
+/// Notices of the authority in their envelope.
+pub(super) fn notices(notices: &[u8]) -> Vec<u8> {
+    [&[kind::NOTICES], notices].concat()
+}
+
+/// The namespace that a message in its envelope is about, if it is about one: who says it and who hears it must both be
+/// allowed to carry it.
+pub(super) fn namespace(bytes: &[u8]) -> Option<&str> {
+    match bytes {
+        [kind::RUMOUR, length, rest @ ..] => {
+            std::str::from_utf8(rest.get(..usize::from(*length))?).ok()
+        }
+        _ => None,
+    }
 }
 
 /// A rumour's message in its envelope. Names are of at most 64 bytes.
@@ -69,6 +88,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Said, WireError> {
     match *kind {
         kind::MEMBERSHIP => Ok(Said::Membership(rest.to_vec())),
         kind::CONVERGENCE => Ok(Said::Convergence(rest.to_vec())),
+        kind::NOTICES => Ok(Said::Notices(rest.to_vec())),
         kind::RUMOUR => {
             let (length, rest) = rest.split_first().ok_or(WireError::Short)?;
             let (name, message) = rest
@@ -103,6 +123,11 @@ mod tests {
         assert_eq!(membership(&[7, 8]), [0, 7, 8]);
         assert_eq!(read(&[0, 7, 8]).unwrap(), Said::Membership(vec![7, 8]));
         assert_eq!(convergence(&[7]), [2, 7]);
+        assert_eq!(notices(&[7]), [3, 7]);
+        assert_eq!(read(&[3, 7]).unwrap(), Said::Notices(vec![7]));
+        assert_eq!(namespace(&bytes), Some("app"));
+        assert_eq!(namespace(&bytes[..4]), None);
+        assert_eq!(namespace(&[2, 1, b'a']), None);
         assert_eq!(read(&[2, 7]).unwrap(), Said::Convergence(vec![7]));
     }
 

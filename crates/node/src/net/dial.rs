@@ -23,7 +23,7 @@ impl Core {
     }
 
     /// The endpoint to connect from.
-    fn dialler(&self) -> Result<Endpoint, SyncError> {
+    pub(crate) fn dialler(&self) -> Result<Endpoint, SyncError> {
         if self.is_refusing() {
             return Err(Error::Closed.into());
         }
@@ -146,6 +146,9 @@ impl Core {
             // It may have been set up anew, with another version.
             Ok(_) | Err(_) => all.remove(&peer),
         };
+        if let Ok(report) = &outcome {
+            self.met(peer, replica.namespace(), report);
+        }
         outcome.map_err(|source| SyncError::Session {
             namespace: replica.namespace().to_owned(),
             source,

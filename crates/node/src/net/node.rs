@@ -14,7 +14,7 @@ use crate::namespace::Namespace;
 use crate::node::Node;
 use crate::start_error::StartError;
 use crate::trust::join::join;
-use crate::trust::{Admission, Invitation, JoinError, Token, TrustError};
+use crate::trust::{Admission, Invitation, JoinError, RenewError, Token, TrustError, TrustStatus};
 
 /// The node among others (feature `net`).
 impl Node {
@@ -74,7 +74,7 @@ impl Node {
     /// Makes the node whose data directory this is a member of the cluster that the token invites to, before it is started; the directory is
     /// made if need be. The node's key is made here and never leaves it; all else comes over the network.
     ///
-    /// A node that was a member before, and whose certificate has ended, is one again under the key that it had.
+    /// A node that was a member before, and whose certificate has ended, is one again under the key that it had; under another, if it was revoked.
     ///
     /// # Errors
     /// [`JoinError`], whose text says what to do.
@@ -94,6 +94,20 @@ impl Node {
     /// [`TrustError::NoAuthority`], [`TrustError::Invitation`], and when it cannot be written.
     pub fn invite(&self, invitation: &Invitation) -> Result<Token, TrustError> {
         self.core.trust.office()?.invite(invitation)
+    }
+
+    /// How the node stands as a member: when its certificate ends, who was revoked.
+    pub fn trust(&self) -> TrustStatus {
+        self.core.trust.status()
+    }
+
+    /// Has the node's certificate renewed now, over the same key, and goes by it. The node does so by itself when a third of the certificate's time is
+    /// left, and when another authority takes the place of the one that has signed it.
+    ///
+    /// # Errors
+    /// [`RenewError`]; the certificate that there is goes on being used.
+    pub async fn renew_certificate(&self) -> Result<(), RenewError> {
+        self.core.renew_certificate().await
     }
 
     /// Who this node is: the hash of its public key.

@@ -3,8 +3,8 @@
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
-use syncline_sync::Config;
-use syncline_sync::quic::{Arrival, Endpoint, Host, Incoming, NodeId};
+use syncline_sync::quic::{Arrival, DriveError, Endpoint, Host, Incoming, NodeId};
+use syncline_sync::{Config, Report};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -86,6 +86,16 @@ impl Doorkeeper {
 
 impl Host for Doorkeeper {
     type Replica = InUse;
+
+    fn ended(&self, namespace: &str, peer: NodeId, outcome: &Result<Report, DriveError>) {
+        match outcome {
+            Ok(report) => {
+                tracing::debug!(namespace, %peer, agreed = report.agreed, "served");
+                self.core.met(peer, namespace, report);
+            }
+            Err(error) => tracing::info!(namespace, %peer, %error, "a session failed"),
+        }
+    }
 
     fn open(&self, namespace: &str, peer: NodeId) -> Option<(InUse, Config)> {
         let token = lock(&self.token).clone()?;

@@ -119,7 +119,7 @@ impl Authority for Cluster {
         certificates::grant(&mut params, &request.grant);
         certificates::valid_for(&mut params, request.valid_for);
         let certificate = certificates::signed(&params, &parsed.public_key, &self.key);
-        Ok(certificate.map_err(TrustError::generate)?)
+        Ok(certificate.map_err(TrustError::generate)? + &self.vouched)
     }
 
     fn sign(&self, statement: &[u8]) -> Result<Vec<u8>, TrustError> {

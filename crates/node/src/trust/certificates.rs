@@ -28,6 +28,14 @@ pub(super) fn authority(key: &KeyPair) -> Result<String, rcgen::Error> {
     Ok(params.self_signed(key)?.pem())
 }
 
+/// The certificate of an authority as another one vouches for it, as PEM: for who trusts that other one alone.
+pub(super) fn vouched(key: &KeyPair, by: &KeyPair) -> Result<String, rcgen::Error> {
+    let mut params = authority_params(key);
+    valid_for(&mut params, NODE_VALIDITY);
+    params.use_authority_key_identifier_extension = true;
+    signed(&params, key, by)
+}
+
 /// A certificate of these terms for whoever has this key, under the authority with that one, as PEM.
 pub(super) fn signed(
     params: &CertificateParams,

@@ -3,12 +3,13 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use rcgen::KeyPair;
+use rcgen::{KeyPair, PublicKeyData as _};
 use syncline_sync::quic::Identity;
 
-use super::authority::FileAuthority;
-use super::certificates::node_params;
+use super::authority::{FileAuthority, roots_of};
+use super::certificates::{NODE_VALIDITY, node_params, pem};
 use super::error::TrustError;
 use super::files::{Access, create_directory, read, write_new};
 use super::invitations::Invitation;
@@ -18,6 +19,7 @@ use super::token::Token;
 use super::{AUTHORITY, CERTIFICATE, ClusterId, KEY, Membership, SECRET, certificates};
 
 pub(super) const AUTHORITY_KEY: &str = "ca.key";
+pub(super) const VOUCHED: &str = "ca.vouched.pem";
 
 /// A cluster's authority and secret: all that it takes to admit nodes.
 ///
@@ -42,6 +44,8 @@ pub struct Cluster {
     pub(super) key: KeyPair,
     /// The certificates that members trust, as PEM; that of the key first.
     pub(super) authority: String,
+    /// How the authority before vouches for this one, as PEM, while members may trust that alone; empty otherwise.
+    pub(super) vouched: String,
     secret: Secret,
 }
 
@@ -103,6 +107,7 @@ impl Cluster {
             directory: None,
             key,
             authority,
+            vouched: String::new(),
             secret,
         })
     }
@@ -119,11 +124,17 @@ impl Cluster {
             reason: error.to_string(),
         })?;
         let authority = read(&directory.join(AUTHORITY))?;
+        let authority = own_first(&key, &authority)?;
+        let vouched = match read(&directory.join(VOUCHED)) {
+            Err(TrustError::Missing { .. }) => String::new(),
+            text => text?,
+        };
         let secret = Secret::load(&directory.join(SECRET))?;
         Ok(Self {
             directory: Some(directory),
             key,
             authority,
+            vouched,
             secret,
         })
     }
@@ -149,7 +160,7 @@ impl Cluster {
             return Err(TrustError::Exists { path: directory });
         }
         // An authority whose files do not belong together is found out before anything is written.
-        let (certificate, key, _) = self.certify_new()?;
+        let (certificate, key, identity) = self.certify_new()?;
 
         create_directory(&directory)?;
         write_new(&directory.join(KEY), &key, Access::Owner)?;
@@ -160,6 +171,9 @@ impl Cluster {
         )?;
         write_new(&directory.join(AUTHORITY), &self.authority, Access::All)?;
         write_new(&directory.join(CERTIFICATE), &certificate, Access::All)?;
+        let office = self.office()?;
+        let expires = SystemTime::now() + NODE_VALIDITY;
+        office.note(&identity.node_id(), name, expires)?;
         Ok(directory)
     }
 
@@ -201,10 +215,21 @@ impl Cluster {
         let params = node_params().map_err(TrustError::generate)?;
         let certificate =
             certificates::signed(&params, &key, &self.key).map_err(TrustError::generate)?;
+        let certificate = certificate + &self.vouched;
         let key = key.serialize_pem();
         let identity = Identity::from_pem(&certificate, &key, &self.authority)?;
         Ok((certificate, key, identity))
     }
+}
+
+/// The certificates with that of the key at the head: while authorities are exchanged, the file may still be ahead of the
+/// key or behind it. One that is not there is found out when something is signed.
+fn own_first(key: &KeyPair, authority: &str) -> Result<String, TrustError> {
+    let info = key.subject_public_key_info();
+    let own = blake3::hash(&info);
+    let mut roots = roots_of(authority)?;
+    roots.sort_by_key(|root| root.id().as_bytes() != own.as_bytes());
+    Ok(roots.iter().map(|root| pem(root.certificate())).collect())
 }
 
 /// Shows where it is and which one; neither key nor secret.

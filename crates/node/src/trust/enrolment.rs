@@ -70,6 +70,9 @@ pub enum Refusal {
     /// The one who decides could not do its part.
     #[error("the node that decides could not do its part; its log says why. Try again later")]
     Failed,
+    /// The key is that of a node that was revoked.
+    #[error("the node's key was revoked; join under another")]
+    Revoked,
 }
 
 /// Encodes a message.
@@ -107,6 +110,7 @@ mod tests {
         assert_eq!(encode(&Ask::Join(vec![1, 2])), [0, 2, 1, 2]);
         assert_eq!(encode(&Ask::Renew(vec![3])), [1, 1, 3]);
         assert_eq!(encode(&Answer::Refused(Refusal::Used)), [0, 3]);
+        assert_eq!(encode(&Answer::Refused(Refusal::Revoked)), [0, 6]);
         assert_eq!(
             encode(&Answer::Refused(Refusal::Expired(300))),
             [0, 2, 0xac, 2]

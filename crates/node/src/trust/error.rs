@@ -67,6 +67,29 @@ pub enum TrustError {
         /// What is wrong with it.
         reason: String,
     },
+    /// What a peer says that the authority has told all members cannot be read.
+    #[cfg(feature = "net")]
+    #[error("the notices of the authority make no sense; bring both nodes to compatible versions")]
+    Notices,
+    /// No member is called so, or several are.
+    #[cfg(feature = "net")]
+    #[error(
+        "{wanted:?} names {}; give the whole node id, as `syncline cluster members` prints it",
+        if *.several { "several members" } else { "no member that this authority knows" }
+    )]
+    Member {
+        /// What was asked for.
+        wanted: String,
+        /// Whether there is more than one.
+        several: bool,
+    },
+    /// The authority is being exchanged, or is not, or not everybody has come along.
+    #[cfg(feature = "net")]
+    #[error("{reason}")]
+    Exchange {
+        /// What is in the way, and what to do.
+        reason: String,
+    },
     /// An authority that is not in files did not do its part.
     #[cfg(feature = "net")]
     #[error("the certificate authority did not do its part ({reason}); see its own log")]

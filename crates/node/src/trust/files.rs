@@ -9,7 +9,16 @@ use std::path::PathBuf;
 use super::error::TrustError;
 
 pub(super) fn read(path: &Path) -> Result<String, TrustError> {
-    fs::read_to_string(path).map_err(|source| match source.kind() {
+    fs::read_to_string(path).map_err(missing_or(path))
+}
+
+#[cfg(feature = "net")]
+pub(super) fn read_bytes(path: &Path) -> Result<Vec<u8>, TrustError> {
+    fs::read(path).map_err(missing_or(path))
+}
+
+fn missing_or(path: &Path) -> impl Fn(io::Error) -> TrustError {
+    move |source| match source.kind() {
         io::ErrorKind::NotFound => TrustError::Missing {
             path: path.to_owned(),
         },
@@ -17,7 +26,7 @@ pub(super) fn read(path: &Path) -> Result<String, TrustError> {
             path: path.to_owned(),
             source,
         },
-    })
+    }
 }
 
 /// Who may read a file.
@@ -29,7 +38,11 @@ pub(super) enum Access {
 }
 
 /// Writes a file that was not there, all of it or with an error, and has it on disk.
-pub(super) fn write_new(path: &Path, text: &str, access: Access) -> Result<(), TrustError> {
+pub(super) fn write_new(
+    path: &Path,
+    text: impl AsRef<[u8]>,
+    access: Access,
+) -> Result<(), TrustError> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -41,7 +54,7 @@ pub(super) fn write_new(path: &Path, text: &str, access: Access) -> Result<(), T
     options
         .open(path)
         .and_then(|mut file| {
-            file.write_all(text.as_bytes())?;
+            file.write_all(text.as_ref())?;
             file.sync_all()
         })
         .map_err(|source| match source.kind() {
@@ -63,7 +76,11 @@ pub(super) fn scratch(directory: &Path) -> PathBuf {
 
 /// Writes a file in place of the one that is there, if one is: all of it or nothing, across a power loss.
 #[cfg(feature = "net")]
-pub(super) fn replace(path: &Path, text: &str, access: Access) -> Result<(), TrustError> {
+pub(super) fn replace(
+    path: &Path,
+    text: impl AsRef<[u8]>,
+    access: Access,
+) -> Result<(), TrustError> {
     let directory = path.parent().unwrap_or(Path::new("."));
     let made = scratch(directory);
     write_new(&made, text, access)?;

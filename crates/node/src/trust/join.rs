@@ -13,11 +13,12 @@ use std::time::SystemTime;
 use rcgen::KeyPair;
 use syncline_sync::quic::{Limits, NodeId, PetitionError};
 
-use super::authority::request;
+use super::authority::{request, roots_of};
 use super::enrolment::{Answer, Ask, Joined, Papers, Refusal, decode, encode};
 use super::error::TrustError;
 use super::fields::Fields;
 use super::files::{Access, create_directory, io_error, read, replace, sync_directory, write_new};
+use super::notices::Notices;
 use super::secret::Secret;
 use super::token::Token;
 use super::{AUTHORITY, CERTIFICATE, ClusterId, KEY, Membership, SECRET};
@@ -150,7 +151,7 @@ fn hint(error: &PetitionError) -> &'static str {
 /// Makes the node whose data directory this is a member, as the token says; the directory is made if need be, and no node may be
 /// using it. The key is made here and leaves this machine never; all else comes over the network.
 ///
-/// A node that was a member before, and whose certificate has ended or was revoked, is one again, under the key that it had.
+/// A node that was a member before, and whose certificate has ended, is one again, under the key that it had; under another, if it was revoked.
 ///
 /// # Errors
 /// [`JoinError`], whose text says what to do.
@@ -169,9 +170,19 @@ pub(crate) async fn join(token: &Token, data: &Path) -> Result<Admission, JoinEr
     };
     let directory = work.join(OWN);
     create_directory(&directory)?;
-    let key = kept_key(&directory.join(KEY))?;
-    let ask = encode(&Ask::Join(request(&key)?));
-    let joined = petition(token, &ask).await?;
+    let key_file = directory.join(KEY);
+    let ask = || Ok::<_, TrustError>(encode(&Ask::Join(request(&kept_key(&key_file)?)?)));
+    let joined = match petition(token, &ask()?).await {
+        // A key that was revoked stays so; the node comes back under another.
+        Err(JoinError::Refused {
+            refusal: Refusal::Revoked,
+            ..
+        }) => {
+            fs::remove_file(&key_file).map_err(io_error(&key_file))?;
+            petition(token, &ask()?).await?
+        }
+        outcome => outcome?,
+    };
 
     let secret = Secret::from_bytes(joined.secret);
     for known in [directory.join(SECRET), data.join(SECRET)] {
@@ -198,6 +209,12 @@ pub(crate) async fn join(token: &Token, data: &Path) -> Result<Admission, JoinEr
         Access::All,
     )?;
     take_over(&directory, &joined.papers)?;
+    let roots = roots_of(&joined.papers.authorities)?;
+    if let Some(told) = Notices::from_bytes(&joined.papers.notices) {
+        let mut notices = Notices::load(&directory)?;
+        notices.learn(&told, &roots, secret.cluster_id(), SystemTime::now());
+        notices.save(&directory)?;
+    }
     let membership = Membership::load(&directory)?;
     if !again {
         fs::rename(&work, &home).map_err(io_error(&home))?;

@@ -2,18 +2,20 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use syncline_sync::quic::{Doorkeeper, Grant, NodeId, Petitioner};
 
+use super::ClusterId;
 use super::authority::{Authority, CertificateRequest, signing};
 use super::certificates::pem;
 use super::enrolment::{Answer, Ask, Joined, Papers, Refusal, decode, encode};
 use super::error::TrustError;
 use super::invitations::{Invitation, Invitations, Open, Redeemed};
 use super::members::{Member, Members};
+use super::notices::Notices;
 use super::secret::Secret;
 use super::token::{Token, seconds};
 
@@ -62,6 +64,11 @@ impl Office {
         Ok(token)
     }
 
+    /// Where its files are.
+    pub(super) fn home(&self) -> &Path {
+        &self.home
+    }
+
     /// Those who became members here, by an invitation or a renewal.
     ///
     /// # Errors
@@ -80,6 +87,9 @@ impl Office {
                 // A node whose key is the token's would be whoever has the token.
                 if request.node == *key {
                     return refused(Refusal::NotYours);
+                }
+                if Notices::load(&self.home)?.revoked().contains(&request.node) {
+                    return refused(Refusal::Revoked);
                 }
                 let now = SystemTime::now();
                 let open = match self.invitations.redeem(key, &request.node, now)? {
@@ -117,6 +127,20 @@ impl Office {
         }
     }
 
+    pub(super) fn cluster(&self) -> ClusterId {
+        self.secret.cluster_id()
+    }
+
+    pub(super) fn note(
+        &self,
+        node: &NodeId,
+        name: &str,
+        expires: SystemTime,
+    ) -> Result<(), TrustError> {
+        let authority = signing(&*self.authority)?;
+        self.members.note(node, Some(name), expires, authority)
+    }
+
     /// What the namespaces of these names are in a certificate.
     pub(super) fn grant(&self, namespaces: Option<&[String]>) -> Grant {
         namespaces.map_or(Grant::ALL, |names| {
@@ -139,7 +163,7 @@ impl Office {
         Ok(Papers {
             certificate,
             authorities,
-            notices: Vec::new(),
+            notices: Notices::load(&self.home)?.to_bytes(),
         })
     }
 }

@@ -19,5 +19,6 @@ mod space;
 mod testing;
 mod tokens;
 mod transactions;
+mod trust;
 mod typed;
 mod watching;

@@ -84,6 +84,7 @@ fn tag(namespace: &str, key: &[u8; 32]) -> NamespaceTag {
 /// What a node's certificate says.
 #[derive(Clone, Debug)]
 pub(crate) struct Terms {
+    pub(crate) begins: SystemTime,
     pub(crate) ends: SystemTime,
     pub(crate) grant: Grant,
 }
@@ -93,7 +94,11 @@ impl Terms {
     pub(crate) fn of(certificate: &CertificateDer<'_>) -> Result<Self, rustls::Error> {
         let malformed = || rustls::Error::InvalidCertificate(CertificateError::BadEncoding);
         let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| malformed())?;
-        let ends = parsed.validity().not_after.timestamp();
+        let validity = parsed.validity();
+        let time = |seconds: i64| {
+            let seconds = u64::try_from(seconds).unwrap_or_default();
+            SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+        };
         let oid = Oid::from(GRANT_EXTENSION).map_err(|_| malformed())?;
         let grant = match parsed.get_extension_unique(&oid) {
             Ok(None) => Grant::ALL,
@@ -101,8 +106,8 @@ impl Terms {
             Err(_) => return Err(malformed()),
         };
         Ok(Self {
-            ends: SystemTime::UNIX_EPOCH
-                + Duration::from_secs(u64::try_from(ends).unwrap_or_default()),
+            begins: time(validity.not_before.timestamp()),
+            ends: time(validity.not_after.timestamp()),
             grant,
         })
     }

@@ -73,6 +73,29 @@ impl Canonical for NodeId {
     }
 }
 
+/// As [`Display`](fmt::Display) writes it.
+impl core::str::FromStr for NodeId {
+    type Err = NoNodeId;
+
+    fn from_str(text: &str) -> Result<Self, NoNodeId> {
+        let mut bytes = [0; 32];
+        let mut digits = text.chars().map(|digit| digit.to_digit(16).ok_or(NoNodeId));
+        for byte in &mut bytes {
+            let mut digit = || digits.next().unwrap_or(Err(NoNodeId));
+            *byte = (digit()? << 4 | digit()?) as u8;
+        }
+        match digits.next() {
+            None => Ok(Self(bytes)),
+            Some(_) => Err(NoNodeId),
+        }
+    }
+}
+
+/// A text that is no [`NodeId`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a node id has 64 hexadecimal digits")]
+pub struct NoNodeId;
+
 /// 64 lower-case hexadecimal digits.
 impl fmt::Display for NodeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -180,18 +203,9 @@ impl Identity {
             .end_entity_cert()
             .and_then(Terms::of)
             .map_err(unusable)?;
-        let with_roots = CertifiedKey::new(
-            certified
-                .cert
-                .iter()
-                .chain(roots.iter().map(Root::der))
-                .cloned()
-                .collect(),
-            certified.key.clone(),
-        );
         let identity = Self {
+            certified_with_roots: Arc::new(with_roots(&certified, &roots)),
             certified: Arc::new(certified),
-            certified_with_roots: Arc::new(with_roots),
             store: Arc::new(store),
             roots: roots.into(),
             node,
@@ -205,22 +219,46 @@ impl Identity {
 
     /// Looks at our own certificate with a peer's eyes, as a client's and as a server's.
     fn check(&self, now: UnixTime) -> Result<(), rustls::Error> {
-        self.check_under(&self.store, now)
-    }
-
-    fn check_under(&self, roots: &Arc<RootCertStore>, now: UnixTime) -> Result<(), rustls::Error> {
         let chain = self.certified.cert.split_first();
         let (end, intermediates) = chain.ok_or(rustls::Error::NoCertificatesPresented)?;
-        tls::client_verifier(roots)?.verify_client_cert(end, intermediates, now)?;
-        let name =
-            ServerName::try_from(CERTIFICATE_NAME).expect("the constant is a valid DNS name");
-        tls::server_verifier(roots)?.verify_server_cert(end, intermediates, &name, &[], now)?;
-        Ok(())
+        check(end, intermediates, &self.store, now)
     }
 
     /// This node's identity, as its peers see it.
     pub fn node_id(&self) -> NodeId {
         self.node
+    }
+
+    /// The DER of the certificate.
+    pub fn certificate(&self) -> &[u8] {
+        self.certified.cert.first().map_or(&[], |it| it.as_ref())
+    }
+
+    /// When the certificate begins to be good.
+    pub fn valid_from(&self) -> SystemTime {
+        self.terms.begins
+    }
+
+    /// The same, trusting these authorities; whether one of them has signed the own certificate is not looked at.
+    ///
+    /// # Errors
+    /// [`IdentityError::Unusable`] when the certificate of one cannot be used.
+    pub fn with_authorities(&self, roots: &[Root]) -> Result<Self, IdentityError> {
+        let mut store = RootCertStore::empty();
+        for root in roots {
+            store
+                .add(root.der().clone())
+                .map_err(|error| IdentityError::Unusable {
+                    file: "the authority's certificate".to_owned(),
+                    reason: error.to_string(),
+                })?;
+        }
+        Ok(Self {
+            certified_with_roots: Arc::new(with_roots(&self.certified, roots)),
+            store: Arc::new(store),
+            roots: roots.into(),
+            ..self.clone()
+        })
     }
 
     /// When the certificate ends.
@@ -238,14 +276,17 @@ impl Identity {
         &self.roots
     }
 
-    /// Which of the authorities has signed the certificate.
+    /// Which of the authorities has signed the certificate: itself, or through those between them.
     pub fn issuer(&self) -> Option<AuthorityId> {
-        let issued = |root: &&Root| {
+        let (end, intermediates) = self.certified.cert.split_first()?;
+        let issued = |root: &&Root, between: &[CertificateDer<'_>]| {
             let mut alone = RootCertStore::empty();
             let added = alone.add(root.der().clone());
-            added.is_ok() && self.check_under(&Arc::new(alone), UnixTime::now()).is_ok()
+            added.is_ok() && check(end, between, &Arc::new(alone), UnixTime::now()).is_ok()
         };
-        self.roots.iter().find(issued).map(Root::id)
+        let direct = self.roots.iter().find(|root| issued(root, &[]));
+        let issuer = direct.or_else(|| self.roots.iter().find(|root| issued(root, intermediates)));
+        issuer.map(Root::id)
     }
 
     pub(crate) fn roots(&self) -> &Arc<RootCertStore> {
@@ -259,6 +300,25 @@ impl Identity {
     pub(crate) fn certified_with_roots(&self) -> &Arc<CertifiedKey> {
         &self.certified_with_roots
     }
+}
+
+/// Looks at a certificate with a peer's eyes, as a client's and as a server's.
+fn check(
+    end: &CertificateDer<'_>,
+    intermediates: &[CertificateDer<'_>],
+    roots: &Arc<RootCertStore>,
+    now: UnixTime,
+) -> Result<(), rustls::Error> {
+    tls::client_verifier(roots)?.verify_client_cert(end, intermediates, now)?;
+    let name = ServerName::try_from(CERTIFICATE_NAME).expect("the constant is a valid DNS name");
+    tls::server_verifier(roots)?.verify_server_cert(end, intermediates, &name, &[], now)?;
+    Ok(())
+}
+
+/// The same chain, followed by the authorities' certificates.
+fn with_roots(certified: &CertifiedKey, roots: &[Root]) -> CertifiedKey {
+    let chain = certified.cert.iter().chain(roots.iter().map(Root::der));
+    CertifiedKey::new(chain.cloned().collect(), certified.key.clone())
 }
 
 /// Shows the node's identity alone; the key never reaches a log.

@@ -243,6 +243,7 @@ impl<R: Replica> Session<R> {
             return refuse(RefusalCode::Copied, text);
         }
         self.introduction.peer = Some(peer);
+        self.wire.report.peer_carrier = Some(peer);
         self.ground.set_peer(peer);
         Ok(())
     }

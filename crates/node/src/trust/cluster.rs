@@ -69,8 +69,8 @@ impl Cluster {
         let cluster = Self::generate(secret)?;
         create_directory(&directory)?;
         let [authority_file, key_file, secret_file] = &files;
-        write_new(key_file, &cluster.key.serialize_pem(), Access::Owner)?;
-        write_new(secret_file, &cluster.secret.to_text(), Access::Owner)?;
+        write_new(key_file, cluster.key.serialize_pem(), Access::Owner)?;
+        write_new(secret_file, cluster.secret.to_text(), Access::Owner)?;
         write_new(authority_file, &cluster.authority, Access::All)?;
         Ok(Self {
             directory: Some(directory),
@@ -166,7 +166,7 @@ impl Cluster {
         write_new(&directory.join(KEY), &key, Access::Owner)?;
         write_new(
             &directory.join(SECRET),
-            &self.secret.to_text(),
+            self.secret.to_text(),
             Access::Owner,
         )?;
         write_new(&directory.join(AUTHORITY), &self.authority, Access::All)?;

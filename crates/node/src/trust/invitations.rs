@@ -152,7 +152,7 @@ impl Invitations {
                 .with_all("namespace", namespaces);
         }
         let made = scratch(&self.directory);
-        write_new(&made, &fields.to_text(), Access::Owner)?;
+        write_new(&made, fields.to_text(), Access::Owner)?;
         let path = self.open_file(key);
         fs::rename(&made, &path).map_err(io_error(&path))?;
         sync_directory(&self.directory)

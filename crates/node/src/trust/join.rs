@@ -197,17 +197,13 @@ pub(crate) async fn join(token: &Token, data: &Path) -> Result<Admission, JoinEr
             }
         }
     }
-    replace(&directory.join(SECRET), &secret.to_text(), Access::Owner)?;
+    replace(&directory.join(SECRET), secret.to_text(), Access::Owner)?;
     let enrolment = Fields::default().with_all("authority", token.addresses());
     let enrolment = match &joined.namespaces {
         None => enrolment,
         Some(names) => enrolment.with_all("namespace", names),
     };
-    replace(
-        &directory.join(ENROLMENT),
-        &enrolment.to_text(),
-        Access::All,
-    )?;
+    replace(&directory.join(ENROLMENT), enrolment.to_text(), Access::All)?;
     take_over(&directory, &joined.papers)?;
     let roots = roots_of(&joined.papers.authorities)?;
     if let Some(told) = Notices::from_bytes(&joined.papers.notices) {
@@ -237,7 +233,7 @@ fn kept_key(path: &Path) -> Result<KeyPair, TrustError> {
         if made.exists() {
             fs::remove_file(&made).map_err(io_error(&made))?;
         }
-        write_new(&made, &key.serialize_pem(), Access::Owner)?;
+        write_new(&made, key.serialize_pem(), Access::Owner)?;
         fs::rename(&made, path).map_err(io_error(path))?;
     }
     KeyPair::from_pem(&read(path)?).map_err(|error| TrustError::Damaged {

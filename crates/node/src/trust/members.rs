@@ -55,7 +55,7 @@ impl Members {
             fields = fields.with("name", name);
         }
         let path = self.directory.join(node.to_string());
-        replace(&path, &fields.to_text(), Access::Owner)
+        replace(&path, fields.to_text(), Access::Owner)
     }
 
     pub(super) fn get(&self, node: &NodeId) -> Result<Option<Member>, TrustError> {

@@ -65,7 +65,9 @@ fn what_no_trusted_authority_has_signed_is_passed_over() {
         ..notice
     });
     let mut altered = Notices::default();
-    altered.extend(forged);
+    for notice in forged {
+        altered.insert(notice);
+    }
     // One that is over, too, is no news.
     let over = signed(&ours, &ours, revoke(1, 0));
     for told in [strange, elsewhere, altered, over] {

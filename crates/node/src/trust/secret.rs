@@ -75,7 +75,7 @@ impl Secret {
             fs::remove_file(&made).map_err(failed)?;
         }
         let secret = Self::generate()?;
-        write_new(&made, &secret.to_text(), Access::Owner)?;
+        write_new(&made, secret.to_text(), Access::Owner)?;
         fs::rename(&made, path).map_err(failed)?;
         Ok(secret)
     }

@@ -20,6 +20,10 @@ pub(crate) enum Deed {
 
 /// A deed, under the dots that it made.
 #[derive(Debug)]
+#[cfg_attr(
+    not(feature = "net"),
+    expect(dead_code, reason = "there is nobody to read it")
+)]
 pub(crate) struct Publication {
     pub(crate) namespace: Arc<str>,
     /// Whose it is.

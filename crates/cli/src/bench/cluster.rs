@@ -23,6 +23,8 @@ use crate::progress::Progress;
 
 /// Keys written before, and removed while, a node is stopped.
 const REMOVED: u32 = 20;
+/// Writes of each node after which all stores know each other.
+const ACQUAINTED: u32 = 2;
 
 pub(super) fn run(arguments: &BenchCluster) -> Result<(), Failure> {
     if let Some(budget) = arguments.budget {
@@ -92,11 +94,13 @@ fn all_know_each_other(members: &Processes) -> Result<(), Failure> {
     })
 }
 
-/// Writes one after the other, each on the next node, and times the way of each to the last of the others.
+/// Writes one after the other, each on the next node, and times the way of each to the last of the others. The first of each node are
+/// not counted: with them the stores get to know each other, in a session.
 fn spread(members: &mut Processes, writes: u32) -> Result<Vec<Duration>, Failure> {
     let progress = Progress::bar("writing", u64::from(writes));
     let mut latencies = Vec::with_capacity(writes as usize);
-    for number in 0..writes {
+    let first = ACQUAINTED * members.count() as u32;
+    for number in 0..first + writes {
         let writer = number as usize % members.count();
         let key = format!("write {number}");
         put(members, writer, &key)?;
@@ -111,8 +115,10 @@ fn spread(members: &mut Processes, writes: u32) -> Result<Vec<Duration>, Failure
             let last = shown.iter().max().filter(|_| shown.len() == others);
             written.zip(last.copied())
         })?;
-        latencies.push(Duration::from_nanos(last.saturating_sub(at)));
-        progress.add(1);
+        if number >= first {
+            latencies.push(Duration::from_nanos(last.saturating_sub(at)));
+            progress.add(1);
+        }
         // What is measured is a cluster that is idle otherwise.
         std::thread::sleep(Duration::from_millis(2));
     }

@@ -4,10 +4,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use syncline::{Error, Member, MemberState, Namespace, Node, PeerStatus, SpaceState};
 
+use crate::agreement;
 use crate::face::Shown;
 use crate::report::{
-    Agreement, Branch, Carriers, ContextSummary, Convergence, LastSync, NamespaceConvergence,
-    NamespaceStatus, Peer, PeerAgreement, Peers, Space, Status, Topology,
+    Branch, Carriers, ContextSummary, LastSync, NamespaceStatus, Peer, Peers, Space, Status,
+    Topology,
 };
 
 pub(crate) async fn status(shown: &Shown) -> Result<Status, Error> {
@@ -21,7 +22,7 @@ pub(crate) async fn status(shown: &Shown) -> Result<Status, Error> {
     let read_only = node
         .space()
         .is_some_and(|space| space.state >= SpaceState::ReadOnly);
-    let agreement = convergence(node).await.agreement;
+    let agreement = agreement::convergence(node).await?.agreement;
     let mut status = Status {
         version: shown.options.version.to_owned(),
         node: node.id().to_string(),
@@ -95,7 +96,7 @@ pub(crate) async fn unreadable(node: &Node) -> Vec<String> {
     reasons
 }
 
-fn carried(node: &Node) -> impl Iterator<Item = Namespace> {
+pub(crate) fn carried(node: &Node) -> impl Iterator<Item = Namespace> {
     let names = node.namespaces().into_iter();
     // What it carries is well named.
     names.filter_map(|name| node.namespace(&name).ok())
@@ -235,42 +236,7 @@ fn synced(peer: &PeerStatus) -> LastSync {
     }
 }
 
-pub(crate) async fn convergence(node: &Node) -> Convergence {
-    let peers = node.peers();
-    let mut namespaces = Vec::new();
-    for namespace in carried(node) {
-        // One that cannot be read agrees with nobody.
-        let root = namespace.read(|view| view.root()).await.ok();
-        let name = namespace.name().to_owned();
-        let compare = |peer: &PeerStatus| {
-            let report = peer.last_report.as_ref()?.namespaces.get(&name)?;
-            // What was agreed on holds as long as neither has changed, of which one side is known.
-            let agreement = match (report.agreed, Some(report.root) == root) {
-                (true, true) => Agreement::Yes,
-                (false, true) => Agreement::No,
-                (_, false) => Agreement::Unknown,
-            };
-            Some(PeerAgreement {
-                node: peer.node?.to_string(),
-                agreement,
-                agreed_ms: peer.last_success.filter(|_| report.agreed).map(unix_ms),
-            })
-        };
-        namespaces.push(NamespaceConvergence {
-            peers: peers.iter().filter_map(compare).collect(),
-            root: root.map(|root| root.to_string()).unwrap_or_default(),
-            name,
-        });
-    }
-    let all = namespaces.iter().flat_map(|namespace| &namespace.peers);
-    Convergence {
-        node: node.id().to_string(),
-        agreement: Agreement::of_all(all.map(|peer| peer.agreement)),
-        namespaces,
-    }
-}
-
-fn unix_ms(time: SystemTime) -> u64 {
+pub(crate) fn unix_ms(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

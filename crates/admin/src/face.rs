@@ -23,7 +23,7 @@ use tokio::time::timeout;
 
 use crate::bounded::Bounded;
 use crate::report::Readiness;
-use crate::{collect, events};
+use crate::{agreement, collect, events};
 
 /// Connections at a time.
 const CONNECTIONS: usize = 64;
@@ -245,5 +245,5 @@ async fn topology(State(shown): Shared) -> Response {
 }
 
 async fn convergence(State(shown): Shared) -> Response {
-    answer(Ok(collect::convergence(&shown.node).await))
+    answer(agreement::convergence(&shown.node).await)
 }

@@ -16,6 +16,7 @@
 //!
 //! Fields may be added to the answers in any version; none is renamed or taken away within a major one.
 
+mod agreement;
 mod bounded;
 mod collect;
 mod events;
@@ -24,7 +25,7 @@ mod report;
 
 pub use face::{Admin, AdminError, Options};
 pub use report::{
-    Agreement, Branch, Carriers, Change, ContextSummary, Convergence, LastSync,
+    Agreement, Branch, Carriers, Change, ContextSummary, Convergence, Gap, LastSync,
     NamespaceConvergence, NamespaceStatus, Peer, PeerAgreement, Peers, Readiness, Space, Status,
     Topology,
 };

@@ -220,10 +220,29 @@ pub struct NamespaceConvergence {
 pub struct PeerAgreement {
     /// Who it is.
     pub node: String,
-    /// Whether it holds what this node does, as far as is known.
+    /// Whether it is there. Who is not does not count for the agreement of the whole.
+    pub up: bool,
+    /// Whether it holds what this node does, by what it has said last.
     pub agreement: Agreement,
     /// When they were last known to hold the same.
     pub agreed_ms: Option<u64>,
+    /// When it last said something new of itself. Who does not change says nothing new.
+    pub heard_ms: Option<u64>,
+    /// How many rows it has, where that is known.
+    pub rows: Option<u64>,
+    /// What it lacks of this node's.
+    pub behind: Gap,
+    /// What this node lacks of its.
+    pub ahead: Gap,
+}
+
+/// What one side lacks of the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Gap {
+    /// How many mutations; nothing if that is not known.
+    pub dots: Option<u64>,
+    /// For how long, about; nothing if it lacks none, or that is not known.
+    pub seconds: Option<f64>,
 }
 
 /// Whether a node can be used.

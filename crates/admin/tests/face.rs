@@ -111,6 +111,59 @@ async fn who_agrees_is_told_for_each_namespace_and_peer() {
 }
 
 #[tokio::test]
+async fn members_are_told_apart_by_what_they_have_said() {
+    let cluster = Cluster::throwaway().unwrap();
+    let member = || Node::builder().in_memory().cluster(&cluster).carry("app");
+    let ada = member().listen("127.0.0.1:0").start().await.unwrap();
+    let admin = Admin::start(ada.clone(), options(LOOPBACK)).await.unwrap();
+    let bob = member()
+        .listen("127.0.0.1:0")
+        .join(&ada)
+        .start()
+        .await
+        .unwrap();
+    let app = bob.namespace("app").unwrap();
+    app.put("motto", "merge").await.unwrap();
+    let peer = eventually(&admin, |convergence| {
+        let peer = &convergence["namespaces"][0]["peers"][0];
+        (convergence["agreement"] == "yes" && peer["rows"] == 1).then(|| peer.clone())
+    })
+    .await;
+    assert_eq!(peer["node"], bob.id().to_string());
+    assert_eq!(
+        (&peer["up"], &peer["agreement"]),
+        (&true.into(), &"yes".into())
+    );
+    assert_eq!(
+        (&peer["behind"]["dots"], &peer["ahead"]["dots"]),
+        (&0.into(), &0.into())
+    );
+    assert!(peer["agreed_ms"].is_u64() && peer["heard_ms"].is_u64());
+    assert_eq!(json(&admin, "/v1/status").await["agreement"], "yes");
+
+    // Who has said goodbye is not waited for.
+    bob.shutdown().await.unwrap();
+    eventually(&admin, |convergence| {
+        let peers = convergence["namespaces"][0]["peers"].as_array()?;
+        (convergence["agreement"] == "unknown" && peers.is_empty()).then_some(())
+    })
+    .await;
+}
+
+/// Asks who agrees until the answer is as wanted.
+async fn eventually<T>(admin: &Admin, wanted: impl Fn(&Value) -> Option<T>) -> T {
+    let mut told = Value::Null;
+    for _ in 0..2_000 {
+        told = json(admin, "/v1/convergence").await;
+        if let Some(found) = wanted(&told) {
+            return found;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("it did not come to this: {told}");
+}
+
+#[tokio::test]
 async fn a_node_that_has_no_room_says_so() {
     let limits = SpaceLimits {
         warn_below: 20,

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use syncline_admin::{Agreement, Convergence, Peer, Peers, Status, Topology};
+use syncline_admin::{Agreement, Convergence, Gap, Peer, Peers, Status, Topology};
 
 use crate::table::{Align, Table, bytes, count, duration};
 
@@ -180,19 +180,41 @@ pub(super) fn convergence(convergence: &Convergence) -> String {
         ("with", Align::Left),
         ("agrees", Align::Left),
         ("last agreed", Align::Left),
+        ("it lacks", Align::Right),
+        ("we lack", Align::Right),
+        ("heard", Align::Left),
     ]);
     for namespace in &convergence.namespaces {
         for peer in &namespace.peers {
             table.row([
                 namespace.name.clone(),
                 short(&peer.node).to_owned(),
-                agreement(peer.agreement).to_owned(),
+                match peer.up {
+                    true => agreement(peer.agreement).to_owned(),
+                    false => format!("{}, and is gone", agreement(peer.agreement)),
+                },
                 peer.agreed_ms.map_or_else(|| "-".to_owned(), ago),
+                lacks(peer.behind),
+                lacks(peer.ahead),
+                peer.heard_ms.map_or_else(|| "-".to_owned(), ago),
             ]);
         }
     }
     text.push_str(&table.to_string());
     text
+}
+
+/// How many mutations, and for how long.
+fn lacks(gap: Gap) -> String {
+    let lasts = gap.seconds.map(|seconds| {
+        let lasts = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        format!(" for {}", duration(lasts))
+    });
+    match gap.dots {
+        None => "?".to_owned(),
+        Some(0) => "-".to_owned(),
+        Some(dots) => format!("{}{}", count(dots), lasts.unwrap_or_default()),
+    }
 }
 
 fn line(text: &mut String, name: &str, value: &str) {

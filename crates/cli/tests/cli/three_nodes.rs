@@ -29,6 +29,11 @@ fn sees(one: &Member, other: &Value) -> String {
     })
 }
 
+/// Whether all that a node knows of hold the same.
+fn agreement(node: &Member) -> Value {
+    run(&["status", "--admin", node.admin(), "--json"]).json()["agreement"].clone()
+}
+
 #[test]
 fn three_nodes_join_leave_die_and_come_back() {
     let scratch = tempdir().unwrap();
@@ -53,6 +58,19 @@ fn three_nodes_join_leave_die_and_come_back() {
         (&status["peers"], &status["peers_up"]),
         (&2.into(), &2.into())
     );
+    for node in [&a, &b, &c] {
+        until(|| agreement(node) == "yes");
+    }
+    let table = run(&["convergence", "--admin", a.admin()]).ok();
+    for id in [&id_b, &id_c] {
+        let line = table
+            .lines()
+            .find(|line| line.contains(&id.as_str().unwrap()[..12]));
+        assert!(
+            line.is_some_and(|line| line.contains("people") && line.contains("yes")),
+            "{table}"
+        );
+    }
     let graph = run(&["topology", "--admin", a.admin(), "--format", "dot"]).ok();
     for id in [&id_a, &id_b, &id_c] {
         assert!(graph.contains(id.as_str().unwrap()), "{graph}");
@@ -67,6 +85,15 @@ fn three_nodes_join_leave_die_and_come_back() {
     b.signal(Signal::KILL);
     b.ended();
     until(|| sees(&a, &id_b) == "down");
+    // It is shown as it was last, and does not count.
+    let told = run(&["convergence", "--admin", a.admin(), "--json"]).json();
+    assert_eq!(told["agreement"], "unknown", "{told}");
+    let gone = &told["namespaces"][0]["peers"][0];
+    assert_eq!((&gone["node"], &gone["up"]), (&id_b, &false.into()));
+    assert_eq!(
+        (&gone["agreement"], &gone["behind"]["dots"]),
+        (&"yes".into(), &0.into())
+    );
 
     // Both come back as who they were.
     let b = start(scratch.path(), "b", Some(&a));

@@ -4,12 +4,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use syncline::{Error, Member, MemberState, Namespace, Node, PeerStatus, SpaceState};
 
-use crate::agreement;
 use crate::face::Shown;
 use crate::report::{
     Branch, Carriers, ContextSummary, LastSync, NamespaceStatus, Peer, Peers, Space, Status,
     Topology,
 };
+use crate::{agreement, trust};
 
 pub(crate) async fn status(shown: &Shown) -> Result<Status, Error> {
     let node = &shown.node;
@@ -36,6 +36,7 @@ pub(crate) async fn status(shown: &Shown) -> Result<Status, Error> {
         agreement,
         read_only,
         space,
+        trust: trust::standing(node),
         warnings: Vec::new(),
     };
     status.warnings = warnings(&status, &peers);
@@ -56,6 +57,8 @@ fn warnings(status: &Status, peers: &[Peer]) -> Vec<String> {
             false => format!("the disk is filling up: it has {free} bytes left"),
         });
     }
+    let now = unix_ms(SystemTime::now());
+    warnings.extend(trust::warnings(&status.trust, &status.node, now));
     for namespace in &status.namespaces {
         if let Some(error) = &namespace.error {
             warnings.push(format!("namespace {}: {error}", namespace.name));

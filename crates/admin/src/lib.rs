@@ -22,10 +22,11 @@ mod collect;
 mod events;
 mod face;
 mod report;
+mod trust;
 
 pub use face::{Admin, AdminError, Options};
 pub use report::{
     Agreement, Branch, Carriers, Change, ContextSummary, Convergence, Gap, LastSync,
     NamespaceConvergence, NamespaceStatus, Peer, PeerAgreement, Peers, Readiness, Space, Status,
-    Topology,
+    Topology, Trust,
 };

@@ -29,8 +29,27 @@ pub struct Status {
     pub read_only: bool,
     /// The room on its disk, where that is known.
     pub space: Option<Space>,
+    /// How it stands as a member.
+    pub trust: Trust,
     /// What an operator should look after, in words.
     pub warnings: Vec<String>,
+}
+
+/// How a node stands as a member of its cluster.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Trust {
+    /// When its certificate ends.
+    pub expires_ms: u64,
+    /// Whether that is in less than thirty days, or over.
+    pub expires_soon: bool,
+    /// Why the certificate was not renewed when that was last tried.
+    pub renewal_error: Option<String>,
+    /// The nodes that are known to have been revoked, this one perhaps among them.
+    pub revoked: Vec<String>,
+    /// The authorities that it trusts: one, or two while one takes the place of the other.
+    pub authorities: Vec<String>,
+    /// Whether it can admit others.
+    pub has_authority: bool,
 }
 
 /// Whether replicas hold the same.

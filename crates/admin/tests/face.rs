@@ -58,6 +58,13 @@ async fn a_node_alone_tells_what_it_is_and_carries() {
     let status = json(&admin, "/v1/status").await;
     assert_eq!(status["version"], "1.2.3");
     assert_eq!(status["node"], node.id().to_string());
+    let (trust, told) = (node.trust(), &status["trust"]);
+    let expires = trust.expires_at.duration_since(std::time::UNIX_EPOCH);
+    let expires = u64::try_from(expires.unwrap().as_millis()).unwrap();
+    assert_eq!(told["expires_ms"], expires);
+    assert_eq!(told["expires_soon"], false);
+    assert_eq!(told["authorities"][0], trust.authorities[0].to_string());
+    assert_eq!(told["revoked"].as_array().map(Vec::len), Some(0));
     assert_eq!(status["cluster"], node.cluster_id().to_string());
     assert_eq!(
         status["agreement"], "unknown",

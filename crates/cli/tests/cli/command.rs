@@ -68,6 +68,13 @@ impl From<Output> for Ran {
 }
 
 impl Ran {
+    /// What was said of arguments that make no sense.
+    #[track_caller]
+    pub(crate) fn misused(self) -> String {
+        assert_eq!(self.code, 2, "{}{}", self.stdout, self.stderr);
+        self.stderr
+    }
+
     /// Standard output of a run that went well.
     #[track_caller]
     pub(crate) fn ok(self) -> String {

@@ -97,7 +97,7 @@ fn the_report_reads_well_without_a_terminal() {
         "bytes by kind",
         "INCRBY 7",
         "The root digests are equal: ",
-        "All three replicas hold the same, and it is what the operations come to.",
+        "All three replicas hold the same, and it is what the operations come to; so do the five members.",
     ] {
         assert!(said.contains(words), "{words:?} is missing from:\n{said}");
     }

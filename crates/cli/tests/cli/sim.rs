@@ -95,7 +95,7 @@ fn a_file_describes_a_scenario_and_what_it_is_to_come_to() {
     let bad = file("bad.toml", 0.5);
     let error = run(&["sim", "--scenario", &bad, "--nodes", "50"]).failed(3);
     assert!(error.contains("copies is"), "{error}");
-    let error = run(&["sim", "--scenario", &bad, "--loss", "0.5"]).failed(2);
+    let error = run(&["sim", "--scenario", &bad, "--loss", "0.5"]).misused();
     assert!(error.contains("cannot be used with"), "{error}");
     std::fs::write(&bad, "nodes = 'many'").unwrap();
     let error = run(&["sim", "--scenario", &bad]).failed(4);

@@ -114,6 +114,12 @@ async fn start(settings: &Settings) -> Result<Node, Failure> {
     if let Some((every, rate)) = settings.scrub {
         builder = builder.scrub_every(every, rate);
     }
+    if let Some(rate) = settings.budget {
+        builder = builder.budget(rate);
+    }
+    if let Some(rate) = settings.peer_budget {
+        builder = builder.peer_budget(rate);
+    }
     for member in &settings.join {
         builder = builder.join(member.as_str());
     }

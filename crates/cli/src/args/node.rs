@@ -67,6 +67,12 @@ pub(crate) struct Flags {
     /// From one sync with a peer to the next. [default: 10s]
     #[arg(long, value_name = "TIME")]
     sync_every: Option<String>,
+    /// What the node sends to others at most, such as 1MB/s, or off. [default: off]
+    #[arg(long, value_name = "BYTES/S")]
+    budget: Option<String>,
+    /// The same for each peer. [default: off]
+    #[arg(long, value_name = "BYTES/S")]
+    peer_budget: Option<String>,
     /// What a write survives before it is acknowledged: memory, buffered or durable. [default: buffered]
     #[arg(long, value_name = "LEVEL")]
     durability: Option<String>,
@@ -105,6 +111,8 @@ impl Flags {
             join,
             namespace,
             sync_every,
+            budget,
+            peer_budget,
             durability,
             scrub_every,
             scrub_rate,
@@ -126,6 +134,8 @@ impl Flags {
             ("join", join.clone()),
             ("namespace", namespace.clone()),
             ("sync-every", one(sync_every)),
+            ("budget", one(budget)),
+            ("peer-budget", one(peer_budget)),
             ("durability", one(durability)),
             ("scrub-every", one(scrub_every)),
             ("scrub-rate", one(scrub_rate)),

@@ -32,6 +32,17 @@ pub(super) fn status(status: &Status) -> String {
     let peers = format!("{} of {} answer", status.peers_up, status.peers);
     line(&mut text, "peers", &peers);
     line(&mut text, "agreement", agreement(status.agreement));
+    let trust = &status.trust;
+    let mut certificate = until(trust.expires_ms);
+    match trust.revoked.len() {
+        0 => {}
+        1 => certificate.push_str("; 1 node is revoked"),
+        revoked => push(
+            &mut certificate,
+            format_args!("; {revoked} nodes are revoked"),
+        ),
+    }
+    line(&mut text, "trust", &certificate);
     if !status.namespaces.is_empty() {
         let mut table = Table::new(&[
             ("namespace", Align::Left),
@@ -266,6 +277,16 @@ fn ago(unix_ms: u64) -> String {
         .unwrap_or_default()
         .saturating_sub(Duration::from_millis(unix_ms));
     format!("{} ago", duration(passed))
+}
+
+/// For how long a certificate is good, by this machine's clock.
+fn until(expires_ms: u64) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let left = Duration::from_millis(expires_ms).checked_sub(now.unwrap_or_default());
+    match left.map(|left| left.as_secs() / (24 * 60 * 60)) {
+        Some(days) => format!("certificate good for {} days", count(days)),
+        None => "certificate has ENDED".to_owned(),
+    }
 }
 
 #[cfg(test)]

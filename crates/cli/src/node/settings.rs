@@ -27,6 +27,9 @@ pub(crate) struct Settings {
     pub(crate) join: Vec<String>,
     pub(crate) namespaces: Vec<String>,
     pub(crate) sync_every: Duration,
+    /// In bytes per second, to all and to each peer.
+    pub(crate) budget: Option<u64>,
+    pub(crate) peer_budget: Option<u64>,
     pub(crate) durability: Durability,
     pub(crate) scrub: Option<(Duration, ScrubRate)>,
     pub(crate) space: SpaceLimits,
@@ -78,6 +81,8 @@ impl Settings {
             Ok(name.to_owned())
         })?;
         let sync_every = from.one("sync-every", "10s", units::duration)?;
+        let budget = from.one("budget", "off", or_off(units::rate))?;
+        let peer_budget = from.one("peer-budget", "off", or_off(units::rate))?;
         let durability = from.one("durability", "buffered", |text| match text {
             "memory" => Ok(Durability::Memory),
             "buffered" => Ok(Durability::Buffered),
@@ -121,6 +126,8 @@ impl Settings {
             join,
             namespaces,
             sync_every,
+            budget,
+            peer_budget,
             durability,
             scrub: scrub_every.map(|every| (every, scrub_rate)),
             space,
@@ -352,6 +359,14 @@ mod tests {
                 .scrub
                 .is_none()
         );
+        assert_eq!((settings.budget, settings.peer_budget), (None, None));
+        let budget = read(
+            &[("budget", &["1MB/s"])],
+            &[("SYNCLINE_PEER_BUDGET", "64KiB")],
+        )
+        .unwrap();
+        assert_eq!(budget.budget, Some(1_000_000));
+        assert_eq!(budget.peer_budget, Some(65_536));
     }
 
     #[test]
@@ -377,6 +392,8 @@ mod tests {
             ("log-level", "loud", "must be error"),
             ("scrub-rate", "0", "never come to an end"),
             ("data", "", "is no path"),
+            ("budget", "fast", "--budget fast is no rate"),
+            ("peer-budget", "63KiB/s", "less than 64KiB a second"),
             ("admin", "7401", "is no address"),
             ("admin-exposed", "perhaps", "must be true or false"),
             ("space-minimum", "much", "is no size"),

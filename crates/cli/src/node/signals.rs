@@ -13,6 +13,7 @@ pub(crate) enum Asked {
 pub(crate) struct Signals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
 }
 
 #[cfg(unix)]
@@ -23,14 +24,21 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
         })
     }
 
     /// Waits for the next one.
     pub(crate) async fn next(&mut self) -> Asked {
-        tokio::select! {
-            _ = self.terminate.recv() => Asked::End { exit_code: 143 },
-            _ = self.interrupt.recv() => Asked::End { exit_code: 130 },
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return Asked::End { exit_code: 143 },
+                _ = self.interrupt.recv() => return Asked::End { exit_code: 130 },
+                // Not an end, as it would be by itself: whoever renews certificates is used to sending it.
+                Some(()) = self.hangup.recv() => tracing::info!(
+                    "asked to read files again: certificates are, within seconds of a change; settings only at a start"
+                ),
+            }
         }
     }
 }

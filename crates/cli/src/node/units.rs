@@ -40,6 +40,20 @@ pub(crate) fn bytes(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "is no size; write a number of bytes, or 64KiB, 4MiB, 1GiB".to_owned())
 }
 
+/// Bytes per second: a size, with `/s` behind it or without; as many as a node takes at least.
+pub(crate) fn rate(text: &str) -> Result<u64, String> {
+    let size = text.strip_suffix("/s").unwrap_or(text);
+    match bytes(size) {
+        Ok(rate) if rate < 64 << 10 => {
+            Err("is less than 64KiB a second, which is the least".to_owned())
+        }
+        Ok(rate) => Ok(rate),
+        Err(_) => {
+            Err("is no rate; write bytes a second, such as 64KiB/s or 1MB/s, or off".to_owned())
+        }
+    }
+}
+
 fn split(text: &str) -> (Option<u64>, &str) {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);

@@ -16,6 +16,8 @@ fn a_node_says_where_it_is_and_ends_in_order() {
             assert!(node.said[key].is_string(), "{}", node.said);
         }
         assert_eq!(node.said["data"], text(&data));
+        node.signal(Signal::HUP);
+        node.logs("asked to read files again");
         node.signal(signal);
         assert!(node.ended().success(), "{}", node.log());
         let log = node.log();
@@ -122,6 +124,7 @@ fn a_running_node_is_asked_by_the_commands_for_it() {
         people.contains(&node.said["node"].as_str().unwrap()[..12]),
         "{people}"
     );
+    assert!(people.contains("certificate good for 36"), "{people}");
     assert_eq!(
         ask("peers", &["--json"]).json()["peers"]
             .as_array()

@@ -235,7 +235,7 @@ fn certificates_and_authorities_are_rotated() {
     // The node of the authority renews by itself; the other one is not running, and is told how.
     eventually("the running node renews", || {
         let left = rotate(&data, &["--authority", "--finish"]).failed(1);
-        left.contains("oslo would be shut out")
+        left.contains("exchange: oslo would be shut out")
     });
     rotate(&oslo, &[]).ok();
     rotate(&data, &["--authority", "--finish"]).ok();

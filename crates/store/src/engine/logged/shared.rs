@@ -139,7 +139,8 @@ impl<E: Engine> Shared<E> {
         mut batch: Batch,
         durability: Durability,
     ) -> Result<(), EngineError> {
-        if !batch.is_empty() {
+        let is_empty = batch.is_empty();
+        if !is_empty {
             let record = record::encode(&mut batch)?;
             drop(batch);
             let synced = self.wait_for_room()?;
@@ -168,8 +169,9 @@ impl<E: Engine> Shared<E> {
         }
         match durability {
             Durability::Durable => self.flush(),
-            Durability::Buffered => self.write_log(),
-            Durability::Memory => Ok(()),
+            Durability::Buffered if is_empty => self.write_log(),
+            // What has a record went to the operating system with it.
+            Durability::Buffered | Durability::Memory => Ok(()),
         }
     }
 

@@ -3,6 +3,29 @@
 //! They are synchronous and see exactly the rows they are given: `view.set("online")` reads one consistent state,
 //! `transaction.set("online")` reads and writes inside a transaction. The asynchronous handles at the root of the crate
 //! run these very operations on threads of their own.
+//!
+//! Code that serves views and transactions alike takes any [`ReadRows`], also as `&dyn ReadRows`:
+//!
+//! ```
+//! use syncline::ops::{ReadRows, Set};
+//!
+//! fn how_many(rows: &dyn ReadRows, key: &[u8]) -> Result<u64, syncline::Error> {
+//!     Set::of(rows, key).len()
+//! }
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let node = syncline::Node::in_memory().await?;
+//! let app = node.namespace("app")?;
+//! let inside = app.transaction(|t| {
+//!     t.set("online").insert("ada")?;
+//!     how_many(t, b"online")
+//! });
+//! assert_eq!(inside.await?, 1);
+//! assert_eq!(app.read(|view| how_many(view, b"online")).await?, 1);
+//! # Ok(())
+//! # }
+//! ```
 
 pub(crate) mod cell;
 mod counter;

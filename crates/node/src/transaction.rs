@@ -35,22 +35,22 @@ impl<'a> Transaction<'a> {
 
     /// The set under `key`.
     pub fn set(&mut self, key: impl AsRef<[u8]>) -> Set<&mut Self> {
-        Set::new(self, key.as_ref())
+        Set::of(self, key)
     }
 
     /// The map under `key`.
     pub fn map(&mut self, key: impl AsRef<[u8]>) -> Map<&mut Self> {
-        Map::new(self, key.as_ref())
+        Map::of(self, key)
     }
 
     /// The register under `key`.
     pub fn register(&mut self, key: impl AsRef<[u8]>) -> Register<&mut Self> {
-        Register::new(self, key.as_ref())
+        Register::of(self, key)
     }
 
     /// The counter under `key`.
     pub fn counter(&mut self, key: impl AsRef<[u8]>) -> Counter<&mut Self> {
-        Counter::new(self, key.as_ref())
+        Counter::of(self, key)
     }
 
     /// The value of `key`; a number as its decimal digits.

@@ -72,22 +72,22 @@ impl View {
 
     /// The set under `key`.
     pub fn set(&self, key: impl AsRef<[u8]>) -> Set<&Self> {
-        Set::new(self, key.as_ref())
+        Set::of(self, key)
     }
 
     /// The map under `key`.
     pub fn map(&self, key: impl AsRef<[u8]>) -> Map<&Self> {
-        Map::new(self, key.as_ref())
+        Map::of(self, key)
     }
 
     /// The register under `key`.
     pub fn register(&self, key: impl AsRef<[u8]>) -> Register<&Self> {
-        Register::new(self, key.as_ref())
+        Register::of(self, key)
     }
 
     /// The counter under `key`.
     pub fn counter(&self, key: impl AsRef<[u8]>) -> Counter<&Self> {
-        Counter::new(self, key.as_ref())
+        Counter::of(self, key)
     }
 
     /// The value of `key`; a number as its decimal digits.

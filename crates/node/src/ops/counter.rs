@@ -15,10 +15,11 @@ pub struct Counter<S> {
 }
 
 impl<S: ReadRows> Counter<S> {
-    pub(crate) fn new(rows: S, key: &[u8]) -> Self {
+    /// The counter under `key` among these rows.
+    pub fn of(rows: S, key: impl AsRef<[u8]>) -> Self {
         Self {
             rows,
-            key: key.to_vec(),
+            key: key.as_ref().to_vec(),
         }
     }
 

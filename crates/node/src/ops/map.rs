@@ -19,10 +19,11 @@ pub struct Map<S> {
 }
 
 impl<S: ReadRows> Map<S> {
-    pub(crate) fn new(rows: S, key: &[u8]) -> Self {
+    /// The map under `key` among these rows.
+    pub fn of(rows: S, key: impl AsRef<[u8]>) -> Self {
         Self {
             rows,
-            key: key.to_vec(),
+            key: key.as_ref().to_vec(),
         }
     }
 

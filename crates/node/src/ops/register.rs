@@ -15,10 +15,11 @@ pub struct Register<S> {
 }
 
 impl<S: ReadRows> Register<S> {
-    pub(crate) fn new(rows: S, key: &[u8]) -> Self {
+    /// The register under `key` among these rows.
+    pub fn of(rows: S, key: impl AsRef<[u8]>) -> Self {
         Self {
             rows,
-            key: key.to_vec(),
+            key: key.as_ref().to_vec(),
         }
     }
 

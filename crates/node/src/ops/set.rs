@@ -19,10 +19,11 @@ pub struct Set<S> {
 }
 
 impl<S: ReadRows> Set<S> {
-    pub(crate) fn new(rows: S, key: &[u8]) -> Self {
+    /// The set under `key` among these rows.
+    pub fn of(rows: S, key: impl AsRef<[u8]>) -> Self {
         Self {
             rows,
-            key: key.to_vec(),
+            key: key.as_ref().to_vec(),
         }
     }
 

@@ -201,6 +201,8 @@ impl<R: Replica> Session<R> {
         let start = &self.ground.start;
         if hello.context_hash == start.context_hash {
             self.ground.set_theirs(start.context.clone());
+            // It is one and the same: the peer waits for it no more than we do, and takes it for a breach of the protocol.
+            self.told_context = true;
         } else if let Some(form) = &hello.context {
             self.ground
                 .set_theirs(form.resolve(&start.context, hello.context_hash)?);

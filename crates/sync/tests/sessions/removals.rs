@@ -1,7 +1,7 @@
 //! Removals, told by the log and by the sketch; what these cannot tell is walked for.
 
-use syncline_crdt::RowKey;
-use syncline_store::{MemoryEngine, RemovalLogBounds, Store};
+use syncline_crdt::{Delta, RowKey};
+use syncline_store::{Durability, MemoryEngine, RemovalLogBounds, Store, StoreError};
 use syncline_sync::{Report, Strategy};
 
 use crate::pump::{self, Memory, Pair, context, request, rows, store, sync};
@@ -219,4 +219,63 @@ fn a_new_store_has_nothing_to_remove() {
         let report = checked(&b, &a, strategy);
         assert_eq!(report.symbols, 0);
     }
+}
+
+/// A delta can tell that a value is dead which an earlier delta, that got lost, has superseded; then both have seen the same and
+/// do not hold the same. With many writers the contexts are too long for the greetings, and neither side needs the other's.
+#[test]
+fn what_equal_contexts_hide_is_found_however_long_they_are() {
+    for strategy in STRATEGIES {
+        for writers in [0, 200] {
+            for swapped in [false, true] {
+                let [a, b] = [store(1), store(2)];
+                for writer in 0..writers {
+                    let other = store(100 + writer);
+                    let delta = written(&other, &key(writer), Some(b"theirs"));
+                    for store in [&a, &b] {
+                        store.join_delta(&delta, Durability::Memory).unwrap();
+                    }
+                }
+                pump::acquaint(&[&a, &b]);
+                let contested = key(ROWS);
+                let first = written(&a, &contested, Some(b"first"));
+                let _lost = written(&a, &contested, Some(b"second"));
+                let removed = written(&a, &contested, None);
+                for delta in [first, removed] {
+                    b.join_delta(&delta, Durability::Memory).unwrap();
+                }
+                let lost = context(&a).difference(&context(&b));
+                assert!(
+                    lost.is_empty(),
+                    "the removal's delta names what it superseded"
+                );
+                assert_ne!(rows(&a), rows(&b));
+
+                let pair = if swapped { [&b, &a] } else { [&a, &b] };
+                let (report, other) = sync(pair[0], pair[1], request(strategy, 5));
+                assert!(
+                    report.agreed && other.agreed,
+                    "{strategy}, {writers} writers"
+                );
+                assert_eq!(rows(&a), rows(&b));
+                assert!(!rows(&b).contains_key(&contested), "it is dead");
+            }
+        }
+    }
+}
+
+const STRATEGIES: [Strategy; 4] = [
+    Strategy::Auto,
+    Strategy::Log,
+    Strategy::Sketch,
+    Strategy::Walk,
+];
+
+/// Writes or removes a key, and gives the delta.
+fn written(store: &Memory, key: &RowKey, bytes: Option<&[u8]>) -> Delta {
+    let written = store.transact::<_, StoreError>(Durability::Memory, |txn| match bytes {
+        Some(bytes) => txn.put(key, pump::value(bytes)).map(drop),
+        None => txn.remove(key).map(drop),
+    });
+    written.unwrap().1
 }

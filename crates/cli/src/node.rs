@@ -5,11 +5,14 @@ mod settings;
 mod signals;
 mod units;
 
+use std::fs;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::path::Path;
 
 use serde_json::json;
 use syncline::{Node, StartError};
 use syncline_admin::{Admin, AdminError, Options};
+use syncline_server::{Server, ServerError};
 use tracing::level_filters::LevelFilter;
 
 use self::layers::{Layers, wrong};
@@ -76,13 +79,23 @@ async fn serve(settings: &Settings) -> Result<(), Failure> {
             return Err(failure);
         }
     };
-    greet(settings, &node, admin.as_ref())?;
+    let redis = match serve_redis(settings, &node).await {
+        Ok(redis) => redis,
+        Err(failure) => {
+            let _ended = node.shutdown().await;
+            return Err(failure);
+        }
+    };
+    greet(settings, &node, admin.as_ref(), redis.as_ref())?;
     let Asked::End { .. } = signals.next().await;
     tracing::info!("ending in order; once more ends at once");
     if let Some(admin) = &admin {
         admin.drain();
     }
     let ended = async {
+        if let Some(redis) = redis {
+            redis.stop().await;
+        }
         let ended = node.shutdown().await;
         if let Some(admin) = admin {
             admin.stop().await;
@@ -152,6 +165,41 @@ async fn show(settings: &Settings, node: &Node) -> Result<Option<Admin>, Failure
     }
 }
 
+/// Lets Redis clients in.
+async fn serve_redis(settings: &Settings, node: &Node) -> Result<Option<Server>, Failure> {
+    let Some(address) = settings.redis else {
+        return Ok(None);
+    };
+    let mut options = syncline_server::Options::new(address);
+    options.exposed = settings.redis_exposed;
+    options.version = env!("CARGO_PKG_VERSION");
+    if let Some(file) = &settings.redis_password_file {
+        options.password = Some(password(file)?);
+    }
+    match Server::start(node.clone(), options).await {
+        Ok(server) => Ok(Some(server)),
+        Err(error) => Err(
+            Failure::caused("cannot serve Redis clients", &error).because(match &error {
+                ServerError::Exposed { .. } => Reason::Usage,
+                error if error.is_in_use() => Reason::InUse,
+                _ => Reason::Failed,
+            }),
+        ),
+    }
+}
+
+/// The first line of a file.
+fn password(file: &Path) -> Result<String, Failure> {
+    let text = fs::read_to_string(file).doing(|| format!("cannot read {}", file.display()))?;
+    match text.lines().next().filter(|line| !line.is_empty()) {
+        Some(line) => Ok(line.to_owned()),
+        None => Err(wrong(format!(
+            "{} has no password in its first line",
+            file.display()
+        ))),
+    }
+}
+
 fn not_started(error: &StartError) -> Failure {
     let failure = Failure::caused("cannot start the node", error);
     match error.is_in_use() {
@@ -161,11 +209,17 @@ fn not_started(error: &StartError) -> Failure {
 }
 
 /// One line for whoever started it, or for the program that did.
-fn greet(settings: &Settings, node: &Node, admin: Option<&Admin>) -> Result<(), Failure> {
+fn greet(
+    settings: &Settings,
+    node: &Node,
+    admin: Option<&Admin>,
+    redis: Option<&Server>,
+) -> Result<(), Failure> {
     let version = env!("CARGO_PKG_VERSION");
     let (id, cluster) = (node.id().to_string(), node.cluster_id().to_string());
     let listen = node.local_addr().map(|address| address.to_string());
     let admin = admin.map(|admin| admin.local_addr().to_string());
+    let redis = redis.map(|redis| redis.local_addr().to_string());
     let data = settings.data.display().to_string();
     let line = match settings.log {
         LogForm::Json => json!({
@@ -174,17 +228,22 @@ fn greet(settings: &Settings, node: &Node, admin: Option<&Admin>) -> Result<(), 
             "cluster": cluster,
             "listen": listen,
             "admin": admin,
+            "redis": redis,
             "data": data,
         })
         .to_string(),
         LogForm::Text => format!(
-            "syncline {version}: node {} of cluster {} is at {}, its data in {data}, {}; interrupt to end it",
+            "syncline {version}: node {} of cluster {} is at {}, its data in {data}, {}, {}; interrupt to end it",
             &id[..12],
             &cluster[..12],
             listen.unwrap_or_default(),
             match admin {
                 Some(admin) => format!("its status at http://{admin}"),
                 None => "its status nowhere".to_owned(),
+            },
+            match redis {
+                Some(redis) => format!("Redis clients welcome at {redis}"),
+                None => "no Redis clients".to_owned(),
             },
         ),
     };

@@ -199,6 +199,12 @@ impl Error {
         Self::Aborted(reason.into())
     }
 
+    /// Whether a transaction had more rows than one takes. Removals have ways of their own without that limit:
+    /// [`Namespace::delete`](crate::Namespace::delete) and its like.
+    pub fn is_too_large(&self) -> bool {
+        matches!(self, Self::Store(error) if matches!(**error, StoreError::TooManyRows))
+    }
+
     /// The row that a read has found damaged, if that is what this is about.
     pub(crate) fn damaged_row(&self) -> Option<RowKey> {
         match self {

@@ -335,6 +335,47 @@ impl Namespace {
         queue.transact(self.durability, body, record, open).await
     }
 
+    /// Runs several transactions in this order, handed over and committed together; each happens or not for itself, as if it had been run
+    /// by [`Namespace::transaction`]. For whoever has many small ones at hand: a pipeline of a client's requests, say.
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let node = syncline::Node::in_memory().await?;
+    /// use syncline::Transaction;
+    ///
+    /// let app = node.namespace("app")?;
+    /// app.put("b", "text").await?;
+    /// let adds = ["a", "b", "a"].map(|key| move |t: &mut Transaction<'_>| t.counter(key).add(1));
+    /// let counts = app.transactions(adds.into()).await?;
+    /// assert!(matches!(counts[..], [Ok(1), Err(syncline::Error::NotANumber { .. }), Ok(2)]));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When none of them was run; see [`Namespace`]. What each comes to is in its place.
+    ///
+    /// # Panics
+    /// When one of them does.
+    pub async fn transactions<T, F>(&self, bodies: Vec<F>) -> Result<Vec<Result<T, Error>>, Error>
+    where
+        F: FnOnce(&mut Transaction<'_>) -> Result<T, Error> + Send + 'static,
+        T: Send + 'static,
+    {
+        let open = self.replica.open().await?;
+        let queue = open.writer.queue();
+        let bodies = bodies.into_iter().map(|body| {
+            let registers = self.registers.clone();
+            move |transaction: &mut Transaction<'_>| {
+                transaction.read_registers_as(registers);
+                body(transaction)
+            }
+        });
+        let (bodies, record) = (bodies.collect(), self.record.clone());
+        queue.batch(self.durability, bodies, record, open).await
+    }
+
     /// Runs several reads on one consistent state, on a thread where they may block.
     ///
     /// # Errors
@@ -362,6 +403,24 @@ impl Namespace {
     /// See [`Namespace`].
     pub async fn view(&self) -> Result<View, Error> {
         self.read(|view| Ok(view.clone())).await
+    }
+
+    /// As [`Namespace::read`], on the caller's own thread: for a few look-ups, which mostly need no disk and take less time than to hand them over. Whatever
+    /// else runs on that thread waits meanwhile.
+    ///
+    /// # Errors
+    /// What `body` returns; see also [`Namespace`].
+    pub async fn read_here<T>(
+        &self,
+        body: impl FnOnce(&View) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let open = self.replica.open().await?;
+        let read = body(&View::new(open.store.view()?, self.registers.clone()));
+        drop(open);
+        match read {
+            Ok(value) => Ok(value),
+            Err(error) => Err(self.replica.heal(error).await),
+        }
     }
 
     /// What the writer has done since the namespace was opened.

@@ -27,17 +27,21 @@
 //! # }
 //! ```
 
+mod any;
 pub(crate) mod cell;
 mod counter;
 pub(crate) mod expiry;
+mod fingerprint;
 pub(crate) mod key;
 mod map;
 mod register;
 pub(crate) mod scan;
 mod set;
 
+pub use self::any::{Key, keys};
 pub use self::counter::Counter;
 pub use self::expiry::ExpireIf;
+pub use self::fingerprint::Fingerprint;
 pub use self::map::Map;
 pub use self::register::Register;
 pub use self::set::Set;

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::vec;
 
 use syncline_crdt::{Dot, ReplicaId, Row, RowKey};
-use syncline_merkle::{KeyRange, after};
+use syncline_merkle::{KeyRange, RangeDigest, after};
 use syncline_store::StoreError;
 
 use crate::engine::AnyEngine;
@@ -37,6 +37,12 @@ pub trait ReadRows: sealed::Rows {
     /// # Errors
     /// [`Error::Store`] when the disk fails.
     fn count_rows(&self, range: &KeyRange) -> Result<u64, Error>;
+
+    /// The digest of the rows of a range; `None` in a transaction if it, or one ahead of it in its group, has changed any of them. O(log n).
+    ///
+    /// # Errors
+    /// [`Error::Store`] when the disk fails.
+    fn digest(&self, range: &KeyRange) -> Result<Option<RangeDigest>, Error>;
 
     /// How registers are read.
     fn registers(&self) -> &Registers;
@@ -112,6 +118,10 @@ macro_rules! read_through {
 
             fn count_rows(&self, range: &KeyRange) -> Result<u64, Error> {
                 (**self).count_rows(range)
+            }
+
+            fn digest(&self, range: &KeyRange) -> Result<Option<RangeDigest>, Error> {
+                (**self).digest(range)
             }
 
             fn registers(&self) -> &Registers {
@@ -195,6 +205,10 @@ impl ReadRows for StoreRows<'_, '_> {
     fn count_rows(&self, range: &KeyRange) -> Result<u64, Error> {
         self.rows(range)?
             .try_fold(0, |count, row| row.map(|_| count + 1))
+    }
+
+    fn digest(&self, range: &KeyRange) -> Result<Option<RangeDigest>, Error> {
+        Ok(self.transaction.borrow().digest(range)?)
     }
 
     fn registers(&self) -> &Registers {

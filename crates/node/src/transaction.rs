@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use syncline_crdt::{Dot, ReplicaId, Row, RowKey};
-use syncline_merkle::KeyRange;
+use syncline_merkle::{KeyRange, RangeDigest};
 
 use crate::error::Error;
 use crate::ops::{Counter, ExpireIf, Kind, Map, Register, Set, expiry, key};
@@ -154,6 +154,10 @@ impl ReadRows for Transaction<'_> {
 
     fn count_rows(&self, range: &KeyRange) -> Result<u64, Error> {
         self.rows.count_rows(range)
+    }
+
+    fn digest(&self, range: &KeyRange) -> Result<Option<RangeDigest>, Error> {
+        self.rows.digest(range)
     }
 
     fn registers(&self) -> &Registers {

@@ -238,6 +238,10 @@ impl ReadRows for View {
         Ok(self.store.digest(range)?.count())
     }
 
+    fn digest(&self, range: &KeyRange) -> Result<Option<RangeDigest>, Error> {
+        Ok(Some(self.store.digest(range)?))
+    }
+
     fn registers(&self) -> &Registers {
         &self.registers
     }

@@ -175,14 +175,28 @@ impl Queue {
         F: FnOnce(&mut Transaction<'_>) -> Result<T, Error> + Send + 'static,
         T: Send + 'static,
     {
+        let mut outcomes = self.batch(durability, vec![body], record, keep).await?;
+        outcomes.pop().unwrap_or(Err(Error::Closed))
+    }
+
+    /// The same of several, each in a transaction of its own: one that fails leaves the others alone.
+    pub(crate) async fn batch<T, F>(
+        self,
+        durability: Durability,
+        bodies: Vec<F>,
+        record: Option<Record>,
+        keep: impl Send + 'static,
+    ) -> Result<Vec<Result<T, Error>>, Error>
+    where
+        F: FnOnce(&mut Transaction<'_>) -> Result<T, Error> + Send + 'static,
+        T: Send + 'static,
+    {
         let (reply, outcome) = oneshot::channel();
         let request = Request {
             work: Box::new(Job {
-                body: Some(body),
-                outcome: None,
-                record: record.map(|record| (record, Token::default())),
+                steps: bodies.into_iter().map(Step::Waits).collect(),
+                record,
                 outbox: self.outbox,
-                publication: None,
                 reply,
             }),
             durability,
@@ -190,12 +204,13 @@ impl Queue {
         };
         let sent = self.requests.send(Message::Write(request)).await;
         sent.map_err(|_| Error::Closed)?;
-        match outcome.await {
-            Ok(Ok(outcome)) => outcome,
+        let outcomes = outcome.await.map_err(|_| Error::Closed)?;
+        let outcomes = outcomes.into_iter().map(|outcome| match outcome {
+            Ok(outcome) => outcome,
             // As if the closure had run on the caller's own thread.
-            Ok(Err(panic)) => resume_unwind(panic),
-            Err(_) => Err(Error::Closed),
-        }
+            Err(panic) => resume_unwind(panic),
+        });
+        Ok(outcomes.collect())
     }
 }
 
@@ -268,8 +283,7 @@ fn commit_group(
     let committed = group.commit(durability).map_err(Arc::new);
     match committed {
         Ok(()) => {
-            let transactions = done.iter().filter(|request| request.work.succeeded());
-            let transactions = transactions.count() as u64;
+            let transactions = done.iter().map(|request| request.work.succeeded()).sum();
             counters.commits.fetch_add(1, Ordering::Relaxed);
             counters
                 .transactions
@@ -310,31 +324,69 @@ fn answer(requests: Vec<Request>, committed: &Result<(), Arc<StoreError>>) {
     }
 }
 
-/// A transaction on its way, whatever it returns.
+/// Transactions on their way, whatever they return.
 trait Work: Send {
-    /// Runs it within the group and keeps the outcome; returns how many rows it changed.
+    /// Runs them within the group and keeps the outcomes; returns how many rows they changed.
     fn run(&mut self, group: &mut Group<'_, AnyEngine>, room: &Room) -> usize;
 
-    /// Whether it ran and did not fail.
-    fn succeeded(&self) -> bool;
+    /// How many ran and did not fail.
+    fn succeeded(&self) -> u64;
 
     /// Tells the caller, after the commit.
     fn answer(self: Box<Self>, committed: Result<(), Arc<StoreError>>);
 }
 
 struct Job<F, T> {
-    body: Option<F>,
-    outcome: Option<Outcome<T>>,
-    /// Where what it writes is recorded, and what that is.
-    record: Option<(Record, Token)>,
+    steps: Vec<Step<F, T>>,
+    /// Where what they write is recorded.
+    record: Option<Record>,
     outbox: Outbox,
-    /// What other nodes are told once it is committed.
-    publication: Option<Publication>,
-    reply: oneshot::Sender<Outcome<T>>,
+    reply: oneshot::Sender<Vec<Outcome<T>>>,
+}
+
+/// A transaction.
+enum Step<F, T> {
+    Waits(F),
+    Done {
+        value: T,
+        /// What it wrote, where that is recorded.
+        token: Option<Token>,
+        /// What other nodes are told once it is committed.
+        publication: Option<Box<Publication>>,
+    },
+    Failed(Outcome<T>),
 }
 
 /// What the closure returned, or with what it panicked.
 type Outcome<T> = thread::Result<Result<T, Error>>;
+
+impl<F, T> Job<F, T>
+where
+    F: FnOnce(&mut Transaction<'_>) -> Result<T, Error> + Send,
+{
+    fn step(&self, body: F, group: &mut Group<'_, AnyEngine>, room: &Room) -> (Step<F, T>, usize) {
+        let before = group.last_dot();
+        // A group is as it was before a transaction that panics, and the closure's own state goes with it.
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            group.transact(|rows| body(&mut Transaction::new(&mut StoreRows::new(rows, room))))
+        }));
+        match outcome {
+            Ok(Ok((value, delta))) => {
+                let rows = delta.rows().len();
+                let token = self.record.is_some().then(|| Token::of(&delta));
+                let publication = self.outbox.publication(before, group, || Deed::Rows(delta));
+                let done = Step::Done {
+                    value,
+                    token,
+                    publication: publication.map(Box::new),
+                };
+                (done, rows)
+            }
+            Ok(Err(error)) => (Step::Failed(Ok(Err(error))), 0),
+            Err(panic) => (Step::Failed(Err(panic)), 0),
+        }
+    }
+}
 
 impl<F, T> Work for Job<F, T>
 where
@@ -342,52 +394,49 @@ where
     T: Send,
 {
     fn run(&mut self, group: &mut Group<'_, AnyEngine>, room: &Room) -> usize {
-        let Some(body) = self.body.take() else {
-            return 0;
-        };
-        let before = group.last_dot();
-        // A group is as it was before a transaction that panics, and the closure's own state goes with it.
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            group.transact(|rows| body(&mut Transaction::new(&mut StoreRows::new(rows, room))))
-        }));
-        let (outcome, rows) = match outcome {
-            Ok(Ok((value, delta))) => {
-                if let Some((_, token)) = &mut self.record {
-                    *token = Token::of(&delta);
-                }
-                let rows = delta.rows().len();
-                let publication = || Deed::Rows(delta);
-                self.publication = self.outbox.publication(before, group, publication);
-                (Ok(Ok(value)), rows)
+        let mut changed = 0;
+        let steps = std::mem::take(&mut self.steps).into_iter();
+        let steps = steps.map(|step| match step {
+            Step::Waits(body) => {
+                let (step, rows) = self.step(body, group, room);
+                changed += rows;
+                step
             }
-            Ok(Err(error)) => (Ok(Err(error)), 0),
-            Err(panic) => (Err(panic), 0),
-        };
-        self.outcome = Some(outcome);
-        rows
+            done => done,
+        });
+        self.steps = steps.collect();
+        changed
     }
 
-    fn succeeded(&self) -> bool {
-        matches!(self.outcome, Some(Ok(Ok(_))))
+    fn succeeded(&self) -> u64 {
+        let done = |step: &&Step<F, T>| matches!(step, Step::Done { .. });
+        self.steps.iter().filter(done).count() as u64
     }
 
     fn answer(self: Box<Self>, committed: Result<(), Arc<StoreError>>) {
-        let outcome = match (self.outcome, committed) {
+        let outcomes = self.steps.into_iter().map(|step| match (step, &committed) {
             // Its own failure says more than that of the commit it was no part of.
-            (Some(failed @ (Err(_) | Ok(Err(_)))), _) => failed,
-            (_, Err(error)) => Ok(Err(Error::Store(error))),
-            (Some(done), Ok(())) => {
-                if let Some((record, token)) = &self.record {
+            (Step::Failed(outcome), _) => outcome,
+            (_, Err(error)) => Ok(Err(Error::Store(Arc::clone(error)))),
+            (
+                Step::Done {
+                    value,
+                    token,
+                    publication,
+                },
+                Ok(()),
+            ) => {
+                if let (Some(record), Some(token)) = (&self.record, &token) {
                     lock(record).add(token);
                 }
-                if let Some(publication) = self.publication {
-                    self.outbox.publish(publication);
+                if let Some(publication) = publication {
+                    self.outbox.publish(*publication);
                 }
-                done
+                Ok(Ok(value))
             }
-            (None, Ok(())) => Ok(Err(Error::Closed)),
-        };
+            (Step::Waits(_), Ok(())) => Ok(Err(Error::Closed)),
+        });
         // Nobody waits any more when the caller's future was dropped; what is committed stays so.
-        let _unheard = self.reply.send(outcome);
+        let _unheard = self.reply.send(outcomes.collect());
     }
 }

@@ -6,7 +6,7 @@ use syncline_crdt::{
     Context, Delta, Dot, Family, Hlc, ReplicaId, Row, RowKey, RowKeyError, Sibling, Siblings,
     Stamp, limits,
 };
-use syncline_merkle::KeyRange;
+use syncline_merkle::{KeyRange, RangeDigest};
 
 use crate::engine::{Direction, Engine, Snapshot, Table};
 use crate::format;
@@ -253,6 +253,25 @@ impl<'g, E: Engine> Transaction<'g, E> {
             delta.set_row(key, written);
         }
         delta
+    }
+
+    /// The digest of the rows of a range as of the group's beginning; `None` if the group has changed any of them since. O(log n),
+    /// and linear in what the group has read there.
+    ///
+    /// # Errors
+    /// Whatever keeps the engine from being read.
+    pub fn digest(&self, range: &KeyRange) -> Result<Option<RangeDigest>, StoreError> {
+        let staged = range
+            .bounds()
+            .map(|it| self.staging.rows.range::<[u8], _>(it));
+        match staged
+            .into_iter()
+            .flatten()
+            .any(|(_, staged)| staged.changed)
+        {
+            true => Ok(None),
+            false => self.staging.base.digest(range).map(Some),
+        }
     }
 
     /// Loads a row for writing and notes how to put it back.

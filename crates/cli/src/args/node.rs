@@ -51,6 +51,15 @@ pub(crate) struct Flags {
     /// Let --admin be an address that others can reach.
     #[arg(long)]
     admin_exposed: bool,
+    /// Where Redis clients connect to; or off. [default: 127.0.0.1:6379 where --listen has the port 7400, a free port where it has 0, or else off]
+    #[arg(long, value_name = "IP:PORT")]
+    redis: Option<String>,
+    /// Let --redis be an address that others can reach, though there is no password.
+    #[arg(long)]
+    redis_exposed: bool,
+    /// A file with the password that Redis clients have to say, on one line.
+    #[arg(long, value_name = "FILE")]
+    redis_password_file: Option<String>,
     /// Where others reach this node, if that is another address than it listens on: behind address translation, or in a container. A host alone
     /// keeps the port.
     #[arg(long, value_name = "HOST[:PORT]")]
@@ -108,6 +117,9 @@ impl Flags {
             zone,
             admin,
             admin_exposed,
+            redis,
+            redis_exposed,
+            redis_password_file,
             join,
             namespace,
             sync_every,
@@ -131,6 +143,9 @@ impl Flags {
             ("zone", one(zone)),
             ("admin", one(admin)),
             ("admin-exposed", flag(*admin_exposed)),
+            ("redis", one(redis)),
+            ("redis-exposed", flag(*redis_exposed)),
+            ("redis-password-file", one(redis_password_file)),
             ("join", join.clone()),
             ("namespace", namespace.clone()),
             ("sync-every", one(sync_every)),

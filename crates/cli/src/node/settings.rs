@@ -24,6 +24,9 @@ pub(crate) struct Settings {
     pub(crate) zone: Option<String>,
     pub(crate) admin: Option<SocketAddr>,
     pub(crate) admin_exposed: bool,
+    pub(crate) redis: Option<SocketAddr>,
+    pub(crate) redis_exposed: bool,
+    pub(crate) redis_password_file: Option<PathBuf>,
     pub(crate) join: Vec<String>,
     pub(crate) namespaces: Vec<String>,
     pub(crate) sync_every: Duration,
@@ -62,19 +65,15 @@ impl Settings {
         let advertise = from.maybe("advertise", not_empty)?;
         let zone = from.maybe("zone", not_empty)?;
         let beside = beside(&listen);
-        let admin = from.one(
-            "admin",
-            &beside,
-            or_off(|text| {
-                let address = text.parse::<SocketAddr>();
-                address.map_err(|_| {
-                    "is no address; write one such as 127.0.0.1:7401, or off".to_owned()
-                })
-            }),
+        let admin = from.one("admin", &beside, or_off(|text| socket(text, 7401)))?;
+        let admin_exposed = from.one("admin-exposed", "false", yes_or_no)?;
+        let redis = from.one(
+            "redis",
+            usual_redis(&listen),
+            or_off(|text| socket(text, 6379)),
         )?;
-        let admin_exposed = from.one("admin-exposed", "false", |text| {
-            text.parse().map_err(|_| "must be true or false".to_owned())
-        })?;
+        let redis_exposed = from.one("redis-exposed", "false", yes_or_no)?;
+        let redis_password_file = from.maybe("redis-password-file", path)?;
         let join = from.list("join", host_and_port)?;
         let namespaces = from.list("namespace", |name| {
             syncline::Namespace::check_name(name).map_err(|error| error.to_string())?;
@@ -123,6 +122,9 @@ impl Settings {
             zone,
             admin,
             admin_exposed,
+            redis,
+            redis_exposed,
+            redis_password_file,
             join,
             namespaces,
             sync_every,
@@ -312,6 +314,25 @@ fn beside(listen: &str) -> String {
     format!("127.0.0.1:{port}")
 }
 
+/// Where Redis clients are served if nobody says: at the port that they expect, if this looks like the only node on the machine.
+fn usual_redis(listen: &str) -> &'static str {
+    match listen.rsplit_once(':').map(|(_, port)| port.parse()) {
+        Some(Ok(7400u16)) => "127.0.0.1:6379",
+        Some(Ok(0)) => "127.0.0.1:0",
+        _ => "off",
+    }
+}
+
+/// An address to listen on, or how it might look.
+fn socket(text: &str, usual: u16) -> Result<SocketAddr, String> {
+    let unfit = |_| format!("is no address; write one such as 127.0.0.1:{usual}, or off");
+    text.parse().map_err(unfit)
+}
+
+fn yes_or_no(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| "must be true or false".to_owned())
+}
+
 /// A value, or `off`.
 fn or_off<T>(
     parse: impl Fn(&str) -> Result<T, String>,
@@ -382,6 +403,17 @@ mod tests {
     }
 
     #[test]
+    fn redis_clients_are_served_where_they_expect_it_by_one_node_of_a_machine() {
+        let redis = |flags: &[(&'static str, &[&str])]| read(flags, &[]).unwrap().redis;
+        let at = |port| Some(SocketAddr::from(([127, 0, 0, 1], port)));
+        assert_eq!(redis(&[]), at(6379));
+        assert_eq!(redis(&[("listen", &["0.0.0.0:7400"])]), at(6379));
+        assert_eq!(redis(&[("listen", &["127.0.0.1:0"])]), at(0));
+        assert_eq!(redis(&[("listen", &["127.0.0.1:7410"])]), None);
+        assert_eq!(redis(&[("redis", &["off"])]), None);
+    }
+
+    #[test]
     fn what_is_wrong_is_quoted_as_it_was_written() {
         for (key, value, words) in [
             ("sync-every", "soon", "--sync-every soon is no time"),
@@ -395,6 +427,7 @@ mod tests {
             ("budget", "fast", "--budget fast is no rate"),
             ("peer-budget", "63KiB/s", "less than 64KiB a second"),
             ("admin", "7401", "is no address"),
+            ("redis", "6379", "127.0.0.1:6379, or off"),
             ("admin-exposed", "perhaps", "must be true or false"),
             ("space-minimum", "much", "is no size"),
         ] {

@@ -91,8 +91,8 @@ impl Work for Clearing {
         limit.rows
     }
 
-    fn succeeded(&self) -> bool {
-        matches!(self.outcome, Some(Ok(_)))
+    fn succeeded(&self) -> u64 {
+        u64::from(matches!(self.outcome, Some(Ok(_))))
     }
 
     fn answer(self: Box<Self>, committed: Result<(), Arc<StoreError>>) {

@@ -1,0 +1,18 @@
+//! What the commands do, a file for each family.
+
+pub(crate) mod connection;
+pub(crate) mod generic;
+pub(crate) mod server;
+pub(crate) mod strings;
+pub(crate) mod transactions;
+
+use crate::table::Family;
+
+/// All families, in the order in which they are listed.
+pub(crate) const FAMILIES: &[Family] = &[
+    connection::FAMILY,
+    generic::FAMILY,
+    strings::FAMILY,
+    transactions::FAMILY,
+    server::FAMILY,
+];

@@ -1,0 +1,102 @@
+//! The server, and what it knows of its commands.
+
+use syncline::ops;
+
+use crate::execute::Reads;
+use crate::refusal::Refusal;
+use crate::reply::Reply;
+use crate::request::Request;
+use crate::server::DATABASES;
+use crate::session::{Done, Session};
+use crate::table::{self, Command, Family, Flags, Group};
+
+pub(crate) const FAMILY: Family = Family {
+    group: Group::Server,
+    commands: &[
+        Command::read("dbsize", 1, size).fast().docs(
+            "1.0.0",
+            "O(1), and a look at each key that has expired and is not yet collected",
+            "Returns the number of keys in the database.",
+        ),
+        Command::session("flushdb", -1, flush)
+            .flags(Flags::WRITE)
+            .docs(
+                "1.0.0",
+                "O(N) where N is the number of keys in the selected database",
+                "Removes all keys from the current database.",
+            ),
+        Command::session("flushall", -1, flush_all)
+            .flags(Flags::WRITE)
+            .docs(
+                "1.0.0",
+                "O(N) where N is the total number of keys in all databases",
+                "Removes all keys from all databases.",
+            ),
+        Command::quick("command", -1, command).docs(
+            "2.8.13",
+            "O(N) where N is the number of commands to look up",
+            "Returns detailed information about all commands.",
+        ),
+    ],
+};
+
+fn size(reads: &Reads<'_>, _: &Request) -> Result<Reply, Refusal> {
+    let count = match reads.view {
+        Some(view) => view.count()?,
+        None => {
+            ops::keys::<&[u8]>(reads.rows, ..)?.try_fold(0, |count, key| key.map(|_| count + 1))?
+        }
+    };
+    Ok(Reply::Integer(i64::try_from(count).unwrap_or(i64::MAX)))
+}
+
+/// `ASYNC` and `SYNC` are accepted; nobody but the client itself waits in either case.
+fn check_mode(request: &Request) -> Result<(), Refusal> {
+    let word = request.get(1);
+    let is_known = word.eq_ignore_ascii_case(b"async") || word.eq_ignore_ascii_case(b"sync");
+    match request.len() {
+        1 => Ok(()),
+        2 if is_known => Ok(()),
+        _ => Err(Refusal::SYNTAX),
+    }
+}
+
+fn flush(session: &mut Session, request: Request) -> Done<'_> {
+    Box::pin(async move {
+        check_mode(&request)?;
+        session.namespace()?.clear().await?;
+        Ok(Reply::OK)
+    })
+}
+
+fn flush_all(session: &mut Session, request: Request) -> Done<'_> {
+    Box::pin(async move {
+        check_mode(&request)?;
+        let carried = session.server.node.namespaces();
+        for database in 0..DATABASES {
+            // One that nobody has used is empty, and need not be made for that.
+            if carried.contains(&crate::server::database_name(database)) {
+                session.server.namespace(database)?.clear().await?;
+            }
+        }
+        Ok(Reply::OK)
+    })
+}
+
+fn command(_: &mut Session, _: &Request) -> Result<Reply, Refusal> {
+    Ok(Reply::Array(table::all().map(told).collect()))
+}
+
+/// A command as `COMMAND INFO` tells it.
+fn told(command: &Command) -> Reply {
+    let [first, last, step] = command.keys.legacy();
+    let flags = command.flags.names().map(|name| Reply::Simple(name.into()));
+    Reply::Array(vec![
+        Reply::word(command.name),
+        Reply::Integer(command.arity.into()),
+        Reply::Set(flags.collect()),
+        Reply::Integer(first),
+        Reply::Integer(last),
+        Reply::Integer(step),
+    ])
+}

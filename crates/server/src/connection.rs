@@ -1,0 +1,118 @@
+//! One client's connection: what it sends becomes requests, and replies go back.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::watch;
+
+use crate::execute::execute;
+use crate::request::Parser;
+use crate::server::Shared;
+use crate::session::Session;
+
+/// What a client that says nothing takes: room for a short request. Thousands of them wait.
+const IDLE: usize = 512;
+/// What is read at a time from one that says a lot.
+const BUSY: usize = 64 * 1024;
+/// Requests taken from what was read before they are executed.
+const BATCH: usize = 1024;
+/// Replies held back at most, before they are sent.
+const REPLIES: usize = 256 * 1024;
+
+/// Serves a client until it leaves, is told to, or the server ends.
+pub(crate) async fn serve(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    mut session: Session,
+    mut closed: watch::Receiver<bool>,
+) -> io::Result<()> {
+    let (client, server) = (session.client.clone(), session.server.clone());
+    let mut parser = Parser::new(
+        server.settings.max_argument(),
+        server.settings.max_request(),
+    );
+    let (mut buffer, mut requests, mut out) = (BytesMut::new(), VecDeque::new(), Vec::new());
+    loop {
+        let mut failed = None;
+        while requests.len() < BATCH {
+            match parser.next(&mut buffer, session.is_trusted) {
+                Ok(Some(request)) => requests.push_back(request),
+                Ok(None) => break,
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            }
+            // What follows the password is judged by whether it was right.
+            if !session.is_trusted {
+                break;
+            }
+        }
+        let are_more = requests.len() == BATCH || (!session.is_trusted && !requests.is_empty());
+        execute(&mut session, &mut requests, &mut out).await;
+        if let Some(error) = failed {
+            let text = format!("-ERR Protocol error: {error}\r\n");
+            out.extend_from_slice(text.as_bytes());
+            session.is_ending = true;
+        }
+        if !out.is_empty() && (!are_more || out.len() >= REPLIES || session.is_ending) {
+            server
+                .stats
+                .bytes_out
+                .fetch_add(out.len() as u64, Ordering::Relaxed);
+            let mut left = &out[..];
+            tokio::select! {
+                sent = stream.write_all_buf(&mut left) => sent?,
+                () = client.ended.notified() => return Ok(()),
+            }
+            out.clear();
+            out.shrink_to(REPLIES);
+        }
+        if session.is_ending {
+            return stream.shutdown().await;
+        }
+        if are_more {
+            continue;
+        }
+        if buffer.is_empty() {
+            // Nothing is kept for who says nothing.
+            (buffer, out) = (BytesMut::new(), Vec::new());
+            buffer.reserve(IDLE);
+        } else if buffer.capacity() - buffer.len() < BUSY / 4 {
+            buffer.reserve(BUSY);
+        }
+        let read = tokio::select! {
+            read = stream.read_buf(&mut buffer) => read?,
+            () = client.ended.notified() => return Ok(()),
+            _ = closed.wait_for(|closing| *closing) => return Ok(()),
+        };
+        if read == 0 {
+            return Ok(());
+        }
+        server
+            .stats
+            .bytes_in
+            .fetch_add(read as u64, Ordering::Relaxed);
+        if buffer.len() == buffer.capacity() {
+            // There is probably more of it.
+            buffer.reserve(BUSY);
+        }
+    }
+}
+
+/// Tells one for whom there is no place.
+pub(crate) async fn turn_away(mut stream: impl AsyncWrite + Unpin, server: &Arc<Shared>) {
+    server
+        .stats
+        .refused_connections
+        .fetch_add(1, Ordering::Relaxed);
+    let told = stream
+        .write_all(b"-ERR max number of clients reached\r\n")
+        .await;
+    if let Err(error) = told {
+        tracing::debug!(%error, "a client that is turned away does not listen");
+    }
+}

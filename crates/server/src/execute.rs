@@ -1,0 +1,324 @@
+//! Requests that have come together, executed as cheaply as their order allows.
+//!
+//! Neighbours that only read share a view, which is read on the spot. Neighbours that write are handed to the namespace's writer
+//! together; each is a transaction of its own, and what comes after them sees them.
+
+use std::collections::VecDeque;
+
+use syncline::ops::ReadRows;
+use syncline::{Error, Transaction, View};
+
+use crate::refusal::Refusal;
+use crate::reply::Reply;
+use crate::request::Request;
+use crate::server::Shared;
+pub(crate) use crate::session::Session;
+use crate::table::{self, Command, Flags, Run};
+
+/// Requests executed together at most.
+const TOGETHER: usize = 512;
+/// What may wait for `EXEC`, in bytes.
+const MAX_QUEUED: usize = 1 << 30;
+
+/// Rows to be read by a command.
+pub(crate) struct Reads<'a> {
+    pub(crate) rows: &'a dyn ReadRows,
+    /// The view that they are of; `None` within a transaction.
+    pub(crate) view: Option<&'a View>,
+    pub(crate) server: &'a Shared,
+    pub(crate) database: u8,
+}
+
+/// Rows to be read and written by a command.
+pub(crate) struct Writes<'a, 't> {
+    pub(crate) rows: &'a mut Transaction<'t>,
+    pub(crate) server: &'a Shared,
+    pub(crate) database: u8,
+}
+
+impl Writes<'_, '_> {
+    /// The same rows, to be read.
+    pub(crate) fn reads(&self) -> Reads<'_> {
+        Reads {
+            rows: &*self.rows,
+            view: None,
+            server: self.server,
+            database: self.database,
+        }
+    }
+}
+
+type Planned = (&'static Command, Request);
+
+/// Executes all requests in their order.
+pub(crate) async fn execute(
+    session: &mut Session,
+    requests: &mut VecDeque<Request>,
+    out: &mut Vec<u8>,
+) {
+    while let Some(request) = requests.pop_front() {
+        if session.is_ending {
+            requests.clear();
+            return;
+        }
+        let command = match session.admit(&request) {
+            Ok(command) => command,
+            Err(reply) => {
+                session.answer(&reply, out);
+                continue;
+            }
+        };
+        session.client.asks(command.name);
+        let is_alike = |other: &Run| match command.run {
+            Run::Read(_) => matches!(other, Run::Read(_)),
+            Run::Write(_) => matches!(other, Run::Write(_)),
+            _ => false,
+        };
+        let mut together = vec![(command, request)];
+        if session.may_share(command) {
+            while together.len() < TOGETHER
+                && let Some(next) = requests.front()
+                && let Ok(command) = session.admit(next)
+                && is_alike(&command.run)
+                && session.may_share(command)
+                && let Some(next) = requests.pop_front()
+            {
+                together.push((command, next));
+            }
+        }
+        run(session, together, out).await;
+    }
+}
+
+impl Session {
+    /// The command of a request, if it is one and this client may ask for it now. What waits for `EXEC` is queued.
+    fn admit(&mut self, request: &Request) -> Result<&'static Command, Reply> {
+        let found = self.find(request);
+        match (&mut self.queued, found) {
+            (Some(queued), Err(refused)) => {
+                queued.is_spoilt = true;
+                Err(refused)
+            }
+            (Some(_), Ok(command)) if !command.is(Flags::NO_MULTI) => {
+                Err(self.queue(command, request))
+            }
+            (_, found) => found,
+        }
+    }
+
+    fn find(&self, request: &Request) -> Result<&'static Command, Reply> {
+        let Some(mut command) = table::find(request.get(0)) else {
+            return Err(unknown(request));
+        };
+        let whole = command.name;
+        if let (Run::Parts(parts), true) = (command.run, request.len() > 1) {
+            let word = request.get(1);
+            let mut parts = parts.iter();
+            match parts.find(|part| part.name.as_bytes().eq_ignore_ascii_case(word)) {
+                Some(part) => command = part,
+                None => return Err(unknown_part(command, word)),
+            }
+        }
+        if !command.admits(request.len()) || matches!(command.run, Run::Parts(_)) {
+            let refusal = match command.name == whole {
+                true => Refusal::arity(whole),
+                false => Refusal::arity(&format!("{whole}|{}", command.name)),
+            };
+            return Err(refusal.reply());
+        }
+        if !self.is_trusted && !command.is(Flags::NO_AUTH) {
+            return Err(Reply::error("NOAUTH Authentication required."));
+        }
+        Ok(command)
+    }
+
+    fn queue(&mut self, command: &'static Command, request: &Request) -> Reply {
+        let Some(queued) = &mut self.queued else {
+            return Reply::OK;
+        };
+        if matches!(command.run, Run::Session(_)) {
+            queued.is_spoilt = true;
+            return Reply::error("ERR Command not allowed inside a transaction");
+        }
+        if queued.size + request.size() > MAX_QUEUED {
+            queued.is_spoilt = true;
+            return Reply::error("ERR the transaction is over the limit of the server");
+        }
+        queued.size += request.size();
+        queued.commands.push((command, request.clone()));
+        Reply::Simple("QUEUED".into())
+    }
+
+    fn may_share(&self, command: &Command) -> bool {
+        self.queued.is_none() && !command.is(Flags::SLOW)
+    }
+}
+
+async fn run(session: &mut Session, mut together: Vec<Planned>, out: &mut Vec<u8>) {
+    let replies = match together[0].0.run {
+        Run::Read(_) if together[0].0.is(Flags::SLOW) => read_apart(session, together).await,
+        Run::Read(_) => read(session, together).await,
+        Run::Write(_) => write(session, together).await,
+        run => {
+            let Some((command, request)) = together.pop() else {
+                return;
+            };
+            let began = session.server.stats.begin();
+            let server = session.server.clone();
+            let done = match run {
+                Run::Session(run) | Run::Both { alone: run, .. } => {
+                    run(session, request.clone()).await
+                }
+                Run::Quick(run) => run(session, &request),
+                Run::Read(_) | Run::Write(_) | Run::Parts(_) => Err(Refusal::SYNTAX),
+            };
+            let reply = done.unwrap_or_else(|refusal| refusal.reply());
+            server.stats.end(command, &request, &reply, began);
+            Ok(vec![reply])
+        }
+    };
+    match replies {
+        Ok(replies) => replies.iter().for_each(|reply| session.answer(reply, out)),
+        Err((refusal, count)) => {
+            let reply = refusal.reply();
+            (0..count).for_each(|_| session.answer(&reply, out));
+        }
+    }
+}
+
+/// What all of a run come to, or why none of them was executed.
+type Replies = Result<Vec<Reply>, (Refusal, usize)>;
+
+async fn read(session: &mut Session, together: Vec<Planned>) -> Replies {
+    let count = together.len();
+    let namespace = session.namespace().map_err(|refusal| (refusal, count))?;
+    let (server, database) = (&*session.server, session.database);
+    let mut replies = Vec::with_capacity(count);
+    let mut at = 0;
+    while at < count {
+        // A damaged row is withdrawn behind the error; then what is left goes on.
+        let read = namespace.read_here(|view| {
+            while let Some((command, request)) = together.get(at) {
+                at += 1;
+                replies.push(read_one(view, server, database, command, request)?);
+            }
+            Ok(())
+        });
+        if let Err(error) = read.await {
+            let reply = Refusal::Store(error).reply();
+            // Where nothing could be read at all, the next one will find the same.
+            at = at.max(replies.len() + 1);
+            replies.push(reply);
+        }
+    }
+    Ok(replies)
+}
+
+/// Reads what takes long on a thread that may.
+async fn read_apart(session: &mut Session, mut together: Vec<Planned>) -> Replies {
+    let namespace = session.namespace().map_err(|refusal| (refusal, 1))?;
+    let (server, database) = (session.server.clone(), session.database);
+    let Some((command, request)) = together.pop() else {
+        return Ok(Vec::new());
+    };
+    let read = namespace.read(move |view| read_one(view, &server, database, command, &request));
+    let reply = read
+        .await
+        .unwrap_or_else(|error| Refusal::Store(error).reply());
+    Ok(vec![reply])
+}
+
+/// What a command reads; an error if the store failed.
+fn read_one(
+    view: &View,
+    server: &Shared,
+    database: u8,
+    command: &'static Command,
+    request: &Request,
+) -> Result<Reply, Error> {
+    let began = server.stats.begin();
+    let reads = Reads {
+        rows: view,
+        view: Some(view),
+        server,
+        database,
+    };
+    let done = match command.run {
+        Run::Read(run) => run(&reads, request),
+        _ => Err(Refusal::SYNTAX),
+    };
+    let reply = match done {
+        Ok(reply) => reply,
+        Err(Refusal::Store(error)) if !Refusal::is_harmless_error(&error) => return Err(error),
+        Err(refusal) => refusal.reply(),
+    };
+    server.stats.end(command, request, &reply, began);
+    Ok(reply)
+}
+
+async fn write(session: &mut Session, together: Vec<Planned>) -> Replies {
+    let count = together.len();
+    let namespace = session.namespace().map_err(|refusal| (refusal, count))?;
+    let database = session.database;
+    let bodies = together.into_iter().map(|(command, request)| {
+        let server = session.server.clone();
+        move |rows: &mut Transaction<'_>| {
+            let began = server.stats.begin();
+            let mut writes = Writes {
+                rows,
+                server: &server,
+                database,
+            };
+            let done = write_one(&mut writes, command, &request);
+            let reply = done.as_ref().ok();
+            server
+                .stats
+                .end(command, &request, reply.unwrap_or(&Reply::Null), began);
+            // Whatever it has written goes with it.
+            done.map_err(Error::abort)
+        }
+    });
+    let done = namespace.transactions(bodies.collect()).await;
+    let done = done.map_err(|error| (Refusal::Store(error), count))?;
+    let replies = done
+        .into_iter()
+        .map(|done| done.unwrap_or_else(|error| Refusal::Store(error).reply()));
+    Ok(replies.collect())
+}
+
+/// Executes one command in a transaction, of its own or of several.
+pub(crate) fn write_one(
+    writes: &mut Writes<'_, '_>,
+    command: &'static Command,
+    request: &Request,
+) -> Result<Reply, Refusal> {
+    match command.run {
+        Run::Read(run) => run(&writes.reads(), request),
+        Run::Write(run) | Run::Both { within: run, .. } => run(writes, request),
+        Run::Quick(_) | Run::Session(_) | Run::Parts(_) => Err(Refusal::SYNTAX),
+    }
+}
+
+/// As Redis says it, with a part of the arguments.
+fn unknown(request: &Request) -> Reply {
+    const SHOWN: usize = 128;
+    let name = &request.get(0)[..request.get(0).len().min(SHOWN)];
+    let mut arguments = String::new();
+    for argument in request.from(1) {
+        if arguments.len() >= SHOWN {
+            break;
+        }
+        let argument = &argument[..argument.len().min(SHOWN - arguments.len())];
+        arguments.push_str(&format!("'{}' ", String::from_utf8_lossy(argument)));
+    }
+    let name = String::from_utf8_lossy(name);
+    Reply::Error(
+        format!("ERR unknown command '{name}', with args beginning with: {arguments}").into(),
+    )
+}
+
+fn unknown_part(command: &Command, word: &[u8]) -> Reply {
+    let word = String::from_utf8_lossy(&word[..word.len().min(128)]);
+    let name = command.name.to_ascii_uppercase();
+    Reply::Error(format!("ERR unknown subcommand '{word}'. Try {name} HELP.").into())
+}

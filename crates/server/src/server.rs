@@ -1,0 +1,236 @@
+//! The listener, and what all connections share.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use syncline::{Namespace, Node};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{sleep, timeout};
+
+use crate::client::Clients;
+use crate::connection;
+use crate::refusal::Refusal;
+use crate::session::Session;
+use crate::settings::Settings;
+use crate::stats::Stats;
+
+/// Databases that there are.
+pub(crate) const DATABASES: u8 = 16;
+/// How long an end waits for replies under way.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// How clients are to be served.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Options {
+    /// Where to listen.
+    pub address: SocketAddr,
+    /// Whether that may be another address than loopback without a password.
+    pub exposed: bool,
+    /// What clients have to say first.
+    pub password: Option<String>,
+    /// Clients at a time.
+    pub max_clients: usize,
+    /// Longest request in bytes, all told.
+    pub max_request: usize,
+    /// The version of the program, to be shown.
+    pub version: &'static str,
+}
+
+impl Options {
+    /// Those usual at an address: no password, 10,000 clients, requests of 1 GiB.
+    pub fn new(address: SocketAddr) -> Self {
+        Self {
+            address,
+            exposed: false,
+            password: None,
+            max_clients: 10_000,
+            max_request: 1 << 30,
+            version: env!("CARGO_PKG_VERSION"),
+        }
+    }
+}
+
+/// Why clients are not served.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// Others could reach it, there is no password, and nobody said that they may.
+    #[error(
+        "the Redis face has no password, and {address} may be reached by others; set a password, use a loopback address, or say that it may be exposed"
+    )]
+    Exposed {
+        /// The address asked for.
+        address: SocketAddr,
+    },
+    /// The address cannot be listened on.
+    #[error(
+        "the Redis face cannot listen on {address} ({source}); choose another address or port, or stop what uses it"
+    )]
+    Bind {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
+impl ServerError {
+    /// Whether another process has the address.
+    pub fn is_in_use(&self) -> bool {
+        matches!(self, Self::Bind { source, .. } if source.kind() == io::ErrorKind::AddrInUse)
+    }
+}
+
+/// What all connections share.
+pub(crate) struct Shared {
+    pub(crate) node: Node,
+    pub(crate) settings: Settings,
+    pub(crate) clients: Clients,
+    pub(crate) stats: Stats,
+    pub(crate) address: SocketAddr,
+    pub(crate) version: &'static str,
+    pub(crate) began: Instant,
+    pub(crate) began_wall: SystemTime,
+}
+
+impl Shared {
+    /// The namespace of a database.
+    pub(crate) fn namespace(&self, database: u8) -> Result<Namespace, Refusal> {
+        let name = database_name(database);
+        self.node
+            .namespace(&name)
+            .map_err(|error| Refusal::from(format!("ERR {error}")))
+    }
+}
+
+/// The namespace of a database.
+pub(crate) fn database_name(database: u8) -> String {
+    format!("db{database}")
+}
+
+/// A node that clients are served from; no more once this is dropped.
+pub struct Server {
+    shared: Arc<Shared>,
+    closing: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    /// Serves clients, on the tokio runtime of the caller.
+    ///
+    /// # Errors
+    /// [`ServerError`], whose text says what to do.
+    pub async fn start(node: Node, options: Options) -> Result<Self, ServerError> {
+        let wanted = options.address;
+        if !wanted.ip().is_loopback() && !options.exposed && options.password.is_none() {
+            return Err(ServerError::Exposed { address: wanted });
+        }
+        let unbound = |source| ServerError::Bind {
+            address: wanted,
+            source,
+        };
+        let listener = TcpListener::bind(wanted).await.map_err(unbound)?;
+        let address = listener.local_addr().map_err(unbound)?;
+        let shared = Arc::new(Shared {
+            node,
+            settings: Settings::new(&options),
+            clients: Clients::default(),
+            stats: Stats::default(),
+            address,
+            version: options.version,
+            began: Instant::now(),
+            began_wall: SystemTime::now(),
+        });
+        let (closing, closed) = watch::channel(false);
+        let task = tokio::spawn(listen(listener, shared.clone(), closed));
+        Ok(Self {
+            shared,
+            closing,
+            task,
+        })
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.shared.address
+    }
+
+    /// Ends it. Replies under way have a second.
+    pub async fn stop(mut self) {
+        // With no receiver left there is nobody to be told.
+        let _nobody = self.closing.send(true);
+        if timeout(GRACE, &mut self.task).await.is_err() {
+            self.task.abort();
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("address", &self.shared.address)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Lets clients in until it is closed, and waits for those that are there. Dropped, it ends them.
+async fn listen(listener: TcpListener, shared: Arc<Shared>, mut closed: watch::Receiver<bool>) {
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_ended) = connections.join_next() => continue,
+            _ = closed.wait_for(|closing| *closing) => break,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let (shared, closed) = (shared.clone(), closed.clone());
+                connections.spawn(welcome(stream, peer, shared, closed));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a client cannot be let in");
+                // Of what there is too little, files mostly, there will not be more at once.
+                sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+async fn welcome(
+    stream: TcpStream,
+    peer: SocketAddr,
+    shared: Arc<Shared>,
+    closed: watch::Receiver<bool>,
+) {
+    let local = stream.local_addr().unwrap_or(shared.address);
+    let Some(client) = shared
+        .clients
+        .admit(peer, local, shared.settings.max_clients())
+    else {
+        return connection::turn_away(stream, &shared).await;
+    };
+    let id = client.id;
+    // Replies go out as they are: nothing would be gained by waiting for more.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "replies may be delayed");
+    }
+    let session = Session::new(shared.clone(), client);
+    if let Err(error) = connection::serve(stream, session, closed).await {
+        tracing::debug!(client = id, %error, "a client is gone");
+    }
+    shared.clients.leave(id);
+}

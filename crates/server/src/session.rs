@@ -1,0 +1,125 @@
+//! What a client has said so far that its next request depends on.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use syncline::{Namespace, Recorded};
+
+use crate::client::Client;
+use crate::commands::transactions::Watched;
+use crate::refusal::Refusal;
+use crate::reply::{Protocol, Reply};
+use crate::request::Request;
+use crate::server::Shared;
+use crate::table::Command;
+
+/// What a command comes to that has to wait for something.
+pub(crate) type Done<'s> = Pin<Box<dyn Future<Output = Result<Reply, Refusal>> + Send + 's>>;
+
+/// A client's session.
+pub(crate) struct Session {
+    pub(crate) server: Arc<Shared>,
+    pub(crate) client: Arc<Client>,
+    pub(crate) protocol: Protocol,
+    /// The database that is selected.
+    pub(crate) database: u8,
+    /// Its namespace, once it was used; it records what this client has written there.
+    namespace: Option<Recorded>,
+    /// Whether the password was said, or there is none.
+    pub(crate) is_trusted: bool,
+    /// What waits for `EXEC`.
+    pub(crate) queued: Option<Queued>,
+    /// What must not change until `EXEC`.
+    pub(crate) watched: Vec<Watched>,
+    pub(crate) answering: Answering,
+    /// Whether the connection is to be closed after the replies so far.
+    pub(crate) is_ending: bool,
+}
+
+/// What came after `MULTI`.
+#[derive(Default)]
+pub(crate) struct Queued {
+    pub(crate) commands: Vec<(&'static Command, Request)>,
+    /// In bytes.
+    pub(crate) size: usize,
+    /// Whether something was refused already.
+    pub(crate) is_spoilt: bool,
+}
+
+/// Whether the client wants replies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Answering {
+    #[default]
+    On,
+    Off,
+    /// Not to this request: it has just said so.
+    SkipsNext,
+    /// Nor to the one after it.
+    Skips,
+}
+
+impl Session {
+    pub(crate) fn new(server: Arc<Shared>, client: Arc<Client>) -> Self {
+        Self {
+            is_trusted: server.settings.password().is_none(),
+            server,
+            client,
+            protocol: Protocol::default(),
+            database: 0,
+            namespace: None,
+            queued: None,
+            watched: Vec::new(),
+            answering: Answering::On,
+            is_ending: false,
+        }
+    }
+
+    /// The namespace of the database that is selected.
+    pub(crate) fn namespace(&mut self) -> Result<Namespace, Refusal> {
+        if self.namespace.is_none() {
+            let namespace = self.server.namespace(self.database)?;
+            self.namespace = Some(namespace.recorded());
+        }
+        match &self.namespace {
+            Some(recorded) => Ok((**recorded).clone()),
+            None => Err(Refusal::said("ERR no database is selected")),
+        }
+    }
+
+    /// What this client has written in the database that is selected.
+    pub(crate) fn recorded(&self) -> Option<&Recorded> {
+        self.namespace.as_ref()
+    }
+
+    pub(crate) fn select(&mut self, database: u8) {
+        if database != self.database {
+            self.database = database;
+            self.namespace = None;
+            self.client.select(database);
+        }
+    }
+
+    /// As if it had just connected, the password aside.
+    pub(crate) fn reset(&mut self) {
+        self.queued = None;
+        self.watched.clear();
+        self.select(0);
+        self.protocol = Protocol::default();
+        self.answering = Answering::On;
+        self.is_trusted = self.server.settings.password().is_none();
+        self.client.rename(bytes::Bytes::new());
+    }
+
+    /// Writes a reply, unless the client wants none.
+    pub(crate) fn answer(&mut self, reply: &Reply, out: &mut Vec<u8>) {
+        self.answering = match self.answering {
+            Answering::On => {
+                reply.write(self.protocol, out);
+                Answering::On
+            }
+            Answering::Off => Answering::Off,
+            Answering::SkipsNext => Answering::Skips,
+            Answering::Skips => Answering::On,
+        };
+    }
+}

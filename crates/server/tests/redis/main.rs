@@ -1,0 +1,6 @@
+//! What clients see, by the protocol.
+
+#![allow(clippy::unwrap_used, clippy::panic, unreachable_pub)]
+
+mod client;
+mod transcripts;

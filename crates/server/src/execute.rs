@@ -4,10 +4,12 @@
 //! together; each is a transaction of its own, and what comes after them sees them.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use syncline::ops::ReadRows;
-use syncline::{Error, Transaction, View};
+use syncline::{Error, Namespace, Transaction, View};
 
+use crate::notes::{Class, Notes};
 use crate::refusal::Refusal;
 use crate::reply::Reply;
 use crate::request::Request;
@@ -34,9 +36,29 @@ pub(crate) struct Writes<'a, 't> {
     pub(crate) rows: &'a mut Transaction<'t>,
     pub(crate) server: &'a Shared,
     pub(crate) database: u8,
+    notes: Notes,
 }
 
-impl Writes<'_, '_> {
+impl<'a, 't> Writes<'a, 't> {
+    pub(crate) fn new(rows: &'a mut Transaction<'t>, server: &'a Shared, database: u8) -> Self {
+        Self {
+            rows,
+            server,
+            database,
+            notes: server.events.notes(),
+        }
+    }
+
+    /// Notes that something was done to a key, by the name that Redis has for it. Whoever listens is told when the transaction is committed.
+    pub(crate) fn note(&mut self, class: Class, name: &'static str, key: &[u8]) {
+        self.notes.add(class, name, key);
+    }
+
+    /// What was noted, to be announced.
+    pub(crate) fn into_notes(self) -> Notes {
+        self.notes
+    }
+
     /// The same rows, to be read.
     pub(crate) fn reads(&self) -> Reads<'_> {
         Reads {
@@ -264,26 +286,62 @@ async fn write(session: &mut Session, together: Vec<Planned>) -> Replies {
         let server = session.server.clone();
         move |rows: &mut Transaction<'_>| {
             let began = server.stats.begin();
-            let mut writes = Writes {
-                rows,
-                server: &server,
-                database,
-            };
+            let mut writes = Writes::new(rows, &server, database);
             let done = write_one(&mut writes, command, &request);
+            let notes = writes.into_notes();
             let reply = done.as_ref().ok();
             server
                 .stats
                 .end(command, &request, reply.unwrap_or(&Reply::Null), began);
-            // Whatever it has written goes with it.
-            done.map_err(Error::abort)
+            // Whatever it has written goes with a refusal.
+            let reply = done.map_err(Refusal::into_error)?;
+            Ok((reply, notes))
         }
     });
     let done = namespace.transactions(bodies.collect()).await;
     let done = done.map_err(|error| (Refusal::Store(error), count))?;
-    let replies = done
-        .into_iter()
-        .map(|done| done.unwrap_or_else(|error| Refusal::Store(error).reply()));
+    let replies = done.into_iter().map(|done| match done {
+        Ok((reply, notes)) => {
+            session.server.events.announce(database, notes);
+            reply
+        }
+        Err(error) => Refusal::Store(error).reply(),
+    });
     Ok(replies.collect())
+}
+
+impl Session {
+    /// Writes in one transaction of the database that is selected, and announces what was noted there.
+    pub(crate) async fn transact<T, F>(&mut self, body: F) -> Result<T, Refusal>
+    where
+        F: FnOnce(&mut Writes<'_, '_>) -> Result<T, Refusal> + Send + 'static,
+        T: Send + 'static,
+    {
+        let namespace = self.namespace()?;
+        transact(&self.server, &namespace, self.database, body).await
+    }
+}
+
+/// Writes in one transaction of a database, and announces what was noted there.
+pub(crate) async fn transact<T, F>(
+    server: &Arc<Shared>,
+    namespace: &Namespace,
+    database: u8,
+    body: F,
+) -> Result<T, Refusal>
+where
+    F: FnOnce(&mut Writes<'_, '_>) -> Result<T, Refusal> + Send + 'static,
+    T: Send + 'static,
+{
+    let shared = server.clone();
+    let done = namespace.transaction(move |rows: &mut Transaction<'_>| {
+        let mut writes = Writes::new(rows, &shared, database);
+        let done = body(&mut writes).map_err(Refusal::into_error)?;
+        Ok((done, writes.into_notes()))
+    });
+    let (done, notes) = done.await?;
+    server.events.announce(database, notes);
+    Ok(done)
 }
 
 /// Executes one command in a transaction, of its own or of several.

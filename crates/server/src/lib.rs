@@ -23,6 +23,8 @@ mod client;
 mod commands;
 mod connection;
 mod execute;
+mod notes;
+mod number;
 mod refusal;
 mod reply;
 mod request;

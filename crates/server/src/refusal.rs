@@ -40,6 +40,14 @@ impl Refusal {
         }
     }
 
+    /// What a transaction is given up with.
+    pub(crate) fn into_error(self) -> Error {
+        match self {
+            Self::Said(_) => Error::abort(self),
+            Self::Store(error) => error,
+        }
+    }
+
     /// Whether the request alone was at fault, so that a transaction of several may go on.
     pub(crate) const fn is_harmless(&self) -> bool {
         match self {

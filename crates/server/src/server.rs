@@ -14,6 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::client::Clients;
 use crate::connection;
+use crate::notes::Events;
 use crate::refusal::Refusal;
 use crate::session::Session;
 use crate::settings::Settings;
@@ -93,6 +94,7 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) clients: Clients,
     pub(crate) stats: Stats,
+    pub(crate) events: Events,
     pub(crate) address: SocketAddr,
     pub(crate) version: &'static str,
     pub(crate) began: Instant,
@@ -142,6 +144,7 @@ impl Server {
             settings: Settings::new(&options),
             clients: Clients::default(),
             stats: Stats::default(),
+            events: Events::default(),
             address,
             version: options.version,
             began: Instant::now(),

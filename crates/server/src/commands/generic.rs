@@ -3,6 +3,7 @@
 use syncline::ops::{Key, Kind};
 
 use crate::execute::{Reads, Writes};
+use crate::notes::Class;
 use crate::refusal::Refusal;
 use crate::reply::Reply;
 use crate::request::Request;
@@ -46,7 +47,10 @@ pub(crate) const FAMILY: Family = Family {
 fn delete(writes: &mut Writes<'_, '_>, request: &Request) -> Result<Reply, Refusal> {
     let mut deleted = 0;
     for key in request.from(1) {
-        deleted += i64::from(writes.rows.delete(key)?);
+        if writes.rows.delete(key)? {
+            writes.note(Class::Generic, "del", key);
+            deleted += 1;
+        }
     }
     Ok(Reply::Integer(deleted))
 }
@@ -54,23 +58,24 @@ fn delete(writes: &mut Writes<'_, '_>, request: &Request) -> Result<Reply, Refus
 /// In one transaction, unless there is too much for one.
 fn delete_alone(session: &mut Session, request: Request) -> Done<'_> {
     Box::pin(async move {
-        let namespace = session.namespace()?;
-        let keys: Vec<_> = request.from(1).map(<[u8]>::to_vec).collect();
-        let done = namespace.transaction(move |rows| {
-            keys.iter()
-                .try_fold(0, |deleted, key| Ok(deleted + i64::from(rows.delete(key)?)))
-        });
-        match done.await {
-            Ok(deleted) => Ok(Reply::Integer(deleted)),
-            Err(error) if error.is_too_large() => {
-                let mut deleted = 0;
-                for at in 1..request.len() {
-                    deleted += i64::from(namespace.delete(request.get(at)).await?);
-                }
-                Ok(Reply::Integer(deleted))
-            }
-            Err(error) => Err(error.into()),
+        let whole = request.clone();
+        let done = session.transact(move |writes| delete(writes, &whole)).await;
+        match done {
+            Err(Refusal::Store(error)) if error.is_too_large() => {}
+            done => return done,
         }
+        let namespace = session.namespace()?;
+        let mut deleted = 0;
+        for at in 1..request.len() {
+            let key = request.get(at);
+            if namespace.delete(key).await? {
+                let mut notes = session.server.events.notes();
+                notes.add(Class::Generic, "del", key);
+                session.server.events.announce(session.database, notes);
+                deleted += 1;
+            }
+        }
+        Ok(Reply::Integer(deleted))
     })
 }
 

@@ -6,6 +6,7 @@ use syncline::ExpireIf;
 use syncline::ops::{Key, Kind};
 
 use crate::execute::{Reads, Writes};
+use crate::notes::Class;
 use crate::refusal::Refusal;
 use crate::reply::Reply;
 use crate::request::{Request, integer};
@@ -40,7 +41,9 @@ fn get(reads: &Reads<'_>, request: &Request) -> Result<Reply, Refusal> {
 }
 
 fn add(writes: &mut Writes<'_, '_>, key: &[u8], by: i64) -> Result<Reply, Refusal> {
-    Ok(Reply::Integer(writes.rows.counter(key).add(by)?))
+    let sum = writes.rows.counter(key).add(by)?;
+    writes.note(Class::String, "incrby", key);
+    Ok(Reply::Integer(sum))
 }
 
 /// What `SET` is asked to do beside setting.
@@ -145,8 +148,10 @@ fn set(writes: &mut Writes<'_, '_>, request: &Request) -> Result<Reply, Refusal>
         true => writes.rows.put_keeping_deadline(key, value)?,
         false => writes.rows.put(key, value)?,
     }
+    writes.note(Class::String, "set", key);
     if let Some(deadline) = options.deadline {
         writes.rows.expire_at(key, deadline, ExpireIf::Always)?;
+        writes.note(Class::Generic, "expire", key);
     }
     Ok(old)
 }

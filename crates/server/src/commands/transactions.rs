@@ -2,10 +2,10 @@
 
 use std::mem;
 
+use syncline::Error;
 use syncline::ops::Fingerprint;
-use syncline::{Error, Transaction};
 
-use crate::execute::{Writes, write_one};
+use crate::execute::write_one;
 use crate::refusal::Refusal;
 use crate::reply::Reply;
 use crate::request::Request;
@@ -119,17 +119,19 @@ async fn exec(session: &mut Session) -> Result<Reply, Refusal> {
     if queued.is_spoilt {
         return Err("EXECABORT Transaction discarded because of previous errors.".into());
     }
-    let (server, database) = (session.server.clone(), session.database);
-    if watched.iter().any(|watched| watched.database != database) {
+    let server = session.server.clone();
+    if watched
+        .iter()
+        .any(|watched| watched.database != session.database)
+    {
         return Err(
             "ERR WATCH was of another database than EXEC, and a transaction is of one".into(),
         );
     }
     let commands = queued.commands;
-    let namespace = session.namespace()?;
-    let done = namespace.transaction(move |rows: &mut Transaction<'_>| {
+    let done = session.transact(move |writes| {
         for watched in &watched {
-            if Fingerprint::of(rows, &watched.key)? != watched.was {
+            if Fingerprint::of(&*writes.rows, &watched.key)? != watched.was {
                 return Ok(None);
             }
         }
@@ -141,16 +143,11 @@ async fn exec(session: &mut Session) -> Result<Reply, Refusal> {
                 continue;
             }
             let began = server.stats.begin();
-            let mut writes = Writes {
-                rows: &mut *rows,
-                server: &server,
-                database,
-            };
-            let reply = match write_one(&mut writes, command, request) {
+            let reply = match write_one(writes, command, request) {
                 Ok(reply) => reply,
                 // As Redis: what else was asked for happens.
                 Err(refusal) if refusal.is_harmless() => refusal.reply(),
-                Err(refusal) => return Err(Error::abort(refusal)),
+                Err(refusal) => return Err(refusal),
             };
             server.stats.end(command, request, &reply, began);
             replies.push(Some(reply));

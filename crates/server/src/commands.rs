@@ -1,6 +1,7 @@
 //! What the commands do, a file for each family.
 
 pub(crate) mod connection;
+pub(crate) mod deadlines;
 pub(crate) mod generic;
 pub(crate) mod server;
 pub(crate) mod strings;
@@ -12,7 +13,11 @@ use crate::table::Family;
 pub(crate) const FAMILIES: &[Family] = &[
     connection::FAMILY,
     generic::FAMILY,
+    deadlines::FAMILY,
     strings::FAMILY,
+    strings::counting::FAMILY,
+    strings::parts::FAMILY,
+    strings::common::FAMILY,
     transactions::FAMILY,
     server::FAMILY,
 ];

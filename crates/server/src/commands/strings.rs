@@ -1,16 +1,28 @@
-//! Strings and numbers.
+//! Strings: as a whole here; as numbers, by their parts, and what they have in common in files of their own.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+pub(crate) mod common;
+pub(crate) mod counting;
+pub(crate) mod parts;
+
+use std::time::SystemTime;
 
 use syncline::ExpireIf;
-use syncline::ops::{Key, Kind};
+use syncline::ops::{Key, Kind, ReadRows};
 
+use super::deadlines::{self, Unit};
 use crate::execute::{Reads, Writes};
 use crate::notes::Class;
 use crate::refusal::Refusal;
 use crate::reply::Reply;
-use crate::request::{Request, integer};
-use crate::table::{Command, Family, Flags, Group};
+use crate::request::Request;
+use crate::table::{Command, Family, Flags, Group, Keys};
+
+/// Each second argument is a key.
+const PAIRS: Keys = Keys::Range {
+    first: 1,
+    last: -1,
+    step: 2,
+};
 
 pub(crate) const FAMILY: Family = Family {
     group: Group::String,
@@ -24,14 +36,79 @@ pub(crate) const FAMILY: Family = Family {
             "O(1)",
             "Sets the string value of a key, ignoring its type. The key is created if it doesn't exist.",
         ),
-        Command::write("incr", 2, |writes, request| add(writes, request.get(1), 1))
+        Command::write("setnx", 3, set_new)
             .key()
             .fast()
             .flags(Flags::DENYOOM)
             .docs(
                 "1.0.0",
                 "O(1)",
-                "Increments the integer value of a key by one. Uses 0 as initial value if the key doesn't exist.",
+                "Set the string value of a key only when the key doesn't exist.",
+            ),
+        Command::write("setex", 4, |writes, request| {
+            set_until(writes, request, Unit::SECONDS, "setex")
+        })
+        .key()
+        .flags(Flags::DENYOOM)
+        .docs(
+            "2.0.0",
+            "O(1)",
+            "Sets the string value and expiration time of a key. Creates the key if it doesn't exist.",
+        ),
+        Command::write("psetex", 4, |writes, request| {
+            set_until(writes, request, Unit::MILLISECONDS, "psetex")
+        })
+        .key()
+        .flags(Flags::DENYOOM)
+        .docs(
+            "2.6.0",
+            "O(1)",
+            "Sets both string value and expiration time in milliseconds of a key. The key is created if it doesn't exist.",
+        ),
+        Command::write("getset", 3, get_and_set)
+            .key()
+            .fast()
+            .flags(Flags::DENYOOM)
+            .docs(
+                "1.0.0",
+                "O(1)",
+                "Returns the previous string value of a key after setting it to a new value.",
+            ),
+        Command::write("getex", -2, get_and_expire).key().fast().docs(
+            "6.2.0",
+            "O(1)",
+            "Returns the string value of a key after setting its expiration time.",
+        ),
+        Command::write("getdel", 2, get_and_delete).key().fast().docs(
+            "6.2.0",
+            "O(1)",
+            "Returns the string value of a key after deleting the key.",
+        ),
+        Command::read("mget", -2, get_many)
+            .keys(Keys::ALL)
+            .fast()
+            .docs(
+                "1.0.0",
+                "O(N) where N is the number of keys to retrieve.",
+                "Atomically returns the string values of one or more keys.",
+            ),
+        Command::write("mset", -3, |writes, request| {
+            set_many(writes, request, "mset").map(|()| Reply::OK)
+        })
+        .keys(PAIRS)
+        .flags(Flags::DENYOOM)
+        .docs(
+            "1.0.1",
+            "O(N) where N is the number of keys to set.",
+            "Atomically creates or modifies the string values of one or more keys.",
+        ),
+        Command::write("msetnx", -3, set_many_new)
+            .keys(PAIRS)
+            .flags(Flags::DENYOOM)
+            .docs(
+                "1.0.1",
+                "O(N) where N is the number of keys to set.",
+                "Atomically modifies the string values of one or more keys only when all keys don't exist.",
             ),
     ],
 };
@@ -40,10 +117,30 @@ fn get(reads: &Reads<'_>, request: &Request) -> Result<Reply, Refusal> {
     Ok(Reply::maybe(Key::of(reads.rows, request.get(1)).value()?))
 }
 
-fn add(writes: &mut Writes<'_, '_>, key: &[u8], by: i64) -> Result<Reply, Refusal> {
-    let sum = writes.rows.counter(key).add(by)?;
-    writes.note(Class::String, "incrby", key);
-    Ok(Reply::Integer(sum))
+/// A time that is said as an option: what it is counted in, and where its number is.
+type Said = (Unit, usize);
+
+/// Reads one word of a time; where the next word is.
+fn read_time(request: &Request, at: usize, said: &mut Option<Said>) -> Result<usize, Refusal> {
+    let unit = Unit::of(request.get(at)).ok_or(Refusal::SYNTAX)?;
+    // Said twice in one unit, the last one counts.
+    let is_other = said.is_some_and(|(other, _)| other != unit);
+    if is_other || at + 1 >= request.len() {
+        return Err(Refusal::SYNTAX);
+    }
+    *said = Some((unit, at + 1));
+    Ok(at + 2)
+}
+
+/// The deadline that was said. All words have been understood by then.
+fn deadline_of(
+    said: Option<Said>,
+    request: &Request,
+    now_ms: u64,
+    command: &str,
+) -> Result<Option<SystemTime>, Refusal> {
+    let deadline = |(unit, at): Said| unit.deadline(request.get(at), now_ms, command);
+    said.map(deadline).transpose()
 }
 
 /// What `SET` is asked to do beside setting.
@@ -53,83 +150,54 @@ struct SetOptions {
     only_if: Option<bool>,
     gets: bool,
     keeps_deadline: bool,
-    deadline: Option<SystemTime>,
+    until: Option<Said>,
 }
 
 impl SetOptions {
     fn read(request: &Request) -> Result<Self, Refusal> {
         let mut options = Self::default();
-        let mut words = request.from(3);
-        while let Some(word) = words.next() {
-            let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
-            let is_timed = options.keeps_deadline || options.deadline.is_some();
-            if is("nx") && options.only_if.is_none() {
-                options.only_if = Some(false);
-            } else if is("xx") && options.only_if.is_none() {
-                options.only_if = Some(true);
-            } else if is("get") {
-                options.gets = true;
-            } else if is("keepttl") && !is_timed {
-                options.keeps_deadline = true;
-            } else if let Some(unit) = Unit::of(word)
-                && !is_timed
-            {
-                let number = words.next().ok_or(Refusal::SYNTAX)?;
-                options.deadline = Some(unit.deadline(number, "set")?);
-            } else {
-                return Err(Refusal::SYNTAX);
+        let mut at = 3;
+        while at < request.len() {
+            match request.get(at).to_ascii_lowercase().as_slice() {
+                b"nx" if options.only_if != Some(true) => options.only_if = Some(false),
+                b"xx" if options.only_if != Some(false) => options.only_if = Some(true),
+                b"get" => options.gets = true,
+                b"keepttl" if options.until.is_none() => options.keeps_deadline = true,
+                _ if !options.keeps_deadline => {
+                    at = read_time(request, at, &mut options.until)?;
+                    continue;
+                }
+                _ => return Err(Refusal::SYNTAX),
             }
+            at += 1;
         }
         Ok(options)
     }
 }
 
-/// How a deadline is said.
-#[derive(Clone, Copy)]
-pub(crate) struct Unit {
-    /// Milliseconds in one.
-    pub(crate) ms: i64,
-    /// Whether it is counted from 1970, not from now.
-    pub(crate) is_absolute: bool,
-}
-
-impl Unit {
-    /// By the word before it.
-    pub(crate) fn of(word: &[u8]) -> Option<Self> {
-        let unit = |ms, is_absolute| Some(Self { ms, is_absolute });
-        match word.to_ascii_lowercase().as_slice() {
-            b"ex" => unit(1000, false),
-            b"px" => unit(1, false),
-            b"exat" => unit(1000, true),
-            b"pxat" => unit(1, true),
-            _ => None,
-        }
+/// Writes a value as `SET` does, and its deadline.
+fn put(
+    writes: &mut Writes<'_, '_>,
+    key: &[u8],
+    value: &[u8],
+    deadline: Option<SystemTime>,
+) -> Result<(), Refusal> {
+    writes.rows.put(key, value)?;
+    writes.note(Class::String, "set", key);
+    if let Some(deadline) = deadline {
+        writes.rows.expire_at(key, deadline, ExpireIf::Always)?;
+        writes.note(Class::Generic, "expire", key);
     }
-
-    /// The time that a number of them says, for a command that takes none before now.
-    pub(crate) fn deadline(self, number: &[u8], command: &str) -> Result<SystemTime, Refusal> {
-        let invalid = || Refusal::from(format!("ERR invalid expire time in '{command}' command"));
-        let number = integer(number).ok_or(Refusal::NOT_INTEGER)?;
-        let ms = number
-            .checked_mul(self.ms)
-            .filter(|ms| *ms > 0)
-            .ok_or_else(invalid)?;
-        let span = Duration::from_millis(ms.unsigned_abs());
-        let begin = if self.is_absolute {
-            UNIX_EPOCH
-        } else {
-            SystemTime::now()
-        };
-        begin.checked_add(span).ok_or_else(invalid)
-    }
+    Ok(())
 }
 
 fn set(writes: &mut Writes<'_, '_>, request: &Request) -> Result<Reply, Refusal> {
     let options = SetOptions::read(request)?;
+    let deadline = deadline_of(options.until, request, writes.rows.now_ms(), "set")?;
     let (key, value) = (request.get(1), request.get(2));
     let mut old = Reply::OK;
     if options.only_if.is_some() || options.gets {
-        let there = Key::of(&*writes.rows, key).kind()?;
+        let there = writes.rows.kind(key)?;
         if options.gets {
             old = match there {
                 None => Reply::Null,
@@ -144,14 +212,108 @@ fn set(writes: &mut Writes<'_, '_>, request: &Request) -> Result<Reply, Refusal>
             return Ok(if options.gets { old } else { Reply::Null });
         }
     }
-    match options.keeps_deadline {
-        true => writes.rows.put_keeping_deadline(key, value)?,
-        false => writes.rows.put(key, value)?,
-    }
-    writes.note(Class::String, "set", key);
-    if let Some(deadline) = options.deadline {
-        writes.rows.expire_at(key, deadline, ExpireIf::Always)?;
-        writes.note(Class::Generic, "expire", key);
+    if options.keeps_deadline {
+        writes.rows.put_keeping_deadline(key, value)?;
+        writes.note(Class::String, "set", key);
+    } else {
+        put(writes, key, value, deadline)?;
     }
     Ok(old)
+}
+
+fn set_new(writes: &mut Writes<'_, '_>, request: &Request) -> Result<Reply, Refusal> {
+    let key = request.get(1);
+    if writes.rows.kind(key)?.is_some() {
+        return Ok(Reply::Integer(0));
+    }
+    put(writes, key, request.get(2), None)?;
+    Ok(Reply::Integer(1))
+}
+
+fn set_until(
+    writes: &mut Writes<'_, '_>,
+    request: &Request,
+    unit: Unit,
+    command: &str,
+) -> Result<Reply, Refusal> {
+    let deadline = unit.deadline(request.get(2), writes.rows.now_ms(), command)?;
+    put(writes, request.get(1), request.get(3), Some(deadline))?;
+    Ok(Reply::OK)
+}
+
+fn get_and_set(writes: &mut Writes<'_, '_>, request: &Request) -> Result<Reply, Refusal> {
+    let key = request.get(1);
+    let old = writes.rows.get(key)?;
+    put(writes, key, request.get(2), None)?;
+    Ok(Reply::maybe(old))
+}
+
+fn get_and_expire(writes: &mut Writes<'_, '_>, request: &Request) -> Result<Reply, Refusal> {
+    let (mut until, mut persists, mut at) = (None, false, 2);
+    while at < request.len() {
+        if request.get(at).eq_ignore_ascii_case(b"persist") && until.is_none() {
+            persists = true;
+            at += 1;
+        } else if !persists {
+            at = read_time(request, at, &mut until)?;
+        } else {
+            return Err(Refusal::SYNTAX);
+        }
+    }
+    let key = request.get(1);
+    let Some(value) = writes.rows.get(key)? else {
+        return Ok(Reply::Null);
+    };
+    let deadline = deadline_of(until, request, writes.rows.now_ms(), "getex")?;
+    if let Some(deadline) = deadline {
+        deadlines::set(writes, key, deadline)?;
+    } else if persists && writes.rows.persist(key)? {
+        writes.note(Class::Generic, "persist", key);
+    }
+    Ok(Reply::bulk(value))
+}
+
+fn get_and_delete(writes: &mut Writes<'_, '_>, request: &Request) -> Result<Reply, Refusal> {
+    let key = request.get(1);
+    let Some(value) = writes.rows.get(key)? else {
+        return Ok(Reply::Null);
+    };
+    writes.rows.delete(key)?;
+    writes.note(Class::Generic, "del", key);
+    Ok(Reply::bulk(value))
+}
+
+fn get_many(reads: &Reads<'_>, request: &Request) -> Result<Reply, Refusal> {
+    let values = request.from(1).map(|key| {
+        let key = Key::of(reads.rows, key);
+        // What is no string reads as nothing here.
+        Ok(match key.kind()? {
+            Some(Kind::Value) => Reply::maybe(key.value()?),
+            _ => Reply::Null,
+        })
+    });
+    Ok(Reply::Array(values.collect::<Result<_, Refusal>>()?))
+}
+
+fn set_many(writes: &mut Writes<'_, '_>, request: &Request, command: &str) -> Result<(), Refusal> {
+    if request.len() % 2 == 0 {
+        return Err(Refusal::arity(command));
+    }
+    for at in (1..request.len()).step_by(2) {
+        put(writes, request.get(at), request.get(at + 1), None)?;
+    }
+    Ok(())
+}
+
+fn set_many_new(writes: &mut Writes<'_, '_>, request: &Request) -> Result<Reply, Refusal> {
+    if request.len() % 2 == 0 {
+        return Err(Refusal::arity("msetnx"));
+    }
+    for key in request.from(1).step_by(2) {
+        if writes.rows.kind(key)?.is_some() {
+            return Ok(Reply::Integer(0));
+        }
+    }
+    set_many(writes, request, "msetnx")?;
+    Ok(Reply::Integer(1))
 }

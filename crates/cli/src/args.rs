@@ -13,8 +13,8 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::ask::{Ask, AskTopology, TopologyFormat, Whom};
 pub(crate) use self::bench::{
-    Baseline, Bench, BenchCluster, BenchMember, BenchMemory, BenchOpen, BenchReopen, BenchResident,
-    BenchServe, BenchSync, BenchWrite, BenchWriter, Kind, Workload,
+    Baseline, Bench, BenchCluster, BenchMember, BenchMemory, BenchOpen, BenchRedis, BenchReopen,
+    BenchResident, BenchServe, BenchSync, BenchWrite, BenchWriter, Kind, Workload,
 };
 pub(crate) use self::cluster::{
     Cluster, ClusterInit, ClusterInvite, ClusterJoin, ClusterMembers, ClusterRevoke, ClusterRotate,

@@ -9,6 +9,7 @@ mod cpu;
 mod interrupt;
 mod memory;
 mod open;
+mod redis;
 mod reopen;
 mod sync;
 mod timed;
@@ -31,6 +32,7 @@ pub(crate) fn run(bench: &Bench) -> Result<(), Failure> {
         Bench::Memory(arguments) => memory::run(arguments),
         Bench::Write(arguments) => write::run(arguments),
         Bench::Cluster(arguments) => cluster::run(arguments),
+        Bench::Redis(arguments) => redis::run(arguments),
     }
 }
 

@@ -6,10 +6,12 @@ use clap::{Args, Subcommand, ValueEnum};
 
 mod baseline;
 mod cluster;
+mod redis;
 mod sync;
 
 pub(crate) use baseline::Baseline;
 pub(crate) use cluster::{BenchCluster, BenchMember};
+pub(crate) use redis::BenchRedis;
 pub(crate) use sync::{BenchReopen, BenchServe, BenchSync, Kind, Workload};
 
 #[derive(Debug, Subcommand)]
@@ -28,6 +30,8 @@ pub(crate) enum Bench {
     Write(BenchWrite),
     /// Real processes that find each other, spread writes, notice who dies, and heal; or that keep to a budget.
     Cluster(BenchCluster),
+    /// Redis clients of a node, and of redis-server beside it.
+    Redis(BenchRedis),
 }
 
 #[derive(Debug, Args)]

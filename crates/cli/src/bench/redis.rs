@@ -1,0 +1,307 @@
+//! `syncline bench redis`: what redis-benchmark says of a node and of redis-server, by turns.
+//!
+//! The node is a process of its own with its data on disk, `Buffered`; redis-server has its log, synced every second: what either has
+//! acknowledged survives its end, and a power failure takes no more than the last second.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::baseline::{Measure, Measured};
+use super::{print, rounded, scratch};
+use crate::args::BenchRedis;
+use crate::failure::{Doing, Failure};
+use crate::progress::Progress;
+use crate::table::{Align, Table, count};
+
+/// How long either may take to listen.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(super) fn run(arguments: &BenchRedis) -> Result<(), Failure> {
+    let scratch = scratch()?;
+    let (node, redis) = (node(scratch.path())?, redis(scratch.path())?);
+    let rounds = u64::from(arguments.rounds);
+    let runs = arguments.tests.len() as u64 * arguments.pipeline.len() as u64 * rounds;
+    let progress = Progress::bar("running redis-benchmark", runs);
+    let mut rows = Vec::new();
+    for &pipeline in &arguments.pipeline {
+        for test in &arguments.tests {
+            let mut rates: BTreeMap<String, Vec<[f64; 2]>> = BTreeMap::new();
+            for _ in 0..rounds {
+                let ours = measure(arguments, test, pipeline, node.address)?;
+                let theirs = measure(arguments, test, pipeline, redis.address)?;
+                for ((name, ours), (_, theirs)) in ours.into_iter().zip(theirs) {
+                    rates.entry(name).or_default().push([ours, theirs]);
+                }
+                progress.add(1);
+            }
+            rows.extend(
+                rates
+                    .into_iter()
+                    .map(|(test, rates)| Row::new(test, pipeline, rates)),
+            );
+        }
+    }
+    let figures = Figures {
+        clients: arguments.clients,
+        requests: arguments.requests,
+        keys: arguments.keys,
+        rows,
+    };
+    print(&figures, arguments.json, &arguments.baseline)
+}
+
+/// A server under test. Dropping it kills the process.
+struct Process {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+fn node(scratch: &Path) -> Result<Process, Failure> {
+    let starting = || "cannot start a node".to_owned();
+    let log = std::fs::File::create(scratch.join("node.log")).doing(starting)?;
+    let mut child = Command::new(std::env::current_exe().doing(starting)?)
+        .args(["node", "--listen", "127.0.0.1:0", "--redis", "127.0.0.1:0"])
+        .args([
+            "--admin",
+            "off",
+            "--log",
+            "json",
+            "--durability",
+            "buffered",
+        ])
+        .arg("--data")
+        .arg(scratch.join("node"))
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .spawn()
+        .doing(starting)?;
+    let mut line = String::new();
+    let output = child.stdout.take().map(BufReader::new);
+    output
+        .map(|mut output| output.read_line(&mut line))
+        .transpose()
+        .doing(starting)?;
+    let said: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
+    let address = said["redis"]
+        .as_str()
+        .and_then(|address| address.parse().ok());
+    // Made before it is looked at, so that it is killed in any case.
+    let unknown = SocketAddr::from(([127, 0, 0, 1], 0));
+    let process = Process {
+        child,
+        address: address.unwrap_or(unknown),
+    };
+    match address {
+        Some(_) => Ok(process),
+        None => Err(Failure::failed(
+            "the node does not say where it serves Redis clients",
+        )),
+    }
+}
+
+fn redis(scratch: &Path) -> Result<Process, Failure> {
+    let starting =
+        || "cannot start redis-server; install it, or see that it is on the PATH".to_owned();
+    let folder = scratch.join("redis");
+    std::fs::create_dir(&folder).doing(|| format!("cannot make {}", folder.display()))?;
+    // Free now, and most probably still so in a moment.
+    let listener = TcpListener::bind("127.0.0.1:0").doing(starting)?;
+    let address = listener.local_addr().doing(starting)?;
+    drop(listener);
+    let child = Command::new("redis-server")
+        .args([
+            "--port",
+            &address.port().to_string(),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+        ])
+        .args(["--appendonly", "yes", "--appendfsync", "everysec", "--dir"])
+        .arg(&folder)
+        .stdout(Stdio::null())
+        .spawn()
+        .doing(starting)?;
+    let process = Process { child, address };
+    let began = Instant::now();
+    while TcpStream::connect(address).is_err() {
+        if began.elapsed() > PATIENCE {
+            return Err(Failure::failed("redis-server does not listen"));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(process)
+}
+
+/// Requests per second of each kind that a test of redis-benchmark is of.
+fn measure(
+    arguments: &BenchRedis,
+    test: &str,
+    pipeline: u32,
+    address: SocketAddr,
+) -> Result<Vec<(String, f64)>, Failure> {
+    let running =
+        || "cannot run redis-benchmark; install it, or see that it is on the PATH".to_owned();
+    let output = Command::new("redis-benchmark")
+        .args([
+            "-h",
+            "127.0.0.1",
+            "-p",
+            &address.port().to_string(),
+            "--csv",
+            "-t",
+            test,
+        ])
+        .args([
+            "-n",
+            &arguments.requests.to_string(),
+            "-c",
+            &arguments.clients.to_string(),
+        ])
+        .args([
+            "-P",
+            &pipeline.to_string(),
+            "-r",
+            &arguments.keys.to_string(),
+        ])
+        .stderr(Stdio::null())
+        .output()
+        .doing(running)?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let rates: Vec<_> = text.lines().filter_map(rate).collect();
+    match output.status.success() && !rates.is_empty() {
+        true => Ok(rates),
+        false => {
+            let said = text.lines().next_back().unwrap_or_default();
+            Err(Failure::failed(format!(
+                "redis-benchmark could not run {test}: {said}"
+            )))
+        }
+    }
+}
+
+/// A line such as `"GET","123456.78","0.123",…`.
+fn rate(line: &str) -> Option<(String, f64)> {
+    let mut fields = line.split("\",\"").map(|field| field.trim_matches('"'));
+    let (name, rate) = (fields.next()?, fields.next()?);
+    Some((name.to_owned(), rate.parse().ok()?))
+}
+
+#[derive(Debug, Serialize)]
+struct Figures {
+    clients: u32,
+    requests: u32,
+    keys: u32,
+    rows: Vec<Row>,
+}
+
+/// A test at one length of pipelines.
+#[derive(Debug, Serialize)]
+struct Row {
+    test: String,
+    pipeline: u32,
+    /// Requests per second, in the median of the rounds.
+    node: f64,
+    redis: f64,
+    /// The median of the rounds' ratios.
+    ratio: f64,
+}
+
+impl Row {
+    fn new(test: String, pipeline: u32, rates: Vec<[f64; 2]>) -> Self {
+        let median = |of: fn(&[f64; 2]) -> f64| {
+            let mut values: Vec<f64> = rates.iter().map(of).collect();
+            values.sort_by(f64::total_cmp);
+            values[values.len() / 2]
+        };
+        Self {
+            node: median(|rates| rates[0]).round(),
+            redis: median(|rates| rates[1]).round(),
+            ratio: rounded(median(|rates| rates[0] / rates[1]), 3),
+            test,
+            pipeline,
+        }
+    }
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{} clients, {} requests a test, over {} keys; requests per second:\n",
+            self.clients,
+            count(self.requests.into()),
+            count(self.keys.into())
+        )?;
+        let mut table = Table::new(&[
+            ("test", Align::Left),
+            ("at a time", Align::Right),
+            ("node", Align::Right),
+            ("redis-server", Align::Right),
+            ("ratio", Align::Right),
+        ]);
+        for row in &self.rows {
+            table.row([
+                row.test.clone(),
+                row.pipeline.to_string(),
+                count(row.node as u64),
+                count(row.redis as u64),
+                format!("{:.2}", row.ratio),
+            ]);
+        }
+        table.fmt(f)
+    }
+}
+
+impl Measured for Figures {
+    fn workload(&self) -> String {
+        format!(
+            "redis-benchmark, {} clients, {} requests, {} keys",
+            self.clients, self.requests, self.keys
+        )
+    }
+
+    fn measures(&self) -> Vec<Measure> {
+        let ratio =
+            |row: &Row| Measure::rate(format!("{} P={}", row.test, row.pipeline), row.ratio);
+        self.rows.iter().map(ratio).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_redis_benchmark_are_read_and_its_header_is_not() {
+        let header = "\"test\",\"rps\",\"avg_latency_ms\"";
+        assert_eq!(rate(header), None);
+        let line = "\"MSET (10 keys)\",\"47755.49\",\"0.932\"";
+        assert_eq!(rate(line), Some(("MSET (10 keys)".to_owned(), 47755.49)));
+    }
+
+    #[test]
+    fn the_median_of_the_ratios_counts() {
+        let row = Row::new(
+            "GET".to_owned(),
+            1,
+            vec![[1.0, 2.0], [3.0, 3.0], [9.0, 1.0]],
+        );
+        assert_eq!((row.node, row.redis, row.ratio), (3.0, 2.0, 1.0));
+    }
+}

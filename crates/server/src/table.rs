@@ -1,5 +1,7 @@
 //! The table of commands: what dispatch, `COMMAND`, `COMMAND DOCS` and the page of commands in the documentation are made of.
 
+mod concurrently;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::LazyLock;
@@ -10,6 +12,8 @@ use crate::refusal::Refusal;
 use crate::reply::Reply;
 use crate::request::Request;
 use crate::session::Done;
+
+pub use self::concurrently::concurrently;
 
 /// One command, or one word after a command such as `CLIENT`.
 pub struct Command {
@@ -29,6 +33,26 @@ pub struct Command {
     pub summary: &'static str,
     /// How.
     pub(crate) run: Run,
+}
+
+impl Group {
+    /// As a heading of the documentation.
+    #[cfg(test)]
+    const fn title(self) -> &'static str {
+        match self {
+            Self::Generic => "Keys",
+            Self::String => "Strings",
+            Self::Bitmap => "Bits",
+            Self::Set => "Sets",
+            Self::Hash => "Hashes",
+            Self::SortedSet => "Sorted sets",
+            Self::Transactions => "Transactions",
+            Self::PubSub => "Publications",
+            Self::Connection => "Connection",
+            Self::Server => "Server",
+            Self::Syncline => "Syncline",
+        }
+    }
 }
 
 impl fmt::Debug for Command {
@@ -418,3 +442,6 @@ pub fn find(name: &[u8]) -> Option<&'static Command> {
     lower.make_ascii_lowercase();
     BY_NAME.get(&*lower).copied()
 }
+
+#[cfg(test)]
+mod tests;

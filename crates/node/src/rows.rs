@@ -32,6 +32,12 @@ pub trait ReadRows: sealed::Rows {
     /// [`Error::Store`] when the disk fails; each item fails for itself when its row is damaged.
     fn rows(&self, range: &KeyRange) -> Result<Items<'_, (RowKey, Row)>, Error>;
 
+    /// The first row of a range; cheaper than to begin with all of them.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when the row is damaged or the disk fails.
+    fn first_row(&self, range: &KeyRange) -> Result<Option<(RowKey, Row)>, Error>;
+
     /// How many rows lie in a range.
     ///
     /// # Errors
@@ -114,6 +120,10 @@ macro_rules! read_through {
 
             fn rows(&self, range: &KeyRange) -> Result<Items<'_, (RowKey, Row)>, Error> {
                 (**self).rows(range)
+            }
+
+            fn first_row(&self, range: &KeyRange) -> Result<Option<(RowKey, Row)>, Error> {
+                (**self).first_row(range)
             }
 
             fn count_rows(&self, range: &KeyRange) -> Result<u64, Error> {
@@ -200,6 +210,10 @@ impl ReadRows for StoreRows<'_, '_> {
             page: Vec::new().into_iter(),
             size: 2,
         }))
+    }
+
+    fn first_row(&self, range: &KeyRange) -> Result<Option<(RowKey, Row)>, Error> {
+        Ok(self.transaction.borrow_mut().scan(range, 1)?.pop())
     }
 
     fn count_rows(&self, range: &KeyRange) -> Result<u64, Error> {

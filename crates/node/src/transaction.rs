@@ -152,6 +152,10 @@ impl ReadRows for Transaction<'_> {
         self.rows.rows(range)
     }
 
+    fn first_row(&self, range: &KeyRange) -> Result<Option<(RowKey, Row)>, Error> {
+        self.rows.first_row(range)
+    }
+
     fn count_rows(&self, range: &KeyRange) -> Result<u64, Error> {
         self.rows.count_rows(range)
     }

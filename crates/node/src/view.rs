@@ -234,6 +234,10 @@ impl ReadRows for View {
         Ok(Box::new(rows.map(|entry| entry.map_err(Error::from))))
     }
 
+    fn first_row(&self, range: &KeyRange) -> Result<Option<(RowKey, Row)>, Error> {
+        Ok(self.store.first(range)?)
+    }
+
     fn count_rows(&self, range: &KeyRange) -> Result<u64, Error> {
         Ok(self.store.digest(range)?.count())
     }

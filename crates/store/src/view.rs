@@ -83,6 +83,31 @@ impl<E: Engine> View<E> {
         })
     }
 
+    /// The first row of a range. O(log n), and cheaper than to begin a scan.
+    ///
+    /// # Errors
+    /// As [`View::get`].
+    pub fn first(&self, range: &KeyRange) -> Result<Option<(RowKey, Row)>, StoreError> {
+        let bounds = range.bounds().unwrap_or(NOTHING);
+        let mut found = Ok(None);
+        let digest_key = &self.shared.digest_key;
+        self.snapshot.visit(
+            Table::Rows,
+            bounds,
+            Direction::Forward,
+            &mut |key, value| {
+                found = format::read_row_key(key).and_then(|row_key| {
+                    match format::read_row(digest_key, key, value) {
+                        Some((_, row)) => Ok(Some((row_key, row))),
+                        None => Err(damaged(&row_key)),
+                    }
+                });
+                ControlFlow::Break(())
+            },
+        )?;
+        found
+    }
+
     /// Every dot seen: each is live in a row, or dead for good.
     pub fn context(&self) -> &Context {
         &self.head.context

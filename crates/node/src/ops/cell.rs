@@ -22,8 +22,17 @@ pub(crate) fn bytes<S: ReadRows + ?Sized>(
     rows: &S,
     key: &RowKey,
 ) -> Result<Option<Vec<u8>>, Error> {
-    let cell = readable(key, &rows.row(key)?)?;
-    match Shown::of(rows.registers(), &cell) {
+    bytes_of(rows.registers(), key, &rows.row(key)?)
+}
+
+/// As [`bytes`], of a row already read.
+pub(crate) fn bytes_of(
+    registers: &Registers,
+    key: &RowKey,
+    row: &Row,
+) -> Result<Option<Vec<u8>>, Error> {
+    let cell = readable(key, row)?;
+    match Shown::of(registers, &cell) {
         Shown::Winner => Ok(read(&cell)),
         Shown::Chosen(value) => Ok(read_as_if(&cell, value)),
         Shown::All(siblings) => Err(Error::Conflict {

@@ -32,11 +32,13 @@ pub(crate) fn shown_by(key: &RowKey, row: &Row) -> Option<Kind> {
 
 /// What `key` shows. Families are ordered as kinds are, so the first row with something to show decides.
 pub(crate) fn kind<S: ReadRows + ?Sized>(rows: &S, key: &[u8]) -> Result<Option<Kind>, Error> {
-    for entry in rows.rows(&rows_of(key))? {
-        let (row_key, row) = entry?;
+    let mut range = rows_of(key);
+    // Mostly the first row tells; those before it that do not are remnants, and few.
+    while let Some((row_key, row)) = rows.first_row(&range)? {
         if let Some(kind) = shown_by(&row_key, &row) {
             return Ok((!expiry::is_hidden(rows, key)?).then_some(kind));
         }
+        range.lower = after(row_key.as_bytes());
     }
     Ok(None)
 }
@@ -90,10 +92,19 @@ pub(crate) fn expect_kind<S: ReadRows + ?Sized>(
 
 /// The value that `key` shows.
 pub(crate) fn get<S: ReadRows + ?Sized>(rows: &S, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-    if !expect_kind(rows, key, Kind::Value)? {
-        return Ok(None);
+    let own = RowKey::cell(key);
+    let row = rows.row(&own)?;
+    // A value comes before all else, so what else there is need not be looked at.
+    if !row.is_empty()
+        && !expiry::is_hidden(rows, key)?
+        && let Some(value) = cell::bytes_of(rows.registers(), &own, &row)?
+    {
+        return Ok(Some(value));
     }
-    cell::bytes(rows, &RowKey::cell(key))
+    match expect_kind(rows, key, Kind::Value)? {
+        true => cell::bytes_of(rows.registers(), &own, &row),
+        false => Ok(None),
+    }
 }
 
 /// Writes a value in place of everything observed under the key, of whatever kind.

@@ -26,8 +26,8 @@ fn told(name: &str) -> Option<&'static str> {
         "setnx" | "msetnx" => {
             "decided by what this node has, then as `SET`: **two nodes can both succeed**, so it is no lock"
         }
-        "append" | "setrange" | "setbit" | "bitfield" | "getset" | "rename" | "renamenx" | "copy" | "restore"
-        | "bitop" => {
+        "append" | "setrange" | "setbit" | "bitfield" | "getset" | "rename" | "renamenx"
+        | "copy" | "restore" | "bitop" => {
             "decided by what this node has, then written whole as `SET`: of two, one is read and the other a sibling"
         }
         "getdel" => "reads what this node has and removes that, as `DEL`",
@@ -42,20 +42,24 @@ fn told(name: &str) -> Option<&'static str> {
             "the later deadline holds; beside `PERSIST` the key stays; beside a `SET` it holds only if it was stamped after it"
         }
         "persist" => "wins over a deadline set elsewhere meanwhile",
-        "move" => "a write there and then a removal here, as `SET` and `DEL`: moved by two nodes to two databases, it is in both",
+        "move" => {
+            "a write there and then a removal here, as `SET` and `DEL`: moved by two nodes to two databases, it is in both"
+        }
         "sadd" => "added wins: a removal elsewhere that had not seen it leaves it there",
         "srem" => "removes the additions that this node has seen",
         "smove" => "as `SREM` and `SADD`: moved by two nodes to two sets, a member is in both",
         "spop" => "as `SREM` of what this node has: **two nodes can be given the same member**",
-        "sinterstore" | "sunionstore" | "sdiffstore" | "zinterstore" | "zunionstore" | "zdiffstore"
-        | "zrangestore" | "georadius" => {
+        "sinterstore" | "sunionstore" | "sdiffstore" | "zinterstore" | "zunionstore"
+        | "zdiffstore" | "zrangestore" | "georadius" => {
             "of what this node has; the destination is removed as by `DEL` and filled as by `SADD` or `ZADD`, so two results are united"
         }
         "hset" | "hmset" => "each field for itself, as `SET`",
         "hsetnx" => "decided by what this node has, then as `HSET`: **two nodes can both succeed**",
         "hdel" => "removes what this node has seen of the fields",
         "hincrby" | "hincrbyfloat" => "sums, as `INCRBY`",
-        "zadd" => "each member for itself, as `SET`: the latest score is read. `NX`, `XX`, `GT` and `LT` are decided by what this node has; `INCR` sums",
+        "zadd" => {
+            "each member for itself, as `SET`: the latest score is read. `NX`, `XX`, `GT` and `LT` are decided by what this node has; `INCR` sums"
+        }
         "zincrby" => "sums, as `INCRBYFLOAT`",
         "zrem" | "zremrangebyrank" | "zremrangebyscore" | "zremrangebylex" => {
             "removes what this node has seen of the members; an increment that it had not seen begins again from 0"
@@ -64,10 +68,16 @@ fn told(name: &str) -> Option<&'static str> {
             "as `ZREM` of what this node has: **two nodes can be given the same member**"
         }
         "sort" => "reads what this node has",
-        "exec" => "one transaction where it runs, and wherever it arrives as a whole; a node healed by a session may pass through a part of it",
-        "watch" => "changes that have come to this node, from wherever; not those still on their way",
+        "exec" => {
+            "one transaction where it runs, and wherever it arrives as a whole; a node healed by a session may pass through a part of it"
+        }
+        "watch" => {
+            "changes that have come to this node, from wherever; not those still on their way"
+        }
         "wait" => "the number of other nodes that have this connection's writes durably",
-        "publish" | "spublish" => "to the subscribers of all nodes that can be reached, once each; nothing is kept for others",
+        "publish" | "spublish" => {
+            "to the subscribers of all nodes that can be reached, once each; nothing is kept for others"
+        }
         _ => return None,
     })
 }

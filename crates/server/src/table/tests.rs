@@ -17,16 +17,24 @@ fn each_command_is_there_once_and_found_in_any_case() {
         let upper = command.name.to_ascii_uppercase();
         assert_eq!(find(upper.as_bytes()).unwrap().name, command.name);
     }
-    assert!(find(b"").is_none() && find(&[b'a'; LONGEST + 1]).is_none() && find(b"g\0et").is_none());
+    assert!(
+        find(b"").is_none() && find(&[b'a'; LONGEST + 1]).is_none() && find(b"g\0et").is_none()
+    );
 }
 
 #[test]
 fn each_command_says_what_it_is_and_what_it_comes_to_elsewhere() {
     for command in with_parts() {
         let name = command.name;
-        assert!(!command.summary.is_empty() && !command.since.is_empty(), "{name} has no docs");
+        assert!(
+            !command.summary.is_empty() && !command.since.is_empty(),
+            "{name} has no docs"
+        );
         assert!(command.arity != 0, "{name} has no arity");
-        assert!(concurrently::is_told(command), "{name} does not say what it comes to elsewhere");
+        assert!(
+            concurrently::is_told(command),
+            "{name} does not say what it comes to elsewhere"
+        );
         let reads_and_writes = command.is(Flags::READONLY) && command.is(Flags::WRITE);
         assert!(!reads_and_writes, "{name} cannot do both");
     }
@@ -42,9 +50,16 @@ fn keys_are_found_where_the_table_says() {
     assert_eq!(keys("del a b c"), [1, 2, 3]);
     assert_eq!(keys("ping"), [0usize; 0]);
     let of = |keys: Keys, line: &str| keys.of(&Request::of(line.split(' ').map(str::as_bytes)));
-    let every_other = Keys::Range { first: 1, last: -1, step: 2 };
+    let every_other = Keys::Range {
+        first: 1,
+        last: -1,
+        step: 2,
+    };
     assert_eq!(of(every_other, "mset a 1 b 2"), [1, 3]);
-    let counted = Keys::Counted { at: 2, before: Some(1) };
+    let counted = Keys::Counted {
+        at: 2,
+        before: Some(1),
+    };
     assert_eq!(of(counted, "zunionstore d 2 a b weights"), [1, 3, 4]);
     for count in ["-1", "99", "x", "9223372036854775807"] {
         assert!(of(counted, &format!("zunionstore d {count} a b")).len() <= 3);
@@ -57,9 +72,17 @@ fn page() -> String {
     let mut page = String::new();
     for family in families() {
         writeln!(page, "### {}\n", family.group.title()).unwrap();
-        writeln!(page, "| command | what it does | at the same time elsewhere |\n|---|---|---|").unwrap();
+        writeln!(
+            page,
+            "| command | what it does | at the same time elsewhere |\n|---|---|---|"
+        )
+        .unwrap();
         for command in family.commands {
-            let parts: Vec<_> = command.parts().iter().map(|part| part.name.to_ascii_uppercase()).collect();
+            let parts: Vec<_> = command
+                .parts()
+                .iter()
+                .map(|part| part.name.to_ascii_uppercase())
+                .collect();
             let summary = match parts.is_empty() {
                 true => command.summary.to_owned(),
                 false => format!("{} `{}`", command.summary, parts.join("` `")),
@@ -82,10 +105,18 @@ fn the_documentation_has_all_commands() {
     assert!(head.contains(HEADING), "the page has a part for the table");
     let page = page();
     if std::env::var("SYNCLINE_RECORD").is_ok_and(|value| value == "write") {
-        std::fs::write(&path, format!("{}\n\n{}\n", head.trim_end(), page.trim_end())).unwrap();
+        std::fs::write(
+            &path,
+            format!("{}\n\n{}\n", head.trim_end(), page.trim_end()),
+        )
+        .unwrap();
         return;
     }
     let shown = format!("### {table}");
     let hint = "run the test with SYNCLINE_RECORD=write";
-    assert_eq!(shown.trim_end(), page.trim_end(), "docs/compatibility.md is behind the table; {hint}");
+    assert_eq!(
+        shown.trim_end(),
+        page.trim_end(),
+        "docs/compatibility.md is behind the table; {hint}"
+    );
 }

@@ -122,7 +122,7 @@ async fn described(namespace: &Namespace) -> NamespaceStatus {
     }
 }
 
-async fn describe(namespace: &Namespace) -> Result<NamespaceStatus, Error> {
+pub(crate) async fn describe(namespace: &Namespace) -> Result<NamespaceStatus, Error> {
     let read = |view: &syncline::View| {
         let context = view.context_size();
         let context = ContextSummary {
@@ -237,6 +237,19 @@ fn synced(peer: &PeerStatus) -> LastSync {
         failures: peer.failures,
         error: peer.last_error.clone(),
     }
+}
+
+/// Characters of an identity that tell nodes of a cluster apart.
+const SHORT: usize = 12;
+
+/// The beginning of an identity, as metrics and people know nodes by it.
+pub(crate) fn short(id: &str) -> &str {
+    id.get(..SHORT).unwrap_or(id)
+}
+
+/// Of milliseconds, which a double holds without loss for as long as clocks go.
+pub(crate) fn seconds(ms: u64) -> f64 {
+    ms as f64 / 1e3
 }
 
 pub(crate) fn unix_ms(time: SystemTime) -> u64 {

@@ -4,8 +4,8 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::bounded::Bounded;
+use crate::metrics::{self, Measures};
 use crate::report::Readiness;
 use crate::{agreement, collect, events};
 
@@ -93,6 +94,16 @@ pub(crate) struct Shown {
     pub(crate) readers: Arc<Semaphore>,
     pub(crate) closing: watch::Receiver<bool>,
     draining: AtomicBool,
+    measuring: Mutex<Vec<Arc<dyn Measures>>>,
+}
+
+impl Shown {
+    /// What besides the node has metrics.
+    pub(crate) fn measuring(&self) -> Vec<Arc<dyn Measures>> {
+        let measuring = self.measuring.lock();
+        // It is only ever pushed to.
+        measuring.unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl Admin {
@@ -119,6 +130,7 @@ impl Admin {
             readers: Arc::new(Semaphore::new(READERS)),
             closing: closed.clone(),
             draining: AtomicBool::new(false),
+            measuring: Mutex::default(),
         });
         let router = routes(shown.clone(), address.ip().is_loopback());
         let task = tokio::spawn(serve(listener, router, closed));
@@ -133,6 +145,12 @@ impl Admin {
     /// Where it listens.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Shows the metrics of something else beside those of the node, from now on.
+    pub fn also_measure(&self, what: Arc<dyn Measures>) {
+        let measuring = self.shown.measuring.lock();
+        measuring.unwrap_or_else(PoisonError::into_inner).push(what);
     }
 
     /// Says from now on that the node is about to end: it is not ready any more.
@@ -184,6 +202,7 @@ fn routes(shown: Arc<Shown>, is_loopback: bool) -> Router {
         .route("/v1/peers", get(peers))
         .route("/v1/topology", get(topology))
         .route("/v1/convergence", get(convergence))
+        .route("/metrics", get(metrics::scrape))
         .route("/v1/events", get(events::stream))
         .with_state(shown);
     match is_loopback {

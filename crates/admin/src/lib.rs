@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `/healthz` | 200 as long as the process answers |
 //! | `/readyz` | 200 while the node serves all of its namespaces, 503 with the reason otherwise |
+//! | `/metrics` | what it has counted and measured, as Prometheus reads it |
 //! | `/v1/status` | a [`Status`] |
 //! | `/v1/peers` | [`Peers`] |
 //! | `/v1/topology` | a [`Topology`] |
@@ -21,6 +22,7 @@ mod bounded;
 mod collect;
 mod events;
 mod face;
+pub mod metrics;
 mod report;
 mod trust;
 

@@ -33,6 +33,18 @@ impl Class {
         Self::Bootstrap,
     ];
 
+    /// What it is called.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Membership => "membership",
+            Self::Rumour => "rumour",
+            Self::Pull => "pull",
+            Self::Walk => "walk",
+            Self::Bootstrap => "bootstrap",
+        }
+    }
+
     /// What is to be dropped when too much is waiting: the oldest, where newer news make up for it and others heal it, or what comes now, whose sender is
     /// there to be told.
     const fn drops_oldest(self) -> bool {
@@ -236,6 +248,12 @@ impl<N: Copy + Ord, T> Budget<N, T> {
     #[must_use]
     pub const fn spent(&self, class: Class) -> Spent {
         self.spent[class as usize]
+    }
+
+    /// The rates, to all peers together and to each.
+    #[must_use]
+    pub const fn rates(&self) -> (Option<u64>, Option<u64>) {
+        (self.limits.node, self.limits.peer)
     }
 
     /// Other rates, from now on.

@@ -210,7 +210,10 @@ impl<N: Copy + Ord + Debug> Dissemination<N> {
             self.core.wake(Timer::Period, after);
         }
         match input {
-            Input::Publish(rumour) => self.hear(rumour, 0, None, random),
+            Input::Publish(rumour) => {
+                self.core.stats.published += 1;
+                self.hear(rumour, 0, None, random);
+            }
             Input::Learned(context) => self.core.known.merge(&context),
             Input::Received { from, message } => self.receive(from, message, random),
             Input::Timer(Timer::Period) => self.period(random),
@@ -422,6 +425,7 @@ impl<N: Copy + Ord> Core<N> {
     }
 
     fn send_batch(&mut self, to: N, mut batch: Vec<Pushed>) {
+        self.stats.pushed += batch.len() as u64;
         let message = match batch.pop() {
             Some(pushed) if batch.is_empty() => Message::Push {
                 pushed,
@@ -484,6 +488,7 @@ impl<N: Copy + Ord> Core<N> {
         let hops = hops.saturating_add(1);
         let pushed = Pushed { rumour, hops };
         let asked = true;
+        self.stats.pushed += 1;
         self.send(to, Message::Push { pushed, asked });
     }
 }

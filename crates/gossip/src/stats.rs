@@ -5,6 +5,10 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
+    /// Rumours of our own that were to be spread.
+    pub published: u64,
+    /// Rumours that were handed to a peer, each once for each peer: our own, and those passed on.
+    pub pushed: u64,
     /// Rumours delivered.
     pub delivered: u64,
     /// Of these, those that came because they were asked for.

@@ -13,6 +13,7 @@
 //!                         └──▶ membership ─▶ who is up, for all the others
 //! ```
 
+mod accord;
 mod apply;
 mod deed;
 mod driver;
@@ -26,13 +27,15 @@ mod status;
 mod timers;
 mod wire;
 
+pub use self::accord::Accord;
 pub(crate) use self::driver::{Answers, Driver, Meeting, Question, durable};
 pub use self::links::LinkStats;
 pub(crate) use self::links::Links;
 pub(crate) use self::plan::Seeds;
 pub(crate) use self::postage::Postage;
+pub use self::postage::{BudgetStatus, ClassStatus};
 pub(crate) use self::status::Handle;
 pub use self::status::{
     Branch, ClusterView, Epoch, Member, MemberEvent, MemberEvents, MemberState, MissedEvents,
-    NamespaceConvergence, Topology,
+    NamespaceConvergence, Rumours, Topology,
 };

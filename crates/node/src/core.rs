@@ -94,6 +94,7 @@ impl Core {
             place: self.storage.place(name, self.settings.cache_bytes),
             outbox: Outbox::new(name, self.taker.clone()),
             room: self.room.clone(),
+            worked: Arc::default(),
         };
         let replica = match namespaces.closed {
             false => Replica::new(settings),

@@ -61,6 +61,7 @@ mod error;
 mod expiring;
 mod handles;
 mod kind;
+mod measure;
 mod name;
 mod namespace;
 #[cfg_attr(not(feature = "net"), path = "offline.rs")]
@@ -68,6 +69,7 @@ mod net;
 mod node;
 pub mod ops;
 mod outbox;
+mod parts;
 #[cfg(feature = "net")]
 mod quorum;
 mod registers;
@@ -95,18 +97,24 @@ mod writer;
 pub use builder::Builder;
 #[cfg(feature = "net")]
 pub use cluster::{
-    Branch, ClusterView, Epoch, LinkStats, Member, MemberEvent, MemberEvents, MemberState,
-    MissedEvents, NamespaceConvergence, Topology,
+    Accord, Branch, BudgetStatus, ClassStatus, ClusterView, Epoch, LinkStats, Member, MemberEvent,
+    MemberEvents, MemberState, MissedEvents, NamespaceConvergence, Rumours, Topology,
 };
 pub use error::Error;
 pub use handles::{Counter, Map, Register, Set};
 pub use kind::Kind;
+#[cfg(feature = "net")]
+pub use measure::Exchanged;
+pub use measure::{Histogram, Latencies, Sizes, Work};
 pub use name::NameError;
 pub use namespace::Namespace;
 #[cfg(feature = "net")]
-pub use net::{PeerAddr, PeerStatus, SyncError, SyncOptions, SyncReport};
+pub use net::{
+    Outcomes, PeerAddr, PeerStatus, PeerTraffic, SessionStatus, SyncError, SyncOptions, SyncReport,
+};
 pub use node::Node;
 pub use ops::ExpireIf;
+pub use parts::Part;
 #[cfg(feature = "net")]
 pub use quorum::{
     Gathered, Holders, MissingCarrier, MissingPeer, QuorumError, Replicas, Replicated,
@@ -123,6 +131,10 @@ pub use watch::Watch;
 pub use writer::WriteStats;
 
 pub use syncline_crdt::{CarrierId, Decimal, Dot, ReplicaId, Roster, Stamp};
+#[cfg(feature = "net")]
+pub use syncline_gossip::Stats as RumourStats;
+#[cfg(feature = "net")]
+pub use syncline_gossip::budget::Spent;
 #[cfg(feature = "net")]
 pub use syncline_gossip::convergence::{Gap, PeerReport};
 pub use syncline_merkle::RangeDigest;

@@ -11,6 +11,7 @@ use syncline_store::{Compaction, Durability};
 use crate::blocking;
 use crate::core::Core;
 use crate::error::Error;
+use crate::measure::Worked;
 use crate::name::{NameError, check_name};
 use crate::ops::{Entry, Kind, expiry, key, scan};
 use crate::registers::{Conflict, Registers};
@@ -188,6 +189,10 @@ impl Namespace {
     pub async fn kind(&self, key: impl AsRef<[u8]>) -> Result<Option<Kind>, Error> {
         let key = key.as_ref().to_vec();
         self.read(move |view| view.kind(key)).await
+    }
+
+    pub(crate) fn worked(&self) -> &Worked {
+        self.replica.worked()
     }
 
     pub(crate) fn replica(&self) -> Replica {
@@ -389,6 +394,7 @@ impl Namespace {
         T: Send + 'static,
     {
         let open = self.replica.open().await?;
+        self.worked().reads.add(1);
         let registers = self.registers.clone();
         let read = blocking(move || body(&View::new(open.store.view()?, registers))).await;
         match read {

@@ -1,5 +1,6 @@
 //! What of a node reaches other nodes: all that the feature `net` adds. Without it, `offline.rs` takes its place.
 
+mod accounts;
 mod builder;
 mod dial;
 mod gone;
@@ -11,6 +12,8 @@ mod schedule;
 mod serve;
 mod sync;
 
+pub(crate) use self::accounts::Accounts;
+pub use self::accounts::{Outcomes, PeerTraffic, SessionStatus};
 pub(crate) use self::builder::Plan;
 pub use self::peer_addr::PeerAddr;
 pub use self::peers::PeerStatus;
@@ -37,6 +40,7 @@ pub(crate) struct Network {
     /// Where to listen, if anywhere.
     listen: Option<SocketAddr>,
     peers: Peers,
+    pub(crate) accounts: Arc<Accounts>,
     pub(crate) postage: Postage,
     /// Its place in a cluster.
     pub(crate) seeds: Seeds,
@@ -67,6 +71,7 @@ impl Network {
         }
         Self {
             met: Met::default(),
+            accounts: Arc::default(),
             authority,
             postage,
             settings,

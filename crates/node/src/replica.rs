@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use crate::blocking;
 use crate::engine::AnyEngine;
 use crate::error::Error;
+use crate::measure::{Picture, Worked};
 use crate::outbox::Outbox;
 use crate::room::Room;
 use crate::writer::{Turn, Writer};
@@ -37,6 +38,7 @@ pub(crate) struct Settings {
     pub(crate) place: Place,
     pub(crate) outbox: Outbox,
     pub(crate) room: Arc<Room>,
+    pub(crate) worked: Arc<Worked>,
 }
 
 /// What a replica's rows lie on.
@@ -67,6 +69,7 @@ pub(crate) struct Open {
     pub(crate) store: Store<AnyEngine>,
     pub(crate) writer: Writer,
     pub(crate) room: Arc<Room>,
+    pub(crate) worked: Arc<Worked>,
     turn: Turn,
     _feed: Feed,
 }
@@ -85,9 +88,20 @@ pub(crate) struct InUse {
     open: OwnedRwLockReadGuard<State, Open>,
     /// What is to live as long.
     _guarded: Option<Box<dyn Send + Sync>>,
+    /// Where it is noted what a session exchanges.
+    picture: Option<Arc<Picture>>,
 }
 
 impl InUse {
+    /// Notes what the session exchanges that works on it.
+    #[cfg(feature = "net")]
+    pub(crate) fn drawing(self, picture: Arc<Picture>) -> Self {
+        Self {
+            picture: Some(picture),
+            ..self
+        }
+    }
+
     /// Keeps something else alive as long.
     pub(crate) fn guarding(self, guarded: impl Send + Sync + 'static) -> Self {
         Self {
@@ -132,15 +146,26 @@ impl syncline_sync::Replica for InUse {
         syncline_sync::Replica::hear(&self.store, roster, said);
     }
 
+    fn sends(&self, key: &RowKey) {
+        if let Some(picture) = &self.picture {
+            picture.sends(&self.store, key);
+        }
+    }
+
     fn join(&self, incoming: Incoming<'_>) -> Result<(), ReplicaError> {
+        let rows = incoming.rows.len() as u64;
+        if let Some(picture) = &self.picture {
+            picture.receives(&self.store, incoming.rows.iter().map(|(key, _)| key));
+        }
         if !incoming.rows.is_empty() {
             let admitted = self.room.admit_write();
             admitted.map_err(|error| ReplicaError::Failed(Box::new(error)))?;
         }
         let _turn = self.turn.take();
         let joined = syncline_sync::Replica::join(&self.store, incoming);
-        if joined.is_err() {
-            self.writer.look_after(&self.store);
+        match joined {
+            Ok(()) => self.worked.rows_received.add(rows),
+            Err(_) => self.writer.look_after(&self.store),
         }
         joined
     }
@@ -160,6 +185,9 @@ impl syncline_sync::Replica for InUse {
         observed: &Context,
         since: u64,
     ) -> Result<Option<KeyRange>, ReplicaError> {
+        if let Some(picture) = &self.picture {
+            picture.removes(&self.store, range);
+        }
         let _turn = self.turn.take();
         let dropped = syncline_sync::Replica::drop_observed(&self.store, range, observed, since);
         if dropped.is_err() {
@@ -195,6 +223,10 @@ impl Replica {
         &self.settings.namespace
     }
 
+    pub(crate) fn worked(&self) -> &Worked {
+        &self.settings.worked
+    }
+
     /// The time by the node's clock, in Unix milliseconds.
     #[cfg(feature = "net")]
     pub(crate) fn wall_ms(&self) -> u64 {
@@ -211,6 +243,7 @@ impl Replica {
                     return Ok(InUse {
                         open,
                         _guarded: None,
+                        picture: None,
                     });
                 }
                 Ok(_failed) => {}
@@ -248,6 +281,7 @@ impl Replica {
         (!open.writer.has_failed()).then(|| InUse {
             open,
             _guarded: None,
+            picture: None,
         })
     }
 
@@ -392,12 +426,13 @@ impl Settings {
         };
         let store = Store::open(engine, config).map_err(|source| self.unopened(source))?;
         let turn = Turn::default();
-        let room = self.room.clone();
+        let (room, worked) = (self.room.clone(), self.worked.clone());
         let writer = Writer::start(
             store.clone(),
             turn.clone(),
             self.outbox.clone(),
             room.clone(),
+            worked.clone(),
         );
         let writer = writer.map_err(Error::Thread)?;
         Ok(Open {
@@ -405,6 +440,7 @@ impl Settings {
             store,
             writer,
             room,
+            worked,
             turn,
         })
     }

@@ -108,6 +108,8 @@ async fn scrub(replica: &Replica, options: &ScrubOptions) -> Result<ScrubReport,
             told(gone_on.report());
         }
         if step.finished {
+            replica.worked().scrubs.add(1);
+            replica.worked().damage.add(gone_on.report().damage_count);
             return Ok(gone_on.report().clone());
         }
         scrub = Some(gone_on);

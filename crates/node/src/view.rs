@@ -70,6 +70,10 @@ impl View {
         }
     }
 
+    pub(crate) fn store(&self) -> &syncline_store::View<AnyEngine> {
+        &self.store
+    }
+
     /// The set under `key`.
     pub fn set(&self, key: impl AsRef<[u8]>) -> Set<&Self> {
         Set::of(self, key)

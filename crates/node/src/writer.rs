@@ -10,7 +10,7 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
 
@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::core::lock;
 use crate::engine::AnyEngine;
 use crate::error::Error;
+use crate::measure::Worked;
 use crate::outbox::{Deed, Outbox, Publication};
 use crate::room::Room;
 use crate::rows::StoreRows;
@@ -71,10 +72,8 @@ struct Request {
     _keep: Box<dyn Send>,
 }
 
-#[derive(Default)]
 struct Counters {
-    transactions: AtomicU64,
-    commits: AtomicU64,
+    worked: Arc<Worked>,
     /// Whether the store refuses to write since a commit has failed.
     failed: AtomicBool,
 }
@@ -88,7 +87,7 @@ impl Counters {
     }
 }
 
-/// What the writer has done since the namespace was opened.
+/// What the writer of a namespace has done since the node was started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WriteStats {
@@ -104,9 +103,13 @@ impl Writer {
         turn: Turn,
         outbox: Outbox,
         room: Arc<Room>,
+        worked: Arc<Worked>,
     ) -> io::Result<Self> {
         let (queue, requests) = mpsc::channel(QUEUE);
-        let counters = Arc::<Counters>::default();
+        let counters = Arc::new(Counters {
+            worked,
+            failed: AtomicBool::new(false),
+        });
         let thread = thread::Builder::new().name("syncline-writer".to_owned());
         let thread = thread.spawn({
             let counters = counters.clone();
@@ -122,8 +125,8 @@ impl Writer {
 
     pub(crate) fn stats(&self) -> WriteStats {
         WriteStats {
-            transactions: self.counters.transactions.load(Ordering::Relaxed),
-            commits: self.counters.commits.load(Ordering::Relaxed),
+            transactions: self.counters.worked.transactions.get(),
+            commits: self.counters.worked.commits.get(),
         }
     }
 
@@ -142,6 +145,7 @@ impl Writer {
         Queue {
             requests: self.queue.clone(),
             outbox: self.outbox.clone(),
+            worked: self.counters.worked.clone(),
         }
     }
 
@@ -159,6 +163,7 @@ impl Writer {
 pub(crate) struct Queue {
     requests: mpsc::Sender<Message>,
     outbox: Outbox,
+    worked: Arc<Worked>,
 }
 
 impl Queue {
@@ -191,6 +196,7 @@ impl Queue {
         F: FnOnce(&mut Transaction<'_>) -> Result<T, Error> + Send + 'static,
         T: Send + 'static,
     {
+        let (begun, count) = (Instant::now(), bodies.len() as u64);
         let (reply, outcome) = oneshot::channel();
         let request = Request {
             work: Box::new(Job {
@@ -205,6 +211,8 @@ impl Queue {
         let sent = self.requests.send(Message::Write(request)).await;
         sent.map_err(|_| Error::Closed)?;
         let outcomes = outcome.await.map_err(|_| Error::Closed)?;
+        let took = begun.elapsed();
+        self.worked.transaction_time.record_each(took, count);
         let outcomes = outcomes.into_iter().map(|outcome| match outcome {
             Ok(outcome) => outcome,
             // As if the closure had run on the caller's own thread.
@@ -280,15 +288,19 @@ fn commit_group(
         done.push(request);
         next = if rows < GROUP_ROWS { more.next() } else { None };
     }
+    let begun = Instant::now();
     let committed = group.commit(durability).map_err(Arc::new);
+    let worked = &counters.worked;
+    worked.commit_time.record(begun.elapsed());
+    let all: u64 = done.iter().map(|request| request.work.count()).sum();
+    let succeeded = match committed {
+        Ok(()) => done.iter().map(|request| request.work.succeeded()).sum(),
+        Err(_) => 0,
+    };
+    worked.transactions.add(succeeded);
+    worked.failed.add(all - succeeded);
     match committed {
-        Ok(()) => {
-            let transactions = done.iter().map(|request| request.work.succeeded()).sum();
-            counters.commits.fetch_add(1, Ordering::Relaxed);
-            counters
-                .transactions
-                .fetch_add(transactions, Ordering::Relaxed);
-        }
+        Ok(()) => worked.commits.add(1),
         // Known before the callers are, so that what they do next finds the store opened anew.
         Err(_) => counters.look_after(store),
     }
@@ -310,6 +322,7 @@ fn finish(
     }
     let began = Instant::now();
     let synced = store.flush().map_err(Arc::new);
+    counters.worked.flush_time.record(began.elapsed());
     if synced.is_err() {
         counters.look_after(store);
     }
@@ -328,6 +341,9 @@ fn answer(requests: Vec<Request>, committed: &Result<(), Arc<StoreError>>) {
 trait Work: Send {
     /// Runs them within the group and keeps the outcomes; returns how many rows they changed.
     fn run(&mut self, group: &mut Group<'_, AnyEngine>, room: &Room) -> usize;
+
+    /// How many there are.
+    fn count(&self) -> u64;
 
     /// How many ran and did not fail.
     fn succeeded(&self) -> u64;
@@ -406,6 +422,10 @@ where
         });
         self.steps = steps.collect();
         changed
+    }
+
+    fn count(&self) -> u64 {
+        self.steps.len() as u64
     }
 
     fn succeeded(&self) -> u64 {

@@ -138,6 +138,20 @@ impl<E: Engine> View<E> {
         self.marked(after, &end, limit)
     }
 
+    /// How many deadlines and how many remnants of counters are listed, each counted up to `limit`. O(limit).
+    ///
+    /// # Errors
+    /// Whatever keeps the engine from being read.
+    pub fn listed(&self, limit: usize) -> Result<Listed, StoreError> {
+        let remnant = &[REMNANT][..];
+        let deadlines = self.entries((Bound::Unbounded, Bound::Excluded(remnant)), limit)?;
+        let remnants = self.entries((Bound::Included(remnant), Bound::Unbounded), limit)?;
+        Ok(Listed {
+            deadlines: deadlines.len() as u64,
+            remnants: remnants.len() as u64,
+        })
+    }
+
     /// All that is listed up to that time, and what is listed without a time.
     pub(crate) fn due_until(
         &self,
@@ -211,6 +225,15 @@ impl<E: Engine> View<E> {
         let found = self.entries((Bound::Unbounded, Bound::Unbounded), usize::MAX)?;
         Ok(found.into_iter().eq(expected))
     }
+}
+
+/// How many rows are kept for a time only: an answer of [`View::listed`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Listed {
+    /// Deadlines of keys.
+    pub deadlines: u64,
+    /// What is left of deleted counters.
+    pub remnants: u64,
 }
 
 /// A place among the rows that are due, to go on from.

@@ -174,8 +174,10 @@ pub trait Snapshot: Send + Sync + 'static {
 /// How much room an engine takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct EngineSize {
-    /// Bytes of the file, or of keys and values in memory.
+    /// Bytes of the file, or of keys and values in memory, those of the log included.
     pub bytes: u64,
+    /// Bytes of commits in the log that have yet to come to the file. None where there is no log.
+    pub log_bytes: u64,
 }
 
 /// What an engine can fail with. Nothing that was acknowledged as durable is lost by any of these.

@@ -65,7 +65,7 @@ pub use additions::Additions;
 pub use carriers::{Attendance, SessionGuard, StabilityStatus, Statement};
 pub use chunks::{Chunk, Dropped, Remains, Remnant, Removing};
 pub use collect::Collected;
-pub use due::DueMark;
+pub use due::{DueMark, Listed};
 pub use engine::{
     Batch, Bounds, Compaction, Direction, Durability, Engine, EngineError, EngineSize, Entry,
     FailingEngine, Fault, Faults, LogOptions, LoggedEngine, LoggedSnapshot, MemoryDisk,
@@ -77,7 +77,7 @@ pub use group::Group;
 pub use join::{Incoming, Joined};
 pub use range_removal::{ChunkLimit, RangeDelta, RangeRemoval};
 pub use recount::{MAX_MISMATCHES, Mismatch, Recount};
-pub use removals::{Removal, RemovalLogBounds, Removals};
+pub use removals::{Removal, RemovalLogBounds, RemovalLogSize, Removals};
 pub use scrub::{Pace, Phase, Scrub, ScrubRate, ScrubReport, Step};
 pub use sketch::SKETCH_SYMBOLS;
 pub use store::{Config, Store};

@@ -53,6 +53,15 @@ impl Default for RemovalLogBounds {
     }
 }
 
+/// What a removal log holds: an answer of [`View::removal_log`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RemovalLogSize {
+    /// Removals. One may have removed any number of rows.
+    pub removals: u64,
+    /// Bytes of keys and values.
+    pub bytes: u64,
+}
+
 /// A removal, and one row that it removed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Removal {
@@ -75,6 +84,15 @@ pub struct Removals {
 }
 
 impl<E: Engine> View<E> {
+    /// How much the log holds. O(1).
+    pub fn removal_log(&self) -> RemovalLogSize {
+        let log = self.head.state.log;
+        RemovalLogSize {
+            removals: log.end.saturating_sub(log.start),
+            bytes: log.bytes,
+        }
+    }
+
     /// The removals in the log whose dots are in `start` and not in `peer`, in dot order, from the
     /// dot after `after` on.
     ///

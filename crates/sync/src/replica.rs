@@ -49,6 +49,10 @@ pub trait Replica {
     /// be implemented with [`begin`](Self::begin).
     fn hear(&self, _roster: &Roster, _said: Vec<(CarrierId, Statement)>) {}
 
+    /// Told of each row that goes out to the peer, for whoever shows where replicas differ. What comes in, [`join`](Self::join) and
+    /// [`drop_observed`](Self::drop_observed) are told.
+    fn sends(&self, _key: &RowKey) {}
+
     /// Joins rows of a peer in one commit.
     ///
     /// For each row of `incoming`, and each key without one that it covers, ours (S, C) becomes (S ∩ S′) ∪ (S \ C′) ∪
@@ -311,6 +315,10 @@ impl<R: Replica + ?Sized> Replica for &R {
         (**self).hear(roster, said);
     }
 
+    fn sends(&self, key: &RowKey) {
+        (**self).sends(key);
+    }
+
     fn join(&self, incoming: Incoming<'_>) -> Result<(), ReplicaError> {
         (**self).join(incoming)
     }
@@ -350,6 +358,10 @@ impl<R: Replica + ?Sized> Replica for alloc::sync::Arc<R> {
 
     fn hear(&self, roster: &Roster, said: Vec<(CarrierId, Statement)>) {
         (**self).hear(roster, said);
+    }
+
+    fn sends(&self, key: &RowKey) {
+        (**self).sends(key);
     }
 
     fn join(&self, incoming: Incoming<'_>) -> Result<(), ReplicaError> {

@@ -26,6 +26,19 @@ pub struct Traffic {
 }
 
 impl Traffic {
+    /// Each by its name, in a fixed order.
+    #[must_use]
+    pub const fn kinds(&self) -> [(&'static str, u64); 6] {
+        [
+            ("hello", self.hello),
+            ("context", self.context),
+            ("rows", self.rows),
+            ("digests", self.digests),
+            ("sketch", self.sketch),
+            ("control", self.control),
+        ]
+    }
+
     /// All of them.
     #[must_use]
     pub const fn total(&self) -> u64 {

@@ -44,9 +44,13 @@ async fn apply(replica: Replica, skew_ms: u64, mut rumours: mpsc::Receiver<Rumou
         let latest_ms = replica.wall_ms().saturating_add(skew_ms);
         let deeds = batch.iter().filter_map(|it| read(&replica, it, latest_ms));
         let deeds: Vec<_> = deeds.collect();
+        let count = deeds.len() as u64;
         let joined = blocking(move || join(&open, &deeds)).await;
-        if let Err(error) = joined {
-            tracing::warn!(namespace = replica.namespace(), %error, "rumours were lost");
+        match joined {
+            Ok(()) => replica.worked().rumours_joined.add(count),
+            Err(error) => {
+                tracing::warn!(namespace = replica.namespace(), %error, "rumours were lost");
+            }
         }
     }
 }

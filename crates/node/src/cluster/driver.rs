@@ -249,6 +249,8 @@ impl Driver {
                 return tracing::debug!(%peer, %error, "not reached");
             }
         };
+        let accounts = &self.core.network.accounts;
+        accounts.gossip_received(from, bytes.len() as u64);
         match wire::read(&bytes) {
             Ok(Said::Membership(bytes)) => {
                 self.member(membership::Input::Received { from, bytes });
@@ -412,7 +414,7 @@ impl Driver {
                     }
                 }
                 Output::Deliver(rumour) => {
-                    let spread = self.spreads.get(namespace);
+                    let spread = self.spreads.get_mut(namespace);
                     let delivery = spread.map_or(Delivery::Done, |it| it.deliver(rumour));
                     if delivery != Delivery::Done {
                         tracing::debug!(namespace = &**namespace, ?delivery, "a rumour is late");

@@ -123,6 +123,7 @@ pub(super) struct Held {
 struct Counters {
     sent: AtomicU64,
     dropped: AtomicU64,
+    unreached: AtomicU64,
     /// Parcels that couriers have yet to deliver.
     waiting: AtomicU64,
 }
@@ -137,6 +138,8 @@ pub struct LinkStats {
     pub transport_bytes: u64,
     /// Messages that were dropped, since the peer was too slow or could not be reached.
     pub dropped: u64,
+    /// How often a member could not be connected with.
+    pub unreached: u64,
 }
 
 impl Links {
@@ -214,7 +217,10 @@ impl Links {
         expected: Option<NodeId>,
         address: SocketAddr,
     ) -> Result<Connection, SyncError> {
-        let connection = self.0.core.dial(&[address]).await?;
+        let dialled = self.0.core.dial(&[address]).await;
+        let connection = dialled.inspect_err(|_| {
+            self.0.traffic.unreached.fetch_add(1, Ordering::Relaxed);
+        })?;
         let peer = connection.peer();
         if let Some(expected) = expected.filter(|expected| *expected != peer) {
             connection.close();
@@ -293,7 +299,12 @@ impl Links {
     }
 
     pub(super) fn stats(&self) -> LinkStats {
-        let Counters { sent, dropped, .. } = &self.0.traffic;
+        let Counters {
+            sent,
+            dropped,
+            unreached,
+            ..
+        } = &self.0.traffic;
         let peers = lock(&self.0.peers);
         let connections = peers.values().flat_map(|peer| &peer.connections);
         let transport_bytes = connections.map(|it| it.connection.bytes_sent()).sum();
@@ -301,6 +312,7 @@ impl Links {
             bytes_sent: sent.load(Ordering::Relaxed),
             transport_bytes,
             dropped: dropped.load(Ordering::Relaxed),
+            unreached: unreached.load(Ordering::Relaxed),
         }
     }
 
@@ -414,7 +426,10 @@ async fn carry(
         };
         let length = parcel.len();
         match deliver(connection, outlet, parcel).await {
-            Ok(()) => links.0.carried(1, length),
+            Ok(()) => {
+                links.0.carried(1, length);
+                links.0.core.network.accounts.gossip_sent(to, length);
+            }
             Err(error) => {
                 links.0.carried(1, 0);
                 tracing::debug!(peer = %to, %error, "a message was not delivered");

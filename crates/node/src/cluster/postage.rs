@@ -10,13 +10,14 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
-use syncline_gossip::budget::{Budget, Class, Input, Limits, Output};
+use syncline_gossip::budget::{Budget, Class, Input, Limits, Output, Spent};
 use syncline_sync::quic::{NodeId, Pacer};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
 use super::links::{Links, Parcel, WeakLinks};
 use crate::core::lock;
+use crate::node::Node;
 
 /// Frames of a session from this length on are its bulk: the rows of whoever has few. Less is the search for differences.
 const BULK: usize = 128 << 10;
@@ -84,6 +85,48 @@ impl Postage {
     /// What waits for a peer that has gone is dropped.
     pub(super) fn gone(&self, peer: NodeId) {
         self.0.handle(Input::Gone(peer));
+    }
+}
+
+/// What a node sends to members, by its importance; see [`Node::budget`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BudgetStatus {
+    /// Bytes per second that may go to all peers together; `None` for as many as there are.
+    pub rate: Option<u64>,
+    /// Bytes per second that may go to each peer.
+    pub peer_rate: Option<u64>,
+    /// What was sent of each class, the most important first.
+    pub classes: Vec<ClassStatus>,
+}
+
+/// What was sent of a class.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClassStatus {
+    /// `membership`, `rumour`, `pull`, `walk` or `bootstrap`.
+    pub name: &'static str,
+    /// Bytes that wait for their turn.
+    pub waiting: u64,
+    /// What was sent and dropped since the node was started. Frames of sessions, which are `walk` and `bootstrap`, are only counted where there is a rate.
+    pub spent: Spent,
+}
+
+impl Node {
+    /// What goes out to members by its importance, and how much of it waits (feature `net`).
+    pub fn budget(&self) -> BudgetStatus {
+        let budget = lock(&self.core.network.postage.0.budget);
+        let (rate, peer_rate) = budget.rates();
+        let class = |class: Class| ClassStatus {
+            name: class.name(),
+            waiting: budget.waiting_of(class),
+            spent: budget.spent(class),
+        };
+        BudgetStatus {
+            rate,
+            peer_rate,
+            classes: Class::ALL.map(class).into(),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use super::apply::applier;
 use super::deed::carrier_of;
+use super::status::Rumours;
 use crate::outbox::Publication;
 use crate::replica::Replica;
 
@@ -35,6 +36,7 @@ pub(super) struct Spread {
     _applying: JoinSet<()>,
     /// The last commit whose context the dissemination knows.
     learned: Option<u64>,
+    late: u64,
 }
 
 impl Spread {
@@ -49,6 +51,7 @@ impl Spread {
             apply,
             _applying: tasks,
             learned: None,
+            late: 0,
         }
     }
 
@@ -59,6 +62,15 @@ impl Spread {
     /// The peers that rumours are pushed to.
     pub(super) fn branches(&self) -> Vec<NodeId> {
         self.gossip.branches().collect()
+    }
+
+    /// What has become of the rumours.
+    pub(super) fn stats(&self) -> Rumours {
+        Rumours {
+            namespace: self.namespace.to_string(),
+            stats: self.gossip.stats(),
+            late: self.late,
+        }
     }
 
     pub(super) fn handle(
@@ -92,7 +104,13 @@ impl Spread {
 
     /// Hands a rumour to the store, which takes it from carriers alone that it knows: a store that held the rows of others could be
     /// counted by nobody (decision 0011), and what it has yet to say be collected without it.
-    pub(super) fn deliver(&self, rumour: Rumour) -> Delivery {
+    pub(super) fn deliver(&mut self, rumour: Rumour) -> Delivery {
+        let delivery = self.hand_over(rumour);
+        self.late += u64::from(delivery != Delivery::Done);
+        delivery
+    }
+
+    fn hand_over(&self, rumour: Rumour) -> Delivery {
         let Some(open) = self.replica.if_open() else {
             return Delivery::Unmet;
         };
@@ -154,7 +172,7 @@ mod tests {
 
         let there = bob.namespace("app").unwrap();
         let replica = bob.core.carry("app");
-        let spread = Spread::new(bob.id(), replica.clone(), u64::MAX);
+        let mut spread = Spread::new(bob.id(), replica.clone(), u64::MAX);
         assert_eq!(
             spread.deliver(rumour.clone()),
             Delivery::Unmet,

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use syncline_crdt::{CarrierId, Context};
+use syncline_gossip::Stats;
 use syncline_gossip::convergence::{PeerReport, WhoHas};
 use syncline_gossip::membership::{self, Event, State};
 use syncline_sync::quic::NodeId;
@@ -133,6 +134,18 @@ pub struct Branch {
     pub to: NodeId,
 }
 
+/// What has become of the rumours of a namespace since the node began to spread them; see [`Topology`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Rumours {
+    /// The namespace.
+    pub namespace: String,
+    /// What the dissemination has seen.
+    pub stats: Stats,
+    /// Rumours that came and did not go into the store at once: it had no time, or had yet to meet who wrote. Sessions bring what they said.
+    pub late: u64,
+}
+
 /// The cluster as this node sees it: the members, how far they are, and its own edges of the trees along which rumours spread.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
@@ -143,6 +156,8 @@ pub struct Topology {
     pub branches: Vec<Branch>,
     /// What has passed over its links.
     pub traffic: LinkStats,
+    /// What has become of rumours, for each namespace.
+    pub rumours: Vec<Rumours>,
 }
 
 /// How the other carriers of a namespace stand to this node; see [`Node::convergence`].

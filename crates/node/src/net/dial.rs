@@ -139,7 +139,10 @@ impl Core {
         let peer = connection.peer();
         let acquainted = lock(&self.network.acquainted).contains(&peer);
         let request = options.request().introducing(acquainted);
+        let ticket = self.network.accounts.begins(peer, replica.namespace());
+        let open = open.drawing(ticket.picture.clone());
         let outcome = connection.sync(open, config, request).await;
+        ticket.end(&outcome);
         let mut all = lock(&self.network.acquainted);
         match &outcome {
             Ok(report) if report.knows_carriers => all.insert(peer),
@@ -147,7 +150,7 @@ impl Core {
             Ok(_) | Err(_) => all.remove(&peer),
         };
         if let Ok(report) = &outcome {
-            self.met(peer, replica.namespace(), report);
+            self.met(peer, replica, report);
         }
         outcome.map_err(|source| SyncError::Session {
             namespace: replica.namespace().to_owned(),

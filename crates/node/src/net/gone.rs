@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use syncline_crdt::CarrierId;
 use syncline_sync::Report;
@@ -14,6 +15,7 @@ use syncline_sync::quic::NodeId;
 
 use crate::core::{Core, lock};
 use crate::error::Error;
+use crate::replica::Replica;
 
 /// The most that is kept; a member that came with ever new stores could make it grow.
 const MOST: usize = 100_000;
@@ -27,8 +29,11 @@ type Meeting = (NodeId, String, CarrierId);
 pub(super) struct Met(Mutex<Option<BTreeSet<Meeting>>>);
 
 impl Core {
-    /// Notes the peer's store.
-    pub(crate) fn met(&self, peer: NodeId, namespace: &str, report: &Report) {
+    /// Notes what a session has shown: how long it took, and the peer's store.
+    pub(crate) fn met(&self, peer: NodeId, replica: &Replica, report: &Report) {
+        let took = Duration::from_millis(report.elapsed_ms);
+        replica.worked().session_time.record(took);
+        let namespace = replica.namespace();
         let Some(carrier) = report.peer_carrier else {
             return;
         };

@@ -88,10 +88,14 @@ impl Host for Doorkeeper {
     type Replica = InUse;
 
     fn ended(&self, namespace: &str, peer: NodeId, outcome: &Result<Report, DriveError>) {
+        let accounts = &self.core.network.accounts;
+        accounts.served(peer, namespace, outcome);
         match outcome {
             Ok(report) => {
                 tracing::debug!(namespace, %peer, agreed = report.agreed, "served");
-                self.core.met(peer, namespace, report);
+                if let Some(replica) = self.core.carried().remove(namespace) {
+                    self.core.met(peer, &replica, report);
+                }
             }
             Err(error) => tracing::info!(namespace, %peer, %error, "a session failed"),
         }
@@ -101,7 +105,11 @@ impl Host for Doorkeeper {
         let token = lock(&self.token).clone()?;
         let replica = self.core.carried().remove(namespace)?;
         match Handle::current().block_on(replica.open()) {
-            Ok(open) => Some((open.guarding(token), self.core.session_config(namespace))),
+            Ok(open) => {
+                let picture = self.core.network.accounts.serves(peer, namespace);
+                let open = open.guarding(token).drawing(picture);
+                Some((open, self.core.session_config(namespace)))
+            }
             Err(error) => {
                 tracing::error!(namespace, %peer, %error, "a peer was turned away");
                 None

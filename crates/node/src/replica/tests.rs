@@ -53,6 +53,7 @@ fn failing(place: &FailingPlace) -> Replica {
         place: Place::Failing(place.clone()),
         outbox: Outbox::new("app", Taker::default()),
         room: Arc::new(Room::unbounded()),
+        worked: Arc::default(),
     })
 }
 

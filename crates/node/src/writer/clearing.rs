@@ -91,6 +91,10 @@ impl Work for Clearing {
         limit.rows
     }
 
+    fn count(&self) -> u64 {
+        1
+    }
+
     fn succeeded(&self) -> u64 {
         u64::from(matches!(self.outcome, Some(Ok(_))))
     }

@@ -6,6 +6,7 @@ mod durability;
 mod enrolment;
 mod expiry;
 mod handles;
+mod measured;
 mod members;
 mod newer;
 mod pair;

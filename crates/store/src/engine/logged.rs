@@ -233,11 +233,13 @@ impl<E: Engine> Engine for LoggedEngine<E> {
     }
 
     fn size(&self) -> Result<EngineSize, EngineError> {
-        let EngineSize { bytes } = self.shared.base.size()?;
+        let file = self.shared.base.size()?;
         let state = self.shared.lock_state();
         let sealed = state.sealed.as_ref().map_or(0, |sealed| sealed.layer.bytes);
+        let log_bytes = (sealed + state.active.bytes) as u64;
         Ok(EngineSize {
-            bytes: bytes + (sealed + state.active.bytes) as u64,
+            bytes: file.bytes + log_bytes,
+            log_bytes,
         })
     }
 }

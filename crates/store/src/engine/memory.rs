@@ -277,7 +277,10 @@ impl Engine for MemoryEngine {
             .flat_map(OrdMap::iter)
             .map(|(key, value)| (key.len() + value.len()) as u64)
             .sum();
-        Ok(EngineSize { bytes })
+        Ok(EngineSize {
+            bytes,
+            log_bytes: 0,
+        })
     }
 }
 

@@ -223,7 +223,10 @@ impl Engine for RedbEngine {
             Err(_) if self.path.as_os_str().is_empty() => 0,
             Err(error) => return Err(io_error(error)),
         };
-        Ok(EngineSize { bytes })
+        Ok(EngineSize {
+            bytes,
+            log_bytes: 0,
+        })
     }
 }
 

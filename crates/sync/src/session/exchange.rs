@@ -240,6 +240,7 @@ impl Exchange {
                 .dots()
                 .filter(|dot| start.contains(dot) && !theirs.contains(dot));
             self.dead = self.dead.saturating_sub(unseen.count() as u128);
+            ground.sends(&key);
             shipment.push(&key, row, theirs);
         }
         shipment.flush(purpose);
@@ -266,6 +267,7 @@ impl Exchange {
         let mut shipment = Shipment::new(wire, self.flight);
         for (key, row) in logged.rows {
             self.sent_rows = true;
+            ground.sends(&key);
             shipment.push(&key, row, &known);
         }
         match self.hands_on {
@@ -302,6 +304,7 @@ impl Exchange {
             // what it lacks. To leave it out says nothing that is wrong: as absence it speaks of our start context only.
             let is_theirs = |dot: &Dot| theirs.contains(dot) && !ours.contains(dot);
             if !row.dots().all(|dot| is_theirs(&dot)) {
+                ground.sends(&key);
                 shipment.push(&key, row, &Nothing);
             }
         }

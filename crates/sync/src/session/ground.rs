@@ -243,6 +243,11 @@ impl<R: Replica> Ground<R> {
         self.read(|view| view.digest(&self.range))
     }
 
+    /// A row goes out.
+    pub(super) fn sends(&self, key: &RowKey) {
+        self.replica.sends(key);
+    }
+
     /// Joins what the peer has told.
     pub(super) fn join(&mut self, batch: Batch) -> Result<(), SessionError> {
         let unsynced = self.unsynced + batch.bytes as u64;

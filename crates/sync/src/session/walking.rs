@@ -204,6 +204,7 @@ impl Walking {
                 && let Some((wish, key)) = self.wanted.pop(flight)
             {
                 let row = view.row(&key)?.unwrap_or_default();
+                ground.sends(&key);
                 match wish {
                     Wish::Unseen => shipment.push(&key, row, theirs),
                     Wish::Whole => shipment.push(&key, row, &Nothing),
@@ -280,6 +281,9 @@ impl Walking {
                 for (_, keys) in wishes.iter_mut().filter(|(kind, _)| *kind == wish) {
                     keys.push_key(&key);
                 }
+            }
+            if verdict.send.is_some() {
+                ground.sends(&key);
             }
             match (verdict.send, verdict.want) {
                 (Some(row), Some(Wish::Whole)) => shipment.push(&key, row, &Nothing),

@@ -9,6 +9,7 @@ use syncline_gossip::membership;
 use syncline_sync::quic::NodeId;
 use tokio::sync::oneshot;
 
+use super::super::spread::Spread;
 use super::super::status::{Branch, ClusterView, Member, NamespaceConvergence, Topology};
 use super::{Driver, Meeting, Question};
 
@@ -76,6 +77,7 @@ impl Driver {
                 .collect(),
             branches,
             traffic: self.links.stats(),
+            rumours: self.spreads.values().map(Spread::stats).collect(),
         }
     }
 }

@@ -24,7 +24,7 @@ use tokio::time::timeout;
 use crate::bounded::Bounded;
 use crate::metrics::{self, Measures};
 use crate::report::Readiness;
-use crate::{agreement, collect, events};
+use crate::{agreement, collect, dashboard, detail, events, history};
 
 /// Connections at a time.
 const CONNECTIONS: usize = 64;
@@ -83,6 +83,7 @@ pub struct Admin {
     shown: Arc<Shown>,
     closing: watch::Sender<bool>,
     task: JoinHandle<()>,
+    looking: JoinHandle<()>,
 }
 
 /// What the routes share.
@@ -95,6 +96,7 @@ pub(crate) struct Shown {
     pub(crate) closing: watch::Receiver<bool>,
     draining: AtomicBool,
     measuring: Mutex<Vec<Arc<dyn Measures>>>,
+    pub(crate) past: history::Past,
 }
 
 impl Shown {
@@ -131,7 +133,9 @@ impl Admin {
             closing: closed.clone(),
             draining: AtomicBool::new(false),
             measuring: Mutex::default(),
+            past: history::Past::default(),
         });
+        let looking = history::begin(&shown);
         let router = routes(shown.clone(), address.ip().is_loopback());
         let task = tokio::spawn(serve(listener, router, closed));
         Ok(Self {
@@ -139,6 +143,7 @@ impl Admin {
             shown,
             closing,
             task,
+            looking,
         })
     }
 
@@ -178,6 +183,7 @@ impl fmt::Debug for Admin {
 
 impl Drop for Admin {
     fn drop(&mut self) {
+        self.looking.abort();
         self.task.abort();
     }
 }
@@ -195,13 +201,17 @@ async fn serve(listener: TcpListener, router: Router, mut closed: watch::Receive
 }
 
 fn routes(shown: Arc<Shown>, is_loopback: bool) -> Router {
-    let routes = Router::new()
+    let routes = dashboard::routes()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readiness))
         .route("/v1/status", get(status))
         .route("/v1/peers", get(peers))
         .route("/v1/topology", get(topology))
         .route("/v1/convergence", get(convergence))
+        .route("/v1/sessions", get(detail::sessions))
+        .route("/v1/ranges", get(detail::ranges))
+        .route("/v1/conflicts", get(detail::conflicts))
+        .route("/v1/history", get(history::history))
         .route("/metrics", get(metrics::scrape))
         .route("/v1/events", get(events::stream))
         .with_state(shown);
@@ -244,7 +254,7 @@ async fn readiness(State(shown): Shared) -> Response {
 }
 
 /// What was asked for, or that the node has ended meanwhile.
-fn answer(told: Result<impl Serialize, Error>) -> Response {
+pub(crate) fn answer(told: Result<impl Serialize, Error>) -> Response {
     match told {
         Ok(told) => Json(told).into_response(),
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),

@@ -2,6 +2,7 @@
 //!
 //! | path | |
 //! |---|---|
+//! | `/` | the dashboard: a page that shows all of this, and follows it |
 //! | `/healthz` | 200 as long as the process answers |
 //! | `/readyz` | 200 while the node serves all of its namespaces, 503 with the reason otherwise |
 //! | `/metrics` | what it has counted and measured, as Prometheus reads it |
@@ -9,10 +10,14 @@
 //! | `/v1/peers` | [`Peers`] |
 //! | `/v1/topology` | a [`Topology`] |
 //! | `/v1/convergence` | a [`Convergence`] |
+//! | `/v1/sessions` | [`Sessions`]: those under way and the last ones, with the parts of the key range in which they exchanged rows |
+//! | `/v1/ranges?namespace=` | [`Ranges`]: the key range in 64 parts, with their digests |
+//! | `/v1/conflicts?namespace=&prefix=&after=&limit=` | [`Conflicts`]: what concurrency decided and what lost, a page at a time |
+//! | `/v1/history?since=` | [`History`]: how it has done in the last half an hour |
 //! | `/v1/events` | server-sent events: first `members`, the [`Peers`] as they are; then `change`, a [`Change`] each; `missed` with a new list after a reader was too slow |
 //!
 //! Nothing can be changed over it. There is no password: it is meant for the loopback address, and whoever lets it listen wider
-//! ([`Options::exposed`]) shows names, addresses and sizes to whoever reaches it. On loopback it answers only requests for an
+//! ([`Options::exposed`]) shows names, addresses, sizes, some keys, and the values of conflicts to whoever reaches it. On loopback it answers only requests for an
 //! address or `localhost`, so that no web page that an operator visits can read it by a name of its own (DNS rebinding).
 //!
 //! Fields may be added to the answers in any version; none is renamed or taken away within a major one.
@@ -20,15 +25,20 @@
 mod agreement;
 mod bounded;
 mod collect;
+mod dashboard;
+mod detail;
+mod escape;
 mod events;
 mod face;
+mod history;
 pub mod metrics;
 mod report;
 mod trust;
 
 pub use face::{Admin, AdminError, Options};
 pub use report::{
-    Agreement, Branch, Carriers, Change, ContextSummary, Convergence, Gap, LastSync,
-    NamespaceConvergence, NamespaceStatus, Peer, PeerAgreement, Peers, Readiness, Space, Status,
-    Topology, Trust,
+    Agreement, Branch, Carriers, Change, Conflict, Conflicts, ContextSummary, Convergence, Cost,
+    Exchange, Gap, History, LastSync, Moment, NamespaceConvergence, NamespaceStatus, Peer,
+    PeerAgreement, Peers, RangePart, Ranges, Readiness, Session, Sessions, Space, Status, Topology,
+    Trust, Written,
 };

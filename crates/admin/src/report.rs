@@ -1,6 +1,13 @@
 //! What the answers say. Times are Unix milliseconds unless a field's name says otherwise.
 
+mod detail;
+
 use serde::{Deserialize, Serialize};
+
+pub use self::detail::{
+    Conflict, Conflicts, Cost, Exchange, History, Moment, RangePart, Ranges, Session, Sessions,
+    Written,
+};
 
 /// A node, and what it carries.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use self::ask::{Ask, AskTopology, TopologyFormat, Whom};
+pub(crate) use self::ask::{Ask, AskConflicts, AskTopology, TopologyFormat, Whom};
 pub(crate) use self::bench::{
     Baseline, Bench, BenchCluster, BenchMember, BenchMemory, BenchOpen, BenchRedis, BenchReopen,
     BenchResident, BenchServe, BenchSync, BenchWrite, BenchWriter, Kind, Workload,
@@ -60,6 +60,8 @@ pub(crate) enum Command {
     Topology(AskTopology),
     /// Tell whether the replicas agree, as a running node knows it.
     Convergence(Ask),
+    /// List what concurrency has decided on a running node, and what lost.
+    Conflicts(AskConflicts),
     /// Make a cluster, and decide who is a member of it.
     #[command(subcommand)]
     Cluster(Cluster),

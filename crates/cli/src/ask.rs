@@ -1,4 +1,4 @@
-//! The commands that ask a running node: `status`, `peers`, `topology` and `convergence`.
+//! The commands that ask a running node: `status`, `peers`, `topology`, `convergence` and `conflicts`.
 
 mod client;
 mod show;
@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use syncline_admin::{Agreement, Convergence, Peers, Status, Topology};
+use syncline_admin::{Agreement, Conflicts, Convergence, Peers, Status, Topology};
 
 use self::client::Client;
-use crate::args::{Ask, AskTopology, TopologyFormat, Whom};
+use crate::args::{Ask, AskConflicts, AskTopology, TopologyFormat, Whom};
 use crate::failure::{Doing, Failure, Reason};
 
 const EVERY: Duration = Duration::from_secs(1);
@@ -57,16 +57,79 @@ pub(crate) fn convergence(arguments: &Ask) -> Result<(), Failure> {
     }
 }
 
-/// Asks once, or again and again, and prints each answer. Returns the last.
+pub(crate) fn conflicts(arguments: &AskConflicts) -> Result<(), Failure> {
+    let gather = |client: &Client| gather(client, arguments);
+    let form = |found: &Found| form(arguments.json, found, |it| show::conflicts(&it.namespaces));
+    ask_by(&arguments.whom, gather, form).map(drop)
+}
+
+/// The conflicts of several namespaces.
+#[derive(Serialize)]
+struct Found {
+    node: String,
+    namespaces: Vec<Conflicts>,
+}
+
+/// Asks for page after page of each namespace.
+fn gather(client: &Client, arguments: &AskConflicts) -> Result<Found, Failure> {
+    let status: Status = client.get("/v1/status", &[])?;
+    let mut names = arguments.namespace.clone();
+    if names.is_empty() {
+        let carried = status.namespaces.into_iter();
+        names = carried.map(|namespace| namespace.name).collect();
+    }
+    let mut namespaces = Vec::with_capacity(names.len());
+    for name in names {
+        let mut found = Conflicts {
+            node: status.node.clone(),
+            namespace: name,
+            conflicts: Vec::new(),
+            next: None,
+        };
+        loop {
+            let limit = arguments.limit - found.conflicts.len();
+            let limit = limit.to_string();
+            let after = found.next.take().map(|next| ("after", next));
+            let mut query = vec![
+                ("namespace", found.namespace.as_str()),
+                ("prefix", &arguments.prefix),
+                ("limit", &limit),
+            ];
+            query.extend(after.iter().map(|(name, next)| (*name, next.as_str())));
+            let page: Conflicts = client.get("/v1/conflicts", &query)?;
+            found.conflicts.extend(page.conflicts);
+            found.next = page.next;
+            if found.next.is_none() || found.conflicts.len() >= arguments.limit {
+                break;
+            }
+        }
+        namespaces.push(found);
+    }
+    Ok(Found {
+        node: status.node,
+        namespaces,
+    })
+}
+
+/// Asks for what is at a path once, or again and again, and prints each answer. Returns the last.
 fn ask<T: DeserializeOwned>(
     whom: &Whom,
     path: &str,
     form: impl Fn(&T) -> Result<String, Failure>,
 ) -> Result<T, Failure> {
+    ask_by(whom, |client| client.get(path, &[]), form)
+}
+
+/// The same for what takes more than a path.
+fn ask_by<T>(
+    whom: &Whom,
+    ask: impl Fn(&Client) -> Result<T, Failure>,
+    form: impl Fn(&T) -> Result<String, Failure>,
+) -> Result<T, Failure> {
     let client = Client::new(whom.admin);
     let clears = whom.watch && io::stdout().is_terminal();
     loop {
-        let answer = client.get::<T>(path)?;
+        let answer = ask(&client)?;
         let text = form(&answer)?;
         let mut output = io::stdout().lock();
         // To the upper left, and all below it is erased.

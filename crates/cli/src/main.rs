@@ -56,6 +56,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Peers(ask) => ask::peers(ask),
         Command::Topology(ask) => ask::topology(ask),
         Command::Convergence(ask) => ask::convergence(ask),
+        Command::Conflicts(ask) => ask::conflicts(ask),
         Command::Import(import) => runtime()?.block_on(import::run(import)),
         Command::Export(export) => runtime()?.block_on(export::run(export)),
         Command::Scrub(scrub) => runtime()?.block_on(scrub::run(scrub)),

@@ -54,6 +54,7 @@ mod builder;
 mod carriers;
 #[cfg(feature = "net")]
 mod cluster;
+mod conflicts;
 mod core;
 mod data_dir;
 mod engine;
@@ -100,6 +101,7 @@ pub use cluster::{
     Accord, Branch, BudgetStatus, ClassStatus, ClusterView, Epoch, LinkStats, Member, MemberEvent,
     MemberEvents, MemberState, MissedEvents, NamespaceConvergence, Rumours, Topology,
 };
+pub use conflicts::ConflictPage;
 pub use error::Error;
 pub use handles::{Counter, Map, Register, Set};
 pub use kind::Kind;

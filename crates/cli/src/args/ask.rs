@@ -36,6 +36,31 @@ pub(crate) struct AskTopology {
     pub(crate) json: bool,
 }
 
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A conflict is a place in which several values were written without knowledge of each other. Readers get the one that was
+written last; all are kept until a write that has seen them, which settles it. Looking for them reads the rows.
+
+Examples:
+  syncline conflicts
+  syncline conflicts user: --namespace app --json | jq '.namespaces[].conflicts[].key'")]
+pub(crate) struct AskConflicts {
+    /// Only under keys that begin so.
+    #[arg(default_value = "")]
+    pub(crate) prefix: String,
+    /// Only in this namespace, which may be given several times; otherwise in all.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) namespace: Vec<String>,
+    /// No more than so many of each namespace.
+    #[arg(long, value_name = "COUNT", default_value_t = 100)]
+    pub(crate) limit: usize,
+    #[command(flatten)]
+    pub(crate) whom: Whom,
+    /// Print the answer as one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum TopologyFormat {
     /// A table.

@@ -25,6 +25,7 @@ impl Client {
             // A node is asked itself, whatever leads elsewhere.
             .proxy(None)
             .max_redirects(0)
+            .http_status_as_error(false)
             .build();
         Self {
             agent: config.into(),
@@ -32,13 +33,18 @@ impl Client {
         }
     }
 
-    pub(super) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+    pub(super) fn get<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<T, Failure> {
         let admin = self.admin;
         let failed = |reason: &dyn std::fmt::Display, advice: &str| {
             let text = format!("no answer from a node at {admin} ({reason}); {advice}");
             Failure::new(Reason::Peer, text)
         };
-        let answer = self.agent.get(format!("http://{admin}{path}")).call();
+        let request = self.agent.get(format!("http://{admin}{path}"));
+        let answer = request.query_pairs(query.iter().copied()).call();
         let mut answer = answer.map_err(|error| {
             failed(
                 &error,
@@ -49,6 +55,13 @@ impl Client {
         let body = body
             .read_to_string()
             .map_err(|error| failed(&error, "ask again"))?;
+        if answer.status().is_client_error() {
+            let text = format!("the node at {admin} says: {}", body.trim_end());
+            return Err(Failure::new(Reason::Usage, text));
+        }
+        if !answer.status().is_success() {
+            return Err(failed(&body.trim_end(), "ask again"));
+        }
         serde_json::from_str(&body)
             .map_err(|error| failed(&error, "is it a node, and of this version?"))
     }

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use syncline_admin::{Agreement, Convergence, Gap, Peer, Peers, Status, Topology};
+use syncline_admin::{
+    Agreement, Conflicts, Convergence, Gap, Peer, Peers, Status, Topology, Written,
+};
 
 use crate::table::{Align, Table, bytes, count, duration};
 
@@ -213,6 +215,60 @@ pub(super) fn convergence(convergence: &Convergence) -> String {
     }
     text.push_str(&table.to_string());
     text
+}
+
+/// What is shown of each place, then what lost there.
+pub(super) fn conflicts(namespaces: &[Conflicts]) -> String {
+    let mut text = String::new();
+    for namespace in namespaces {
+        let name = &namespace.namespace;
+        for conflict in &namespace.conflicts {
+            let field = conflict.field.as_ref();
+            let field = field.map(|field| format!(" -> {field}"));
+            let field = field.unwrap_or_default();
+            push(&mut text, format_args!("{name} {}{field}\n", conflict.key));
+            written(&mut text, "shown", &conflict.shown);
+            for lost in &conflict.lost {
+                written(&mut text, "lost", lost);
+            }
+        }
+        let found = namespace.conflicts.len() as u64;
+        let (more, s) = match (namespace.next.is_some(), found) {
+            (true, _) => (
+                " and there may be more; raise --limit, or name a prefix",
+                "s",
+            ),
+            (false, 1) => ("", ""),
+            (false, _) => ("", "s"),
+        };
+        push(
+            &mut text,
+            format_args!("{name}: {} conflict{s}{more}\n", count(found)),
+        );
+    }
+    text
+}
+
+fn written(text: &mut String, what: &str, written: &Written) {
+    let Written {
+        value,
+        bytes: length,
+        written_ms,
+        stamp,
+        replica,
+        counter,
+    } = written;
+    let cut = match *length > 256 {
+        true => format!("… ({})", bytes(*length)),
+        false => String::new(),
+    };
+    let when = ago(*written_ms);
+    push(
+        text,
+        format_args!(
+            "  {what:<5}  {value}{cut}\n         {when}, stamp {stamp}, by {replica} as its {counter}\n"
+        ),
+    );
 }
 
 /// How many mutations, and for how long.

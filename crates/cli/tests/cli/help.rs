@@ -9,6 +9,7 @@ fn every_command_explains_itself_with_an_example() {
         "peers",
         "topology",
         "convergence",
+        "conflicts",
         "cluster init",
         "cluster invite",
         "cluster join",

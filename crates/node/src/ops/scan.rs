@@ -133,30 +133,37 @@ pub(crate) fn conflicts<'a, S: ReadRows + ?Sized>(
     let entries = rows.rows(range)?;
     Ok(Box::new(entries.filter_map(|entry| {
         let found = entry.and_then(|(key, row)| {
-            let field = match key.family() {
-                Family::CELL => None,
-                Family::FIELD => Some(key.field_bytes().to_vec()),
-                _ => return Ok(None),
-            };
-            let Some(siblings) = cell::conflict(&row) else {
-                return Ok(None);
-            };
-            let user = key.user_key();
-            if expiry::is_hidden(rows, &user)? {
-                return Ok(None);
-            }
-            Ok(Some(Found {
-                bytes: siblings.iter().map(|it| it.payload.len()).sum(),
+            let found = conflict_in(rows, &key, &row)?;
+            Ok(found.map(|item| Found {
+                bytes: item.siblings.iter().map(|it| it.payload.len()).sum(),
                 resume: Some(after(key.as_bytes())),
-                item: Conflict {
-                    key: user,
-                    field,
-                    siblings,
-                },
+                item,
             }))
         });
         found.transpose()
     })))
+}
+
+/// The conflict in a row, if there is one that can be seen.
+pub(crate) fn conflict_in<S: ReadRows + ?Sized>(
+    rows: &S,
+    key: &RowKey,
+    row: &Row,
+) -> Result<Option<Conflict>, Error> {
+    let field = match key.family() {
+        Family::CELL => None,
+        Family::FIELD => Some(key.field_bytes().to_vec()),
+        _ => return Ok(None),
+    };
+    let Some(siblings) = cell::conflict(row) else {
+        return Ok(None);
+    };
+    let user = key.user_key();
+    Ok((!expiry::is_hidden(rows, &user)?).then_some(Conflict {
+        key: user,
+        field,
+        siblings,
+    }))
 }
 
 /// A key, by the row that decides what it shows.

@@ -123,3 +123,44 @@ async fn nodes_that_hold_the_same_are_in_accord() {
     assert_eq!((accord.peers, accord.peers_up), (1, 1));
     assert_eq!((accord.behind, accord.ahead), (0, 0));
 }
+
+#[tokio::test]
+async fn conflicts_are_told_a_page_at_a_time() {
+    let cluster = syncline::testing::cluster(2).await.unwrap();
+    let app = cluster.namespaces("app").unwrap();
+    for (namespace, value) in app.iter().zip(["ours", "theirs"]) {
+        let fill = namespace.transaction(move |t| {
+            for number in 0..5 {
+                t.put(format!("key:{number}"), value)?;
+                t.put(format!("calm:{value}:{number}"), value)?;
+            }
+            t.map("map").set("field", value)
+        });
+        fill.await.unwrap();
+    }
+    cluster.sync_all().await.unwrap();
+    let (mut found, mut from, mut pages) = (Vec::new(), None, 0);
+    loop {
+        let start: Option<Vec<u8>> = from.take();
+        let page = app[0].read(move |view| view.conflict_page("", start.as_deref(), 4, 2));
+        let page = page.await.unwrap();
+        assert!(page.conflicts.len() <= 2);
+        pages += 1;
+        found.extend(page.conflicts);
+        match page.rest {
+            Some(rest) => from = Some(rest),
+            None => break,
+        }
+    }
+    assert_eq!(
+        found,
+        app[0].conflicts("").await.unwrap().collect().await.unwrap()
+    );
+    assert_eq!(found.len(), 6);
+    // Sixteen rows, four at most in each; the map's row is a family of its own.
+    assert!(pages >= 4, "{pages}");
+    let page = app[0].read(|view| view.conflict_page("map", Some(b""), 100, 100));
+    let page = page.await.unwrap();
+    assert_eq!(page.conflicts.len(), 1);
+    assert_eq!(page.conflicts[0].field.as_deref(), Some(&b"field"[..]));
+}

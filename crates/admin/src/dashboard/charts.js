@@ -3,7 +3,7 @@
 import { byId, bytes, clock, count, digits, el, render, svg } from "./show.js";
 
 const HEIGHT = 132;
-const EDGE = { left: 48, right: 6, top: 8, bottom: 20 };
+const EDGE = { left: 54, right: 6, top: 8, bottom: 20 };
 /// Samples further apart are not joined by a line: the node was not there in between.
 const GAP = 8000;
 const SHOWN = 30 * 60e3;

@@ -1,7 +1,7 @@
 // What concurrency decided, and what lost: looked for when somebody asks, since it reads the rows.
 
 import { get } from "./feed.js";
-import { byId, bytes, el, render, short } from "./show.js";
+import { byId, bytes, el, render } from "./show.js";
 
 const PAGE = 20;
 /// Answers without a conflict after which somebody has to ask again: each has read many rows.
@@ -72,5 +72,5 @@ function value(tag, written) {
   return el("div", { class: `value ${tag === "shown" ? "won" : ""}` },
     el("span", { class: "tag" }, tag),
     el("span", { class: "mono clamp", title: written.value }, written.value === "" ? el("em", {}, "empty") : written.value),
-    el("span", { class: "under" }, `${when} · replica ${short(written.replica)}, mutation ${written.counter}${cut}`));
+    el("span", { class: "under" }, `${when} · replica ${written.replica}, mutation ${written.counter}${cut}`));
 }

@@ -82,7 +82,7 @@ function showTiles({ status, topology, convergence, samples }) {
     tile("Members up", `${there.length - down.length + 1} of ${there.length + 1}`, down.length === 0 ? "this node included" : down.map(({ node, address, state }) => `${short(node ?? address)} ${state}`).join(", "), down.length === 0 ? null : "warn"),
     tile("Lag", last ? count(Math.max(last.behind, last.ahead)) : "–", longest > 0 ? `mutations, for ${span(longest)}` : "mutations", longest > 60 ? "warn" : null),
     tile("Writes", rate((it) => it.transactions) === null ? "–" : `${count(rate((it) => it.transactions))} /s`, `${rate((it) => it.arrivals) === null ? "–" : count(rate((it) => it.arrivals))} /s from peers`, status.read_only ? "bad" : null),
-    tile("Disk", space ? bytes(space.free) : "None", space ? (space.state === "plenty" ? "free" : `free: ${space.state}`) : "it lives in memory", space && space.state !== "plenty" ? "warn" : null),
+    tile("Disk", space ? bytes(space.free) : "In memory", space ? (space.state === "plenty" ? "free" : `free: ${space.state}`) : "nothing lies on disk", space && space.state !== "plenty" ? "warn" : null),
     tile("Certificate", days >= 0 ? plural(days, "day") : "ended", status.trust.renewal_error ?? (status.trust.expires_soon ? "ends soon" : "renews by itself"), status.trust.expires_soon || status.trust.renewal_error ? "warn" : null));
 }
 

@@ -9,7 +9,7 @@ use syncline::{Error, Namespace, Node, SessionStatus, Sibling};
 
 use crate::collect::unix_ms;
 use crate::escape::escaped;
-use crate::face::{Shared, answer};
+use crate::face::{Shared, Shown, answer};
 use crate::report::{
     Conflict, Conflicts, Cost, Exchange, RangePart, Ranges, Session, Sessions, Written,
 };
@@ -29,17 +29,23 @@ const ROWS: usize = 100_000;
 const VALUES: usize = 16;
 
 pub(crate) async fn sessions(State(shown): Shared) -> Response {
-    Json(all(&shown.node)).into_response()
+    let sessions = shown.node.sessions().into_iter();
+    Json(Sessions {
+        node: shown.node.id().to_string(),
+        sessions: sessions.map(|it| session(it, &shown)).collect(),
+    })
+    .into_response()
 }
 
-pub(crate) fn all(node: &Node) -> Sessions {
-    Sessions {
-        node: node.id().to_string(),
-        sessions: node.sessions().into_iter().map(session).collect(),
+/// The key at which a part of a key range begins, for whom it may be shown.
+fn bound(key: &[u8], shown: &Shown) -> String {
+    match shown.is_loopback {
+        true => escaped(key, BOUND),
+        false => String::new(),
     }
 }
 
-fn session(status: SessionStatus) -> Session {
+fn session(status: SessionStatus, shown: &Shown) -> Session {
     let (state, error, report) = match status.ended {
         None => ("running", None, None),
         Some(Ok(report)) if report.agreed => ("agreed", None, Some(report)),
@@ -55,7 +61,7 @@ fn session(status: SessionStatus) -> Session {
         ranges_compared: report.ranges_compared,
     });
     let parts = status.parts.iter().map(|part| Exchange {
-        key: escaped(&part.key, BOUND),
+        key: bound(&part.key, shown),
         rows: part.rows,
         sent: part.sent,
         received: part.received,
@@ -89,7 +95,7 @@ pub(crate) async fn ranges(
     let read = namespace.read(|view| Ok((view.root()?, view.parts(PARTS)?)));
     answer(read.await.map(|(root, parts)| {
         let parts = parts.iter().map(|part| RangePart {
-            key: escaped(&part.key, BOUND),
+            key: bound(&part.key, &shown),
             rows: part.digest.count(),
             digest: part.digest.to_string(),
         });
@@ -115,6 +121,10 @@ pub(crate) async fn conflicts(
     State(shown): Shared,
     Query(which): Query<WhichConflicts>,
 ) -> Response {
+    if !shown.is_loopback {
+        let refused = "keys and values are shown on a loopback address only\n";
+        return (StatusCode::FORBIDDEN, refused).into_response();
+    }
     let namespace = match carried(&shown.node, &which.namespace) {
         Ok(namespace) => namespace,
         Err(refused) => return refused,

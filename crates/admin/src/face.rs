@@ -97,6 +97,8 @@ pub(crate) struct Shown {
     draining: AtomicBool,
     measuring: Mutex<Vec<Arc<dyn Measures>>>,
     pub(crate) past: history::Past,
+    /// Whether only this machine is answered, to which keys and values may be shown.
+    pub(crate) is_loopback: bool,
 }
 
 impl Shown {
@@ -134,9 +136,10 @@ impl Admin {
             draining: AtomicBool::new(false),
             measuring: Mutex::default(),
             past: history::Past::default(),
+            is_loopback: address.ip().is_loopback(),
         });
         let looking = history::begin(&shown);
-        let router = routes(shown.clone(), address.ip().is_loopback());
+        let router = routes(shown.clone());
         let task = tokio::spawn(serve(listener, router, closed));
         Ok(Self {
             address,
@@ -200,7 +203,8 @@ async fn serve(listener: TcpListener, router: Router, mut closed: watch::Receive
     }
 }
 
-fn routes(shown: Arc<Shown>, is_loopback: bool) -> Router {
+fn routes(shown: Arc<Shown>) -> Router {
+    let is_loopback = shown.is_loopback;
     let routes = dashboard::routes()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readiness))

@@ -17,7 +17,7 @@
 //! | `/v1/events` | server-sent events: first `members`, the [`Peers`] as they are; then `change`, a [`Change`] each; `missed` with a new list after a reader was too slow |
 //!
 //! Nothing can be changed over it. There is no password: it is meant for the loopback address, and whoever lets it listen wider
-//! ([`Options::exposed`]) shows names, addresses, sizes, some keys, and the values of conflicts to whoever reaches it. On loopback it answers only requests for an
+//! ([`Options::exposed`]) shows names, addresses and sizes to whoever reaches it. Keys and values, which conflicts and the bounds of key ranges have, it shows on loopback alone. On loopback it answers only requests for an
 //! address or `localhost`, so that no web page that an operator visits can read it by a name of its own (DNS rebinding).
 //!
 //! Fields may be added to the answers in any version; none is renamed or taken away within a major one.

@@ -25,7 +25,8 @@ struct Answer {
 }
 
 async fn get(admin: &Admin, path: &str) -> Answer {
-    let url = format!("http://{}{path}", admin.local_addr());
+    let port = admin.local_addr().port();
+    let url = format!("http://127.0.0.1:{port}{path}");
     let request = tokio::task::spawn_blocking(move || {
         let config = ureq::Agent::config_builder().http_status_as_error(false);
         let agent: ureq::Agent = config.build().into();
@@ -226,4 +227,30 @@ async fn the_dashboard_loads_nothing_from_elsewhere_and_may_not() {
         }
     }
     assert!(files.len() >= 10, "{files:?}");
+}
+
+#[tokio::test]
+async fn keys_and_values_are_shown_to_this_machine_alone() {
+    let cluster = syncline::testing::cluster(2).await.unwrap();
+    let app = cluster.namespaces("app").unwrap();
+    let fill = app[0].transaction(|t| (0..100).try_for_each(|n| t.put(format!("secret:{n}"), "x")));
+    fill.await.unwrap();
+    app[1].put("secret:1", "y").await.unwrap();
+    cluster.sync_all().await.unwrap();
+    let options = Options {
+        address: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+        exposed: true,
+        data: "nowhere".into(),
+        version: "1.2.3",
+    };
+    let wide = Admin::start(cluster[0].clone(), options).await.unwrap();
+    let near = shown(&cluster[0]).await;
+    let conflicts = "/v1/conflicts?namespace=app";
+    assert_eq!(get(&wide, conflicts).await.code, 403);
+    assert!(get(&near, conflicts).await.body.contains("secret:1"));
+    for path in ["/v1/sessions", "/v1/ranges?namespace=app"] {
+        assert!(get(&near, path).await.body.contains("secret:"), "{path}");
+        let told = get(&wide, path).await;
+        assert!(told.code == 200 && !told.body.contains("secret:"), "{path}");
+    }
 }

@@ -189,3 +189,35 @@ async fn others_show_their_metrics_beside_those_of_the_node() {
     );
     assert!(text.contains("command=\"a\\\"b\\n\"} 7\n"), "{text}");
 }
+
+#[tokio::test]
+async fn the_dashboard_for_grafana_is_over_metrics_that_there_are() {
+    let dashboard = include_str!("../../../docs/grafana/syncline.json");
+    let dashboard: serde_json::Value = serde_json::from_str(dashboard).unwrap();
+    let node = Node::in_memory().await.unwrap();
+    let declared = declared(&scraped(&shown(&node).await).await);
+    let mut asked = Vec::new();
+    for panel in dashboard["panels"].as_array().unwrap() {
+        for target in panel["targets"].as_array().into_iter().flatten() {
+            asked.push(target["expr"].as_str().unwrap().to_owned());
+        }
+    }
+    for variable in dashboard["templating"]["list"].as_array().unwrap() {
+        asked.extend(variable["definition"].as_str().map(str::to_owned));
+    }
+    assert!(asked.len() > 30, "{asked:?}");
+    for query in asked {
+        let words = query.split(|char: char| !char.is_ascii_alphanumeric() && char != '_');
+        for name in words.filter(|word| word.starts_with("syncline_")) {
+            let of_histogram = ["_bucket", "_sum", "_count"].into_iter();
+            let of_histogram = of_histogram.find_map(|end| name.strip_suffix(end));
+            let is_there = |name: &str, kind: &str| {
+                let mut all = declared.iter();
+                all.any(|it| it.0 == name && (kind.is_empty() || it.1 == kind))
+            };
+            let is_there =
+                is_there(name, "") || of_histogram.is_some_and(|name| is_there(name, "histogram"));
+            assert!(is_there, "{name} in {query}");
+        }
+    }
+}

@@ -209,8 +209,8 @@ async fn the_dashboard_for_grafana_is_over_metrics_that_there_are() {
     for query in asked {
         let words = query.split(|char: char| !char.is_ascii_alphanumeric() && char != '_');
         for name in words.filter(|word| word.starts_with("syncline_")) {
-            let of_histogram = ["_bucket", "_sum", "_count"].into_iter();
-            let of_histogram = of_histogram.find_map(|end| name.strip_suffix(end));
+            let mut ends = ["_bucket", "_sum", "_count"].into_iter();
+            let of_histogram = ends.find_map(|end| name.strip_suffix(end));
             let is_there = |name: &str, kind: &str| {
                 let mut all = declared.iter();
                 all.any(|it| it.0 == name && (kind.is_empty() || it.1 == kind))

@@ -88,9 +88,8 @@ pub(crate) async fn ranges(
     State(shown): Shared,
     Query(WhichRanges { namespace }): Query<WhichRanges>,
 ) -> Response {
-    let namespace = match carried(&shown.node, &namespace) {
-        Ok(namespace) => namespace,
-        Err(refused) => return refused,
+    let Some(namespace) = carried(&shown.node, &namespace) else {
+        return unknown(&namespace);
     };
     let read = namespace.read(|view| Ok((view.root()?, view.parts(PARTS)?)));
     answer(read.await.map(|(root, parts)| {
@@ -125,9 +124,8 @@ pub(crate) async fn conflicts(
         let refused = "keys and values are shown on a loopback address only\n";
         return (StatusCode::FORBIDDEN, refused).into_response();
     }
-    let namespace = match carried(&shown.node, &which.namespace) {
-        Ok(namespace) => namespace,
-        Err(refused) => return refused,
+    let Some(namespace) = carried(&shown.node, &which.namespace) else {
+        return unknown(&which.namespace);
     };
     let from = which.after.as_deref().map(place).transpose();
     let Ok(from) = from else {
@@ -168,18 +166,16 @@ fn written(sibling: &Sibling) -> Written {
 }
 
 /// The namespace, if the node has it: asking is no reason to make one.
-fn carried(node: &Node, name: &str) -> Result<Namespace, Response> {
-    let unknown = || {
-        let refused = format!(
-            "no namespace is called {:?} here\n",
-            escaped(name.as_bytes(), VALUE)
-        );
-        (StatusCode::NOT_FOUND, refused).into_response()
-    };
-    match node.namespaces().iter().any(|it| it == name) {
-        true => node.namespace(name).map_err(|_| unknown()),
-        false => Err(unknown()),
-    }
+fn carried(node: &Node, name: &str) -> Option<Namespace> {
+    let is_carried = node.namespaces().iter().any(|it| it == name);
+    // What it carries is well named.
+    is_carried.then(|| node.namespace(name).ok()).flatten()
+}
+
+fn unknown(name: &str) -> Response {
+    let name = escaped(name.as_bytes(), VALUE);
+    let refused = format!("no namespace is called {name:?} here\n");
+    (StatusCode::NOT_FOUND, refused).into_response()
 }
 
 /// Bytes as they go into an address.

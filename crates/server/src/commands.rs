@@ -1,5 +1,6 @@
 //! What the commands do, a file for each family.
 
+pub(crate) mod command;
 pub(crate) mod connection;
 pub(crate) mod deadlines;
 pub(crate) mod generic;
@@ -9,8 +10,8 @@ pub(crate) mod transactions;
 
 use crate::table::Family;
 
-/// All families, in the order in which they are listed.
-pub(crate) const FAMILIES: &[Family] = &[
+/// All families, in the order in which they are listed. A static: a command is known by where it is.
+pub(crate) static FAMILIES: &[Family] = &[
     connection::FAMILY,
     generic::FAMILY,
     deadlines::FAMILY,

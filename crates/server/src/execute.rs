@@ -133,15 +133,14 @@ impl Session {
             return Err(unknown(request));
         };
         let whole = command.name;
-        if let (Run::Parts(parts), true) = (command.run, request.len() > 1) {
+        if !command.parts().is_empty() && request.len() > 1 {
             let word = request.get(1);
-            let mut parts = parts.iter();
-            match parts.find(|part| part.name.as_bytes().eq_ignore_ascii_case(word)) {
+            match table::part(command, word) {
                 Some(part) => command = part,
                 None => return Err(unknown_part(command, word)),
             }
         }
-        if !command.admits(request.len()) || matches!(command.run, Run::Parts(_)) {
+        if !command.admits(request.len()) {
             let refusal = match command.name == whole {
                 true => Refusal::arity(whole),
                 false => Refusal::arity(&format!("{whole}|{}", command.name)),
@@ -191,8 +190,10 @@ async fn run(session: &mut Session, mut together: Vec<Planned>, out: &mut Vec<u8
                 Run::Session(run) | Run::Both { alone: run, .. } => {
                     run(session, request.clone()).await
                 }
-                Run::Quick(run) => run(session, &request),
-                Run::Read(_) | Run::Write(_) | Run::Parts(_) => Err(Refusal::SYNTAX),
+                run => match run.quick() {
+                    Some(run) => run(session, &request),
+                    None => Err(Refusal::SYNTAX),
+                },
             };
             let reply = done.unwrap_or_else(|refusal| refusal.reply());
             server.stats.end(command, &request, &reply, began);
@@ -353,7 +354,7 @@ pub(crate) fn write_one(
     match command.run {
         Run::Read(run) => run(&writes.reads(), request),
         Run::Write(run) | Run::Both { within: run, .. } => run(writes, request),
-        Run::Quick(_) | Run::Session(_) | Run::Parts(_) => Err(Refusal::SYNTAX),
+        Run::Quick(_) | Run::Session(_) | Run::Parts(..) => Err(Refusal::SYNTAX),
     }
 }
 

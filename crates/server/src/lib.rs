@@ -25,6 +25,7 @@ mod connection;
 mod execute;
 mod notes;
 mod number;
+mod glob;
 mod refusal;
 mod reply;
 mod request;

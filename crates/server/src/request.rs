@@ -57,6 +57,14 @@ impl Request {
         }
     }
 
+    /// The one that is left without the first arguments.
+    pub(crate) fn tail(&self, at: usize) -> Self {
+        Self {
+            bytes: self.bytes.clone(),
+            bounds: self.bounds.get(at..).unwrap_or_default().into(),
+        }
+    }
+
     /// How many bytes it takes.
     pub fn size(&self) -> usize {
         self.bytes.len()

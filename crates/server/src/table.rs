@@ -76,9 +76,22 @@ pub(crate) enum Run {
     /// On the client's session. Within `MULTI` it is refused.
     Session(fn(&mut Session, Request) -> Done<'_>),
     /// On the client's session, at once: within `MULTI`, too.
-    Quick(fn(&mut Session, &Request) -> Result<Reply, Refusal>),
-    /// By the word after it.
-    Parts(&'static [Command]),
+    Quick(Quick),
+    /// By the word after it; in the other way, if there is one, where there is no word.
+    Parts(&'static [Command], Option<Quick>),
+}
+
+/// What is done on the client's session at once.
+pub(crate) type Quick = fn(&mut Session, &Request) -> Result<Reply, Refusal>;
+
+impl Run {
+    /// What it does on the session at once, if it is such.
+    pub(crate) const fn quick(self) -> Option<Quick> {
+        match self {
+            Self::Quick(run) | Self::Parts(_, Some(run)) => Some(run),
+            _ => None,
+        }
+    }
 }
 
 /// What should be known of a command: a set of marks.
@@ -344,17 +357,29 @@ impl Command {
     }
 
     /// One of the session, which is done at once.
-    pub(crate) const fn quick(
-        name: &'static str,
-        arity: i16,
-        run: fn(&mut Session, &Request) -> Result<Reply, Refusal>,
-    ) -> Self {
+    pub(crate) const fn quick(name: &'static str, arity: i16, run: Quick) -> Self {
         Self::new(name, arity, Flags::NONE, Run::Quick(run))
     }
 
     /// One of several words.
     pub(crate) const fn of_parts(name: &'static str, parts: &'static [Self]) -> Self {
-        Self::new(name, -2, Flags::NONE, Run::Parts(parts))
+        Self::new(name, -2, Flags::NONE, Run::Parts(parts, None))
+    }
+
+    /// One that says which words may come after the one before it.
+    pub(crate) const HELP: Self = Self::quick("help", 2, help).docs(
+        "5.0.0",
+        "O(1)",
+        "Prints this help.",
+    );
+
+    /// Of several words, or of none: then it does this.
+    pub(crate) const fn alone(mut self, run: Quick) -> Self {
+        if let Run::Parts(parts, _) = self.run {
+            self.run = Run::Parts(parts, Some(run));
+            self.arity = -1;
+        }
+        self
     }
 
     pub(crate) const fn flags(mut self, flags: Flags) -> Self {
@@ -410,10 +435,34 @@ impl Command {
     /// The words that may come after it.
     pub fn parts(&self) -> &'static [Self] {
         match self.run {
-            Run::Parts(parts) => parts,
+            Run::Parts(parts, _) => parts,
             _ => &[],
         }
     }
+
+    /// What it is counted under.
+    pub(crate) fn entry(&'static self) -> &'static Entry {
+        let table = Table::get();
+        let at = table.by_place.get(&place(self)).copied().unwrap_or(0);
+        &table.entries[at]
+    }
+}
+
+/// What may come after a command of several words.
+fn help(_: &mut Session, request: &Request) -> Result<Reply, Refusal> {
+    let Some(command) = find(request.get(0)) else {
+        return Err(Refusal::SYNTAX);
+    };
+    let name = command.name.to_ascii_uppercase();
+    let mut lines = vec![format!(
+        "{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"
+    )];
+    for part in command.parts() {
+        lines.push(part.name.to_ascii_uppercase());
+        lines.push(format!("    {}", part.summary));
+    }
+    let lines = lines.into_iter().map(|line| Reply::Simple(line.into()));
+    Ok(Reply::Array(lines.collect()))
 }
 
 /// All commands, by family.
@@ -426,21 +475,119 @@ pub fn all() -> impl Iterator<Item = &'static Command> {
     families().iter().flat_map(|family| family.commands)
 }
 
+/// A command, or one word after a command, in the table.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// With the word before it, such as `config|get`.
+    pub(crate) name: String,
+    pub(crate) command: &'static Command,
+    pub(crate) group: Group,
+    /// Where it stands in the table.
+    pub(crate) at: usize,
+}
+
+impl Entry {
+    /// Whether it is a command, not a word after one.
+    pub(crate) fn is_whole(self: &&'static Self) -> bool {
+        !self.name.contains('|')
+    }
+
+    /// The words that may come after it.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &'static Self> {
+        self.command.parts().iter().map(Command::entry)
+    }
+}
+
+/// All commands and words after commands, with ways to find them.
+struct Table {
+    entries: Vec<Entry>,
+    by_name: HashMap<&'static [u8], &'static Command>,
+    by_place: HashMap<usize, usize>,
+}
+
+/// A command is known by where it is: there is one of each.
+fn place(command: &'static Command) -> usize {
+    std::ptr::from_ref(command).addr()
+}
+
+impl Table {
+    fn get() -> &'static Self {
+        static TABLE: LazyLock<Table> = LazyLock::new(Table::new);
+        &TABLE
+    }
+
+    fn new() -> Self {
+        let mut entries: Vec<Entry> = Vec::new();
+        for family in families() {
+            let group = family.group;
+            for command in family.commands {
+                let mut add = |name, command| {
+                    let at = entries.len();
+                    entries.push(Entry {
+                        name,
+                        command,
+                        group,
+                        at,
+                    });
+                };
+                add(command.name.to_owned(), command);
+                for part in command.parts() {
+                    add(format!("{}|{}", command.name, part.name), part);
+                }
+            }
+        }
+        let by_place = entries.iter().map(|entry| (place(entry.command), entry.at));
+        Self {
+            by_place: by_place.collect(),
+            by_name: all()
+                .map(|command| (command.name.as_bytes(), command))
+                .collect(),
+            entries,
+        }
+    }
+}
+
+/// All commands, and after each the words that may come after it.
+pub(crate) fn entries() -> impl ExactSizeIterator<Item = &'static Entry> {
+    Table::get().entries.iter()
+}
+
+/// The command, or the word after one, of a name such as `config|get`.
+pub(crate) fn entry(name: &[u8]) -> Option<&'static Entry> {
+    match name.iter().position(|&byte| byte == b'|') {
+        None => find(name).map(Command::entry),
+        Some(at) => {
+            let part = part(find(&name[..at])?, &name[at + 1..])?;
+            Some(part.entry())
+        }
+    }
+}
+
+/// The word after a command, in whatever case.
+pub(crate) fn part(command: &'static Command, word: &[u8]) -> Option<&'static Command> {
+    let mut parts = command.parts().iter();
+    parts.find(|part| part.name.as_bytes().eq_ignore_ascii_case(word))
+}
+
+/// What a request asks for, by its first word or the first two.
+pub(crate) fn command_of(request: &Request) -> Option<&'static Command> {
+    let command = find(request.get(0))?;
+    match command.parts().is_empty() || request.len() == 1 {
+        true => Some(command),
+        false => part(command, request.get(1)),
+    }
+}
+
 /// The longest name of a command.
 const LONGEST: usize = 32;
 
 /// The command of this name, in whatever case.
 pub fn find(name: &[u8]) -> Option<&'static Command> {
-    static BY_NAME: LazyLock<HashMap<&'static [u8], &'static Command>> = LazyLock::new(|| {
-        all()
-            .map(|command| (command.name.as_bytes(), command))
-            .collect()
-    });
     let mut lower = [0; LONGEST];
     let lower = lower.get_mut(..name.len())?;
     lower.copy_from_slice(name);
     lower.make_ascii_lowercase();
-    BY_NAME.get(&*lower).copied()
+    Table::get().by_name.get(&*lower).copied()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The server, and what it knows of its commands.
+//! The server.
 
 use syncline::ops;
 
@@ -8,7 +8,7 @@ use crate::reply::Reply;
 use crate::request::Request;
 use crate::server::DATABASES;
 use crate::session::{Done, Session};
-use crate::table::{self, Command, Family, Flags, Group};
+use crate::table::{Command, Family, Flags, Group};
 
 pub(crate) const FAMILY: Family = Family {
     group: Group::Server,
@@ -32,11 +32,7 @@ pub(crate) const FAMILY: Family = Family {
                 "O(N) where N is the total number of keys in all databases",
                 "Removes all keys from all databases.",
             ),
-        Command::quick("command", -1, command).docs(
-            "2.8.13",
-            "O(N) where N is the number of commands to look up",
-            "Returns detailed information about all commands.",
-        ),
+        super::command::COMMAND,
     ],
 };
 
@@ -81,22 +77,4 @@ fn flush_all(session: &mut Session, request: Request) -> Done<'_> {
         }
         Ok(Reply::OK)
     })
-}
-
-fn command(_: &mut Session, _: &Request) -> Result<Reply, Refusal> {
-    Ok(Reply::Array(table::all().map(told).collect()))
-}
-
-/// A command as `COMMAND INFO` tells it.
-fn told(command: &Command) -> Reply {
-    let [first, last, step] = command.keys.legacy();
-    let flags = command.flags.names().map(|name| Reply::Simple(name.into()));
-    Reply::Array(vec![
-        Reply::word(command.name),
-        Reply::Integer(command.arity.into()),
-        Reply::Set(flags.collect()),
-        Reply::Integer(first),
-        Reply::Integer(last),
-        Reply::Integer(step),
-    ])
 }

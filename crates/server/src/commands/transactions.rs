@@ -10,7 +10,7 @@ use crate::refusal::Refusal;
 use crate::reply::Reply;
 use crate::request::Request;
 use crate::session::{Done, Queued, Session};
-use crate::table::{Command, Family, Flags, Group, Keys, Run};
+use crate::table::{Command, Family, Flags, Group, Keys};
 
 pub(crate) const FAMILY: Family = Family {
     group: Group::Transactions,
@@ -138,7 +138,7 @@ async fn exec(session: &mut Session) -> Result<Reply, Refusal> {
         let mut replies = Vec::with_capacity(commands.len());
         for (command, request) in &commands {
             // Of the session, not of the rows: it has its turn when all of this has happened.
-            if let Run::Quick(_) = command.run {
+            if command.run.quick().is_some() {
                 replies.push(None);
                 continue;
             }
@@ -160,12 +160,14 @@ async fn exec(session: &mut Session) -> Result<Reply, Refusal> {
     let replies = replies
         .into_iter()
         .zip(commands)
-        .map(|(reply, (command, request))| match (reply, command.run) {
-            (Some(reply), _) => reply,
-            (None, Run::Quick(run)) => {
-                run(session, &request).unwrap_or_else(|refusal| refusal.reply())
-            }
-            (None, _) => Reply::Null,
-        });
+        .map(
+            |(reply, (command, request))| match (reply, command.run.quick()) {
+                (Some(reply), _) => reply,
+                (None, Some(run)) => {
+                    run(session, &request).unwrap_or_else(|refusal| refusal.reply())
+                }
+                (None, None) => Reply::Null,
+            },
+        );
     Ok(Reply::Array(replies.collect()))
 }

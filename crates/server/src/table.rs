@@ -367,11 +367,8 @@ impl Command {
     }
 
     /// One that says which words may come after the one before it.
-    pub(crate) const HELP: Self = Self::quick("help", 2, help).docs(
-        "5.0.0",
-        "O(1)",
-        "Prints this help.",
-    );
+    pub(crate) const HELP: Self =
+        Self::quick("help", 2, help).docs("5.0.0", "O(1)", "Prints this help.");
 
     /// Of several words, or of none: then it does this.
     pub(crate) const fn alone(mut self, run: Quick) -> Self {

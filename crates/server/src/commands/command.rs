@@ -20,7 +20,7 @@ pub(crate) const COMMAND: Command = Command::of_parts(
             "O(N) where N is the number of commands to look up",
             "Returns documentary information about one, multiple or all commands.",
         ),
-        Command::quick("getkeys", -3, |_, request| {
+        Command::quick("getkeys", -4, |_, request| {
             let keys = keys(request)?;
             let names = keys.into_iter().map(|(_, at)| request.share(at));
             Ok(Reply::bulks(names))
@@ -30,7 +30,7 @@ pub(crate) const COMMAND: Command = Command::of_parts(
             "O(N) where N is the number of arguments to the command",
             "Extracts the key names from an arbitrary command.",
         ),
-        Command::quick("getkeysandflags", -3, |_, request| {
+        Command::quick("getkeysandflags", -4, |_, request| {
             let keys = keys(request)?;
             let keys = keys.into_iter().map(|(command, at)| {
                 let name = Reply::Bulk(request.share(at));
@@ -56,7 +56,11 @@ pub(crate) const COMMAND: Command = Command::of_parts(
         Command::HELP,
     ],
 )
-.alone(|_, _| Ok(Reply::Array(table::entries().filter(Entry::is_whole).map(told).collect())))
+.alone(|_, _| {
+    Ok(Reply::Array(
+        table::entries().filter(Entry::is_whole).map(told).collect(),
+    ))
+})
 .docs(
     "2.8.13",
     "O(N) where N is the total number of commands",
@@ -72,9 +76,7 @@ fn info(_: &mut Session, request: &Request) -> Result<Reply, Refusal> {
         2 => table::entries().filter(Entry::is_whole).map(told).collect(),
         _ => {
             let names = request.from(2).map(table::entry);
-            names
-                .map(|found| found.map_or(Reply::NullArray, told))
-                .collect()
+            names.map(|found| found.map_or(Reply::Null, told)).collect()
         }
     };
     Ok(Reply::Array(told))
@@ -169,11 +171,7 @@ fn docs(_: &mut Session, request: &Request) -> Result<Reply, Refusal> {
     let told = match request.len() {
         2 => table::entries().filter(Entry::is_whole).map(pair).collect(),
         // Of what is unknown nothing is said.
-        _ => request
-            .from(2)
-            .filter_map(table::entry)
-            .map(pair)
-            .collect(),
+        _ => request.from(2).filter_map(table::entry).map(pair).collect(),
     };
     Ok(Reply::Map(told))
 }
@@ -248,37 +246,37 @@ const DANGEROUS: [&str; 9] = [
 ];
 
 impl Entry {
-    /// The categories of Redis's access lists that it is in.
+    /// The categories of Redis's access lists that it is in, in Redis's order.
     pub(crate) fn categories(&self) -> Vec<&'static str> {
         let is = |mark| self.command.is(mark);
-        let of_group: &[&'static str] = match self.group {
-            Group::Generic => &["@keyspace"],
-            Group::String => &["@string"],
-            Group::Bitmap => &["@bitmap"],
-            Group::Set => &["@set"],
-            Group::Hash => &["@hash"],
-            Group::SortedSet => &["@sortedset"],
-            Group::Transactions => &["@transaction"],
-            Group::Connection => &["@connection"],
-            Group::Server if matches!(self.name.as_str(), "dbsize" | "flushdb" | "flushall") => {
-                &["@keyspace"]
-            }
-            Group::Server if self.name.starts_with("command") => &["@connection"],
-            Group::PubSub | Group::Server | Group::Syncline => &[],
-        };
-        let is_dangerous = is(Flags::ADMIN) || DANGEROUS.contains(&self.name.as_str());
-        let marks = [
-            (is(Flags::WRITE), "@write"),
+        let name = self.name.as_str();
+        let is_of = |group| self.group == group;
+        let is_sort = matches!(name, "sort" | "sort_ro");
+        let is_command = name.starts_with("command");
+        let is_of_keys = matches!(name, "dbsize" | "flushdb" | "flushall" | "swapdb");
+        let categories = [
+            (
+                (is_of(Group::Generic) && !is_sort) || is_of_keys,
+                "@keyspace",
+            ),
             (is(Flags::READONLY), "@read"),
-            (is(Flags::ADMIN), "@admin"),
+            (is(Flags::WRITE), "@write"),
+            (is_of(Group::Set) || is_sort, "@set"),
+            (is_of(Group::SortedSet) || is_sort, "@sortedset"),
+            (is_sort, "@list"),
+            (is_of(Group::Hash), "@hash"),
+            (is_of(Group::String), "@string"),
+            (is_of(Group::Bitmap), "@bitmap"),
             (is(Flags::PUBSUB), "@pubsub"),
+            (is(Flags::ADMIN), "@admin"),
             (is(Flags::FAST), "@fast"),
             (!is(Flags::FAST), "@slow"),
             (is(Flags::BLOCKING), "@blocking"),
-            (is_dangerous, "@dangerous"),
+            (is(Flags::ADMIN) || DANGEROUS.contains(&name), "@dangerous"),
+            (is_of(Group::Connection) || is_command, "@connection"),
+            (is_of(Group::Transactions), "@transaction"),
         ];
-        let marks = marks.into_iter().filter(|(is, _)| *is);
-        let marks = marks.map(|(_, category)| category);
-        of_group.iter().copied().chain(marks).collect()
+        let categories = categories.into_iter().filter(|(is_in, _)| *is_in);
+        categories.map(|(_, category)| category).collect()
     }
 }

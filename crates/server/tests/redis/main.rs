@@ -3,4 +3,5 @@
 #![allow(clippy::unwrap_used, clippy::panic, unreachable_pub)]
 
 mod client;
+mod clients_of_redis;
 mod transcripts;

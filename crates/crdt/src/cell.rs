@@ -225,6 +225,33 @@ pub fn add_decimal(
     Tally::of(observed).grow(observed, replica, by)
 }
 
+/// An increment of whatever was set, for a reader who knows how to add to it.
+pub(crate) fn add_to_any(
+    observed: &Siblings<Cell>,
+    replica: ReplicaId,
+    by: Decimal,
+) -> Result<Increment, AddError> {
+    let tally = Tally::of(observed);
+    check_range(tally.extra().unwrap_or_default(), by)?;
+    tally.contribute(observed, replica, by)
+}
+
+/// What was set, and what was added to it; neither when the cell is absent or deleted.
+pub(crate) fn parts(row: &Siblings<Cell>) -> (Option<&[u8]>, Option<Decimal>) {
+    let tally = Tally::of(row);
+    (tally.set, tally.extra())
+}
+
+/// Refuses an addition that would take a number further out of the range.
+fn check_range(now: Decimal, by: Decimal) -> Result<(), AddError> {
+    let then = now.saturating_add(by);
+    let leaves = !is_in_range(then) && then.is_negative() == by.is_negative();
+    match by != Decimal::default() && leaves {
+        true => Err(AddError::Overflow),
+        false => Ok(()),
+    }
+}
+
 fn is_in_range(number: Decimal) -> bool {
     (i64::MIN.into()..=i64::MAX.into()).contains(&number)
 }
@@ -284,6 +311,23 @@ pub fn remnant(row: &Row) -> Option<Dot> {
     }
     let cell = Cell::from_bytes(&only.payload);
     matches!(cell, Ok(Cell::Base { value: None, .. })).then_some(only.dot)
+}
+
+/// Whether a reader of the row, as it is stored, sees anything in it. What a newer version wrote is there, though not for
+/// us to read.
+#[must_use]
+pub fn is_visible(row: &Row) -> bool {
+    // Nearly every row has one sibling that is no delete, and need not be decoded.
+    let mut siblings = row.iter();
+    if let (Some(only), None) = (siblings.next(), siblings.next())
+        && !codec::may_be_delete(&only.payload)
+    {
+        return true;
+    }
+    match row.try_map(|payload| Cell::from_bytes(payload)) {
+        Ok(cell) => read(&cell).is_some(),
+        Err(_) => !row.is_empty(),
+    }
 }
 
 /// The siblings of a cell, brought together.
@@ -370,12 +414,16 @@ impl<'a> Tally<'a> {
             Some(text) => parse_decimal(text).ok_or(AddError::NotANumber)?,
             None => Decimal::default(),
         };
-        let now = start.saturating_add(self.extra().unwrap_or_default());
-        let then = now.saturating_add(by);
-        if by != Decimal::default() && !is_in_range(then) && then.is_negative() == by.is_negative()
-        {
-            return Err(AddError::Overflow);
-        }
+        check_range(start.saturating_add(self.extra().unwrap_or_default()), by)?;
+        self.contribute(observed, replica, by)
+    }
+
+    fn contribute(
+        &self,
+        observed: &Siblings<Cell>,
+        replica: ReplicaId,
+        by: Decimal,
+    ) -> Result<Increment, AddError> {
         // A base that has erased a part of our contribution closes it: what the base remembers of it is final from then
         // on, so that both can be dropped once they are stable. We begin another one, from zero.
         let own = self

@@ -47,7 +47,7 @@
 //!
 //! - The kernel: [`Dot`], [`Context`], [`Siblings`], [`CausalMap`]; time in [`Hlc`]; bytes in [`Canonical`].
 //! - Rows of a store: [`RowKey`], [`Row`], [`Delta`], [`BulkRemoval`], the numeric [`cell`] with its exact
-//!   [decimals](decimal), the [`limits`].
+//!   [decimals](decimal) and its [`score`], the [`limits`].
 //! - Who carries a namespace: [`Roster`]; what all of them have seen for good: [`Stability`]; what may go then: [`expiry`].
 //! - [`types`]: sets, maps, registers, counters and flags, for use on their own.
 //! - `laws` (feature `laws`): the laws that all of these obey, as a test suite for types of your own.
@@ -71,6 +71,7 @@ pub mod expiry;
 pub mod laws;
 pub mod limits;
 mod row_key;
+pub mod score;
 mod seen;
 mod siblings;
 mod stability;
@@ -86,6 +87,7 @@ pub use context::{Context, Edit};
 pub use decimal::Decimal;
 pub use dot::{Dot, ReplicaId};
 pub use row_key::{Family, RowKey, RowKeyError};
+pub use score::Score;
 pub use seen::{Everything, Nothing, Seen};
 pub use siblings::{Row, Sibling, Siblings};
 pub use stability::{Advert, Stability};

@@ -24,7 +24,7 @@ impl Family {
     pub const FIELD: Self = Self(2);
     /// A member of a set.
     pub const MEMBER: Self = Self(3);
-    /// Reserved: a member of a sorted set.
+    /// A member of a sorted set.
     pub const SCORE: Self = Self(4);
     /// When the key expires: one row, with an empty field.
     pub const DEADLINE: Self = Self(5);
@@ -91,6 +91,12 @@ impl RowKey {
     #[must_use]
     pub fn member(user: &[u8], member: &[u8]) -> Self {
         Self::new(user, Family::MEMBER, member)
+    }
+
+    /// The row of a member of a sorted set.
+    #[must_use]
+    pub fn score(user: &[u8], member: &[u8]) -> Self {
+        Self::new(user, Family::SCORE, member)
     }
 
     /// The row of the key's deadline.

@@ -92,7 +92,10 @@ impl Tally {
     /// A payload of this length, of a row at this key, which is counted with the last of them.
     pub(crate) fn fragment(key: &RowKey, payload: usize, last: bool) -> Self {
         // Values of cells and fields are stored behind a tag of one byte.
-        let tag = usize::from(matches!(key.family(), Family::CELL | Family::FIELD));
+        let tag = usize::from(matches!(
+            key.family(),
+            Family::CELL | Family::FIELD | Family::SCORE
+        ));
         let value = payload.saturating_sub(tag);
         let key = if last {
             key.user_key().len() + key.field_bytes().len()

@@ -12,10 +12,11 @@ use crate::decoders::tables::{alter, use_it};
 use crate::rng::{Bytes, Choices};
 
 /// The tables as of each version of the format, the first one first.
-const TABLES: [&str; 4] = [
+const TABLES: [&str; 5] = [
     include_str!("../../crates/store/tests/store/golden-1.txt"),
     include_str!("../../crates/store/tests/store/golden-2.txt"),
     include_str!("../../crates/store/tests/store/golden-3.txt"),
+    include_str!("../../crates/store/tests/store/golden-4.txt"),
     include_str!("../../crates/store/tests/store/golden.txt"),
 ];
 

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufWriter, Write, stdout};
 
-use syncline::{Kind, View};
+use syncline::{Kind, Score, View};
 use thiserror::Error;
 
 use crate::args::Export;
@@ -66,6 +66,17 @@ fn export(view: &View, prefix: &str, output: impl Write) -> Result<u64, ExportEr
             Kind::Set => {
                 let members = view.set(&key);
                 lines.parts(&key, members.members()?, Vec::len, Content::Members)?;
+            }
+            Kind::SortedSet => {
+                let set = view.sorted_set(&key);
+                let scores = set.members()?.map(|scored| {
+                    let (member, score) = scored?;
+                    let key = key.clone();
+                    let score = Score::new(score).ok_or(syncline::Error::NotAScore { key })?;
+                    Ok((member, score))
+                });
+                let size = |(member, _): &(Vec<u8>, Score)| member.len() + size_of::<Score>();
+                lines.parts(&key, scores, size, Content::Scores)?;
             }
             _ => unread += 1,
         }

@@ -181,6 +181,9 @@ fn check(line: u64, item: &Item) -> Result<(), RecordError> {
         Content::Members(members) => members
             .iter()
             .try_for_each(|member| within("a member", member.len(), MAX_FIELD)),
+        Content::Scores(scores) => scores
+            .iter()
+            .try_for_each(|(member, _)| within("a member", member.len(), MAX_FIELD)),
     }
 }
 
@@ -274,6 +277,16 @@ fn write(
                 let same = set.contains(member)?;
                 if !same {
                     set.insert(member)?;
+                }
+                tally(same);
+            }
+        }
+        Content::Scores(scores) => {
+            let mut set = transaction.sorted_set(&item.key);
+            for (member, score) in scores {
+                let same = set.score(member)? == Some(score.get());
+                if !same {
+                    set.insert(member, score.get())?;
                 }
                 tally(same);
             }

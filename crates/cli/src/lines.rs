@@ -1,10 +1,11 @@
-//! The JSON lines that `export` prints and `import` reads: one register, counter, map or set a line, with a tag.
+//! The JSON lines that `export` prints and `import` reads: one register, counter, map, set or sorted set a line, with a tag.
 //!
 //! ```text
 //! {"key":"motto","type":"register","value":"merge, do not fork"}
 //! {"key":"visits","type":"counter","value":3}
 //! {"fields":{"born":"1815","name":"Ada"},"key":"user:7","type":"map"}
 //! {"key":"online","members":["ada","bob"],"type":"set"}
+//! {"key":"game","scores":{"ada":"8","bob":"-inf"},"type":"sorted set"}
 //! ```
 //!
 //! A value is a register or a counter by what it reads as: a number is a number, however it was written. Bytes that are
@@ -14,6 +15,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
+use syncline::Score;
 
 use crate::records::{Record, RecordError};
 
@@ -32,6 +34,7 @@ pub(crate) enum Content {
     Value(Vec<u8>),
     Fields(Vec<(Vec<u8>, Vec<u8>)>),
     Members(Vec<Vec<u8>>),
+    Scores(Vec<(Vec<u8>, Score)>),
 }
 
 impl Content {
@@ -41,6 +44,7 @@ impl Content {
             Self::Value(_) => 1,
             Self::Fields(fields) => fields.len(),
             Self::Members(members) => members.len(),
+            Self::Scores(scores) => scores.len(),
         }
     }
 
@@ -53,6 +57,10 @@ impl Content {
                 .map(|(field, value)| field.len() + value.len())
                 .sum(),
             Self::Members(members) => members.iter().map(Vec::len).sum(),
+            Self::Scores(scores) => scores
+                .iter()
+                .map(|(member, _)| member.len() + size_of::<Score>())
+                .sum(),
         }
     }
 }
@@ -84,6 +92,13 @@ pub(crate) fn print(item: &Item) -> String {
             let members: Vec<String> = members.iter().map(|member| text(member)).collect();
             json!({"type": "set", "key": key, "members": members})
         }
+        Content::Scores(scores) => {
+            let score = |score: &Score| Value::String(text(&score.to_text()));
+            let scores = scores
+                .iter()
+                .map(|(member, number)| (text(member), score(number)));
+            json!({"type": "sorted set", "key": key, "scores": scores.collect::<Map<_, _>>()})
+        }
     };
     line.to_string()
 }
@@ -100,8 +115,8 @@ pub(crate) fn parse(line: u64, mut object: Map<String, Value>) -> Result<Item, R
     parsed.map_err(|text| RecordError::Line { line, text })
 }
 
-const EXPECTED: &str = "a line of `syncline export` has \"type\" (register, counter, map or set), \"key\", and \
-     \"value\", \"fields\" or \"members\"; give --key for plain records";
+const EXPECTED: &str = "a line of `syncline export` has \"type\" (register, counter, map, set or sorted set), \"key\", and \
+     \"value\", \"fields\", \"members\" or \"scores\"; give --key for plain records";
 
 fn parse_object(object: &mut Map<String, Value>) -> Result<Item, String> {
     let kind = string(object.remove("type"), "type")?;
@@ -133,6 +148,24 @@ fn parse_object(object: &mut Map<String, Value>) -> Result<Item, String> {
                     .collect::<Result<_, String>>()?,
             ),
             _ => return Err("the \"members\" of a set must be an array of strings".to_owned()),
+        },
+        "sorted set" => match object.remove("scores") {
+            Some(Value::Object(scores)) => Content::Scores(
+                scores
+                    .into_iter()
+                    .map(|(member, score)| {
+                        let score = string(Some(score), "scores")?;
+                        let number = Score::parse(score.as_bytes());
+                        let number = number.ok_or_else(|| format!("{score:?} is not a score"))?;
+                        Ok((bytes(&member)?, number))
+                    })
+                    .collect::<Result<_, String>>()?,
+            ),
+            _ => {
+                return Err(
+                    "the \"scores\" of a sorted set must be an object of strings".to_owned(),
+                );
+            }
         },
         other => return Err(format!("unknown type {other:?}; {EXPECTED}")),
     };
@@ -205,12 +238,25 @@ mod tests {
             ),
             item(
                 b"k",
+                Content::Scores(
+                    [1.1, 1e300, -2e-30, f64::INFINITY]
+                        .into_iter()
+                        .enumerate()
+                        .map(|(n, score)| (vec![n as u8, 0xff], Score::new(score).unwrap()))
+                        .collect(),
+                ),
+            ),
+            item(
+                b"k",
                 Content::Fields(vec![(b"f".to_vec(), b"1".to_vec()), (vec![0xff], vec![])]),
             ),
         ] {
             let line = print(&item);
             assert!(!line.contains('\n'));
             let mut back = parse_text(&line).unwrap();
+            if let Content::Scores(scores) = &mut back.content {
+                scores.sort();
+            }
             if let Content::Fields(fields) = &mut back.content {
                 // Fields come back in the order of their printed names.
                 fields.sort();
@@ -225,6 +271,11 @@ mod tests {
         assert_eq!(
             print(&visits),
             r#"{"key":"visits","type":"counter","value":3}"#
+        );
+        let game = vec![(b"ada".to_vec(), Score::new(8.0).unwrap())];
+        assert_eq!(
+            print(&item(b"game", Content::Scores(game))),
+            r#"{"key":"game","scores":{"ada":"8"},"type":"sorted set"}"#
         );
         let online = item(b"online", Content::Members(vec![b"ada".to_vec()]));
         assert_eq!(

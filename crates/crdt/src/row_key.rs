@@ -119,6 +119,13 @@ impl RowKey {
         Ok(key)
     }
 
+    /// What bytes that are encoded as row keys are begin with, the family included, and what follows it: the field, or
+    /// what somebody has put in its place.
+    #[must_use]
+    pub fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+        bytes.split_at_checked(user_key_end(bytes)? + TERMINATOR.len() + 1)
+    }
+
     /// Holds the parts against [`MAX_KEY`] and [`MAX_FIELD`].
     ///
     /// # Errors

@@ -53,6 +53,9 @@ impl Score {
     /// The least score of all.
     pub const MIN: Self = Self(f64::NEG_INFINITY);
 
+    /// Zero, which an absent member is increased from.
+    pub const ZERO: Self = Self(0.0);
+
     /// The score, unless it is not a number.
     #[must_use]
     pub fn new(number: f64) -> Option<Self> {

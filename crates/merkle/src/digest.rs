@@ -18,6 +18,9 @@ use core::ops::{Add, AddAssign, Sub, SubAssign};
 pub struct ItemDigest([u8; 32]);
 
 impl ItemDigest {
+    /// The digest of an item that is counted and not compared.
+    pub const ZERO: Self = Self([0; 32]);
+
     /// The digest with these bytes, as read back from where it was stored.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
@@ -78,6 +81,12 @@ impl RangeDigest {
             count: 1,
             sum: [0, 1, 2, 3].map(|at| u64::from_le_bytes(limbs[at])),
         }
+    }
+
+    /// The digest of so many items that are counted and not compared, that is, of
+    /// [`ItemDigest::ZERO`] each.
+    pub const fn counting(count: u64) -> Self {
+        Self { count, sum: [0; 4] }
     }
 
     /// How many items the range holds.

@@ -22,6 +22,10 @@
 //! [`Nodes`]. [`apply`] turns the changes of a transaction into the [`NodeEdit`]s to be committed
 //! with them. So the tree is as durable as the items, is never rebuilt, and costs no memory of its
 //! own.
+//!
+//! Digests count, so the tree also tells how many items a range holds and which is the [`nth`] of
+//! them. Where nothing else is wanted, items may all have the same digest, zero, of which a sum is
+//! nothing but its [count](RangeDigest::counting).
 
 mod apply;
 mod read;
@@ -29,7 +33,7 @@ mod reader;
 mod recount;
 
 pub use apply::{Change, NodeEdit, apply};
-pub use read::{Cut, cut, digest, root};
+pub use read::{Cut, cut, digest, nth, root};
 pub use recount::{Rebuild, Recount, recount};
 
 use alloc::vec::Vec;

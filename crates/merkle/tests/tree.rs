@@ -105,6 +105,25 @@ proptest! {
     }
 
     #[test]
+    fn the_nth_item_of_any_range_is_found(
+        batch in any_batch(1500),
+        lower in any_key(),
+        upper in prop::option::of(any_key()),
+        n in 0..2_000u64,
+    ) {
+        let mut tree = MemoryTree::new(secret());
+        let changes = changes(&tree, &batch);
+        tree.apply(&changes);
+        let range = KeyRange { lower, upper };
+        let held: Vec<&[u8]> = tree.iter().map(|(key, _)| key).filter(|key| range.contains(key)).collect();
+        let n = [n, n % (held.len() as u64 + 1), (held.len() as u64).saturating_sub(1)];
+        for n in n {
+            let found = tree::nth(&tree, &range, n).unwrap();
+            prop_assert_eq!(found.as_deref(), held.get(usize::try_from(n).unwrap()).copied(), "{}", n);
+        }
+    }
+
+    #[test]
     fn cuts_partition_the_range_at_fences(
         batch in any_batch(1500),
         lower in any_key(),
@@ -138,6 +157,55 @@ proptest! {
 }
 
 /// `apply` may see the items before the changes or after them.
+#[test]
+fn the_nth_item_costs_a_few_nodes_a_level() {
+    struct Counting<'t>(&'t MemoryTree, Cell<usize>);
+
+    impl Nodes for Counting<'_> {
+        type Error = Infallible;
+
+        fn last_before(&self, level: u8, bound: &[u8]) -> Result<Option<Node>, Infallible> {
+            self.0.last_before(level, bound)
+        }
+
+        fn nodes(
+            &self,
+            level: u8,
+            range: &KeyRange,
+            limit: usize,
+        ) -> Result<Vec<Node>, Infallible> {
+            let nodes = self.0.nodes(level, range, limit)?;
+            self.1.set(self.1.get() + nodes.len());
+            Ok(nodes)
+        }
+
+        fn items(&self, range: &KeyRange, limit: usize) -> Result<Vec<Item>, Infallible> {
+            let items = self.0.items(range, limit)?;
+            self.1.set(self.1.get() + items.len());
+            Ok(items)
+        }
+    }
+
+    let mut tree = MemoryTree::new(secret());
+    let keys: Vec<[u8; 4]> = (0..100_000u32).map(u32::to_be_bytes).collect();
+    let changes: Vec<Change<'_>> = keys
+        .iter()
+        .map(|key| Change {
+            key,
+            old: None,
+            new: Some(ItemDigest::ZERO),
+        })
+        .collect();
+    tree.apply(&changes);
+    assert_eq!(tree.root(), RangeDigest::counting(100_000));
+    for n in [0, 31, 4_999, 50_000, 99_999] {
+        let counting = Counting(&tree, Cell::new(0));
+        let found = tree::nth(&counting, &KeyRange::ALL, n).unwrap();
+        assert_eq!(found.as_deref(), Some(&keys[n as usize][..]));
+        assert!(counting.1.get() < 1_000, "{} of {n}", counting.1.get());
+    }
+}
+
 #[test]
 fn the_state_of_changed_items_does_not_matter() {
     struct After<'t> {

@@ -19,9 +19,9 @@ impl Engine for AnyEngine {
     fn snapshot(&self) -> Result<AnySnapshot, EngineError> {
         Ok(match self {
             Self::File(engine) => AnySnapshot::File(Box::new(engine.snapshot()?)),
-            Self::Memory(engine) => AnySnapshot::Memory(engine.snapshot()?),
+            Self::Memory(engine) => AnySnapshot::Memory(Box::new(engine.snapshot()?)),
             #[cfg(test)]
-            Self::Failing(engine) => AnySnapshot::Memory(engine.snapshot()?),
+            Self::Failing(engine) => AnySnapshot::Memory(Box::new(engine.snapshot()?)),
         })
     }
 
@@ -62,11 +62,10 @@ impl Engine for AnyEngine {
     }
 }
 
-/// A snapshot of either engine.
+/// A snapshot of either engine. Boxed, since each is a handle per table, and it is moved around.
 pub(crate) enum AnySnapshot {
-    /// Boxed, since it is by far the larger one.
     File(Box<<LoggedEngine as Engine>::Snapshot>),
-    Memory(<MemoryEngine as Engine>::Snapshot),
+    Memory(Box<<MemoryEngine as Engine>::Snapshot>),
 }
 
 impl Snapshot for AnySnapshot {

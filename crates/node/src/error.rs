@@ -67,6 +67,15 @@ pub enum Error {
         /// What was written, the last writer's first.
         siblings: Vec<Sibling>,
     },
+    /// A score would not be a number, such as the sum of two infinities of either sign.
+    #[error(
+        "what would be the score at {} is not a number, so it was not written; use a number or an infinity",
+        show(key)
+    )]
+    NotAScore {
+        /// The key.
+        key: Vec<u8>,
+    },
     /// The result would not fit 64 bits.
     #[error(
         "the addition at {} would leave the range of 64 bits, so it was not made; reset the counter or add less",

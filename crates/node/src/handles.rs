@@ -7,11 +7,13 @@ mod counter;
 mod map;
 mod register;
 mod set;
+mod sorted_set;
 
 pub use self::counter::Counter;
 pub use self::map::Map;
 pub use self::register::Register;
 pub use self::set::Set;
+pub use self::sorted_set::SortedSet;
 
 use crate::error::Error;
 use crate::namespace::Namespace;
@@ -23,6 +25,11 @@ impl Namespace {
     /// The set under `key`.
     pub fn set(&self, key: impl AsRef<[u8]>) -> Set {
         Set::new(self.clone(), key.as_ref().to_vec())
+    }
+
+    /// The sorted set under `key`.
+    pub fn sorted_set(&self, key: impl AsRef<[u8]>) -> SortedSet {
+        SortedSet::new(self.clone(), key.as_ref().to_vec())
     }
 
     /// The map under `key`.

@@ -15,6 +15,8 @@ pub enum Kind {
     Map,
     /// A set.
     Set,
+    /// A sorted set.
+    SortedSet,
     /// Something that a newer version wrote, kept and passed on unread.
     Unknown,
 }
@@ -25,6 +27,7 @@ impl fmt::Display for Kind {
             Self::Value => "value",
             Self::Map => "map",
             Self::Set => "set",
+            Self::SortedSet => "sorted set",
             Self::Unknown => "value of a newer version",
         })
     }

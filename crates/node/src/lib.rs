@@ -7,7 +7,7 @@
 //! exchange only that, over QUIC under mutual TLS. Replicas that have seen the same writes hold the same state, whatever
 //! the order in which these arrived, and nothing that was written is lost to a concurrent write silently.
 //!
-//! Under each key there is a value, which is at once a [`Register`] and a [`Counter`], or a [`Set`], or a [`Map`].
+//! Under each key there is a value, which is at once a [`Register`] and a [`Counter`], or a [`Set`], a [`SortedSet`], or a [`Map`].
 //!
 //! Without the default feature `net` it is built without QUIC and TLS: a store on one machine with the same values and
 //! transactions, whose data directory can join a cluster later.
@@ -103,7 +103,7 @@ pub use cluster::{
 };
 pub use conflicts::ConflictPage;
 pub use error::Error;
-pub use handles::{Counter, Map, Register, Set};
+pub use handles::{Counter, Map, Register, Set, SortedSet};
 pub use kind::Kind;
 #[cfg(feature = "net")]
 pub use measure::Exchanged;
@@ -115,7 +115,7 @@ pub use net::{
     Outcomes, PeerAddr, PeerStatus, PeerTraffic, SessionStatus, SyncError, SyncOptions, SyncReport,
 };
 pub use node::Node;
-pub use ops::ExpireIf;
+pub use ops::{ExpireIf, Span};
 pub use parts::Part;
 #[cfg(feature = "net")]
 pub use quorum::{
@@ -132,7 +132,7 @@ pub use view::{ContextSize, View};
 pub use watch::Watch;
 pub use writer::WriteStats;
 
-pub use syncline_crdt::{CarrierId, Decimal, Dot, ReplicaId, Roster, Stamp};
+pub use syncline_crdt::{CarrierId, Decimal, Dot, ReplicaId, Roster, Score, Stamp};
 #[cfg(feature = "net")]
 pub use syncline_gossip::Stats as RumourStats;
 #[cfg(feature = "net")]

@@ -37,6 +37,8 @@ mod map;
 mod register;
 pub(crate) mod scan;
 mod set;
+mod sorted_set;
+mod span;
 
 pub use self::any::{Key, keys};
 pub use self::counter::Counter;
@@ -45,8 +47,15 @@ pub use self::fingerprint::Fingerprint;
 pub use self::map::Map;
 pub use self::register::Register;
 pub use self::set::Set;
+pub use self::sorted_set::SortedSet;
+pub use self::span::Span;
 pub use crate::kind::Kind;
 pub use crate::rows::{Items, ReadRows, WriteRows};
+
+pub use syncline_store::Direction;
+
+/// A member of a sorted set, and its score.
+pub type Scored = (Vec<u8>, f64);
 
 /// A field of a map or a key, and its value.
 pub type Entry = (Vec<u8>, Vec<u8>);

@@ -75,7 +75,7 @@ impl fmt::Debug for Registers {
 pub struct Conflict {
     /// The key.
     pub key: Vec<u8>,
-    /// The field, where the place is one of a map.
+    /// The field, where the place is one of a map, or the member, where it is one of a sorted set.
     pub field: Option<Vec<u8>>,
     /// The values with the stamps and dots of their writes, the last writer's first. Two at least.
     pub siblings: Vec<Sibling>,

@@ -5,7 +5,7 @@ use std::vec;
 
 use syncline_crdt::{Dot, ReplicaId, Row, RowKey};
 use syncline_merkle::{KeyRange, RangeDigest, after};
-use syncline_store::StoreError;
+use syncline_store::{Direction, StoreError};
 
 use crate::engine::AnyEngine;
 use crate::error::Error;
@@ -49,6 +49,30 @@ pub trait ReadRows: sealed::Rows {
     /// # Errors
     /// [`Error::Store`] when the disk fails.
     fn digest(&self, range: &KeyRange) -> Result<Option<RangeDigest>, Error>;
+
+    /// How many entries of the store's counted index lie in a range: members of sorted sets by their scores, and
+    /// fields of maps that show nothing. See [`syncline_store::score_entry`].
+    ///
+    /// # Errors
+    /// [`Error::Store`] when the disk fails.
+    fn count_entries(&self, range: &KeyRange) -> Result<u64, Error>;
+
+    /// The entry of a range that has `n` others of it before it, if there are so many.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when the disk fails.
+    fn entry_at(&self, range: &KeyRange, n: u64) -> Result<Option<Vec<u8>>, Error>;
+
+    /// The entries of a range from one of its ends, at most `limit`.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when the disk fails.
+    fn entries(
+        &self,
+        range: &KeyRange,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Vec<Vec<u8>>, Error>;
 
     /// How registers are read.
     fn registers(&self) -> &Registers;
@@ -134,6 +158,23 @@ macro_rules! read_through {
                 (**self).digest(range)
             }
 
+            fn count_entries(&self, range: &KeyRange) -> Result<u64, Error> {
+                (**self).count_entries(range)
+            }
+
+            fn entry_at(&self, range: &KeyRange, n: u64) -> Result<Option<Vec<u8>>, Error> {
+                (**self).entry_at(range, n)
+            }
+
+            fn entries(
+                &self,
+                range: &KeyRange,
+                direction: Direction,
+                limit: usize,
+            ) -> Result<Vec<Vec<u8>>, Error> {
+                (**self).entries(range, direction, limit)
+            }
+
             fn registers(&self) -> &Registers {
                 (**self).registers()
             }
@@ -217,8 +258,25 @@ impl ReadRows for StoreRows<'_, '_> {
     }
 
     fn count_rows(&self, range: &KeyRange) -> Result<u64, Error> {
-        self.rows(range)?
-            .try_fold(0, |count, row| row.map(|_| count + 1))
+        Ok(self.transaction.borrow().count_rows(range)?)
+    }
+
+    fn count_entries(&self, range: &KeyRange) -> Result<u64, Error> {
+        Ok(self.transaction.borrow_mut().count_entries(range)?)
+    }
+
+    fn entry_at(&self, range: &KeyRange, n: u64) -> Result<Option<Vec<u8>>, Error> {
+        Ok(self.transaction.borrow_mut().entry_at(range, n)?)
+    }
+
+    fn entries(
+        &self,
+        range: &KeyRange,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Vec<Vec<u8>>, Error> {
+        let mut transaction = self.transaction.borrow_mut();
+        Ok(transaction.entries(range, direction, limit)?)
     }
 
     fn digest(&self, range: &KeyRange) -> Result<Option<RangeDigest>, Error> {

@@ -5,9 +5,10 @@ use std::time::{Duration, SystemTime};
 
 use syncline_crdt::{Dot, ReplicaId, Row, RowKey};
 use syncline_merkle::{KeyRange, RangeDigest};
+use syncline_store::Direction;
 
 use crate::error::Error;
-use crate::ops::{Counter, ExpireIf, Kind, Map, Register, Set, expiry, key};
+use crate::ops::{Counter, ExpireIf, Kind, Map, Register, Set, SortedSet, expiry, key};
 use crate::registers::Registers;
 use crate::rows::{Items, ReadRows, WriteRows, sealed};
 
@@ -36,6 +37,11 @@ impl<'a> Transaction<'a> {
     /// The set under `key`.
     pub fn set(&mut self, key: impl AsRef<[u8]>) -> Set<&mut Self> {
         Set::of(self, key)
+    }
+
+    /// The sorted set under `key`.
+    pub fn sorted_set(&mut self, key: impl AsRef<[u8]>) -> SortedSet<&mut Self> {
+        SortedSet::of(self, key)
     }
 
     /// The map under `key`.
@@ -162,6 +168,23 @@ impl ReadRows for Transaction<'_> {
 
     fn digest(&self, range: &KeyRange) -> Result<Option<RangeDigest>, Error> {
         self.rows.digest(range)
+    }
+
+    fn count_entries(&self, range: &KeyRange) -> Result<u64, Error> {
+        self.rows.count_entries(range)
+    }
+
+    fn entry_at(&self, range: &KeyRange, n: u64) -> Result<Option<Vec<u8>>, Error> {
+        self.rows.entry_at(range, n)
+    }
+
+    fn entries(
+        &self,
+        range: &KeyRange,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Vec<Vec<u8>>, Error> {
+        self.rows.entries(range, direction, limit)
     }
 
     fn registers(&self) -> &Registers {

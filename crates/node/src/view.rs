@@ -7,11 +7,11 @@ use std::time::SystemTime;
 
 use syncline_crdt::{Row, RowKey};
 use syncline_merkle::{KeyRange, RangeDigest};
-use syncline_store::Recount;
+use syncline_store::{Direction, Recount};
 
 use crate::engine::AnyEngine;
 use crate::error::Error;
-use crate::ops::{Counter, Entry, Kind, Map, Register, Set, expiry, key, scan};
+use crate::ops::{Counter, Entry, Kind, Map, Register, Set, SortedSet, expiry, key, scan};
 use crate::registers::{Conflict, Registers};
 use crate::rows::{Items, ReadRows, sealed};
 
@@ -77,6 +77,11 @@ impl View {
     /// The set under `key`.
     pub fn set(&self, key: impl AsRef<[u8]>) -> Set<&Self> {
         Set::of(self, key)
+    }
+
+    /// The sorted set under `key`.
+    pub fn sorted_set(&self, key: impl AsRef<[u8]>) -> SortedSet<&Self> {
+        SortedSet::of(self, key)
     }
 
     /// The map under `key`.
@@ -248,6 +253,23 @@ impl ReadRows for View {
 
     fn digest(&self, range: &KeyRange) -> Result<Option<RangeDigest>, Error> {
         Ok(Some(self.store.digest(range)?))
+    }
+
+    fn count_entries(&self, range: &KeyRange) -> Result<u64, Error> {
+        Ok(self.store.count_entries(range)?)
+    }
+
+    fn entry_at(&self, range: &KeyRange, n: u64) -> Result<Option<Vec<u8>>, Error> {
+        Ok(self.store.entry_at(range, n)?)
+    }
+
+    fn entries(
+        &self,
+        range: &KeyRange,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Vec<Vec<u8>>, Error> {
+        Ok(self.store.entries(range, direction, limit)?)
     }
 
     fn registers(&self) -> &Registers {

@@ -37,7 +37,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::SystemTime;
 
-use syncline_crdt::{Canonical, Family, Input, Row, RowKey};
+use syncline_crdt::{Canonical, Family, Input, Row, RowKey, Score};
 use syncline_merkle::KeyRange;
 use syncline_store::{Bookmark, Durability, Listener, Signal};
 use tokio::task::JoinHandle;
@@ -94,6 +94,15 @@ pub enum Change {
         /// Whether it is one now.
         present: bool,
     },
+    /// A member of a sorted set.
+    Score {
+        /// The sorted set's key.
+        key: Vec<u8>,
+        /// The member.
+        member: Vec<u8>,
+        /// `None` when it is no member any more.
+        score: Option<Score>,
+    },
     /// The deadline of a key: from then on it shows nothing, by the clock of whoever shows it. What is over is told as gone
     /// only when it is collected.
     Deadline {
@@ -116,6 +125,7 @@ impl Change {
             Self::Value { key, .. }
             | Self::Field { key, .. }
             | Self::Member { key, .. }
+            | Self::Score { key, .. }
             | Self::Deadline { key, .. }
             | Self::Unknown { key } => key,
         }
@@ -126,6 +136,7 @@ impl Change {
         match self {
             Self::Value { values, .. } | Self::Field { values, .. } => values.is_empty(),
             Self::Member { present, .. } => !present,
+            Self::Score { score, .. } => score.is_none(),
             Self::Deadline { at, .. } => at.is_none(),
             Self::Unknown { .. } => false,
         }
@@ -144,6 +155,11 @@ impl Change {
                 key,
                 member: field,
                 present: !row.is_empty(),
+            }),
+            Family::SCORE => cell::score_of(row_key, row).map(|score| Self::Score {
+                key,
+                member: field,
+                score,
             }),
             Family::DEADLINE => Self::deadline(view, key),
             _ => Ok(Self::Unknown { key }),

@@ -15,7 +15,7 @@ use crate::sketch::{Elements, Sketch};
 use crate::staging::{Staged, Staging};
 use crate::store::Head;
 use crate::watch::departures;
-use crate::{StoreError, View, due, removals};
+use crate::{StoreError, View, counted, due, removals};
 
 /// What a group comes to.
 pub(crate) enum Prepared {
@@ -47,6 +47,7 @@ pub(crate) fn prepare<E: Engine>(staging: &Staging<E>) -> Result<Prepared, Store
         return Ok(Prepared::Damaged(damaged));
     }
     due::write(base, &changes, &mut batch)?;
+    trace_span!("counted").in_scope(|| counted::write(base, &changes, &mut batch))?;
     write_context(&staging.context_edits, &mut batch);
     let commits = base.head.state.commits + 1;
     let sketch =

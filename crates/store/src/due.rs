@@ -34,7 +34,9 @@ pub(crate) fn entry(key: &RowKey, row: &Row) -> Option<Vec<u8>> {
                 None => vec![UNTIMED],
             }
         }
-        Family::CELL | Family::FIELD if cell::remnant(row).is_some() => vec![REMNANT],
+        Family::CELL | Family::FIELD | Family::SCORE if cell::remnant(row).is_some() => {
+            vec![REMNANT]
+        }
         _ => return None,
     };
     entry.extend_from_slice(key.as_bytes());
@@ -72,7 +74,7 @@ pub(crate) fn write<E: Engine>(
         // Of a damaged row nobody knows under what it is listed.
         let stale = match before.sound {
             true => before.due.iter().cloned().collect(),
-            false => base.entries_of(change.key)?,
+            false => base.due_entries_of(change.key)?,
         };
         for entry in stale.iter().filter(|entry| Some(*entry) != now.as_ref()) {
             batch.remove(Table::Due, entry);
@@ -86,7 +88,7 @@ pub(crate) fn write<E: Engine>(
 
 /// Lists anew what is due by the rows.
 pub(crate) fn list_anew<E: Engine>(base: &View<E>, batch: &mut Batch) -> Result<(), StoreError> {
-    for entry in base.entries((Bound::Unbounded, Bound::Unbounded), usize::MAX)? {
+    for entry in base.due_entries((Bound::Unbounded, Bound::Unbounded), usize::MAX)? {
         batch.remove(Table::Due, &entry);
     }
     Ok(list_all(&base.snapshot, &base.shared.digest_key, batch)?)
@@ -119,7 +121,7 @@ impl<E: Engine> View<E> {
     /// Whatever keeps the engine from being read.
     pub fn has_deadlines(&self) -> Result<bool, StoreError> {
         let bounds = (Bound::Unbounded, Bound::Excluded(&[REMNANT][..]));
-        Ok(!self.entries(bounds, 1)?.is_empty())
+        Ok(!self.due_entries(bounds, 1)?.is_empty())
     }
 
     /// The keys of deadlines that may have been reached at this time, in Unix milliseconds, by their
@@ -144,8 +146,8 @@ impl<E: Engine> View<E> {
     /// Whatever keeps the engine from being read.
     pub fn listed(&self, limit: usize) -> Result<Listed, StoreError> {
         let remnant = &[REMNANT][..];
-        let deadlines = self.entries((Bound::Unbounded, Bound::Excluded(remnant)), limit)?;
-        let remnants = self.entries((Bound::Included(remnant), Bound::Unbounded), limit)?;
+        let deadlines = self.due_entries((Bound::Unbounded, Bound::Excluded(remnant)), limit)?;
+        let remnants = self.due_entries((Bound::Included(remnant), Bound::Unbounded), limit)?;
         Ok(Listed {
             deadlines: deadlines.len() as u64,
             remnants: remnants.len() as u64,
@@ -175,7 +177,7 @@ impl<E: Engine> View<E> {
         limit: usize,
     ) -> Result<Vec<(DueMark, RowKey)>, StoreError> {
         let lower = after.map_or(Bound::Unbounded, |after| Bound::Excluded(&after.0[..]));
-        let entries = self.entries((lower, Bound::Excluded(end)), limit)?;
+        let entries = self.due_entries((lower, Bound::Excluded(end)), limit)?;
         let marked = entries.into_iter().map(|entry| {
             let key = row_key(&entry)?;
             Ok((DueMark(entry), key))
@@ -183,7 +185,7 @@ impl<E: Engine> View<E> {
         marked.collect()
     }
 
-    fn entries(&self, bounds: Bounds<'_>, limit: usize) -> Result<Vec<Vec<u8>>, StoreError> {
+    fn due_entries(&self, bounds: Bounds<'_>, limit: usize) -> Result<Vec<Vec<u8>>, StoreError> {
         let mut entries = Vec::new();
         if crate::engine::bounds_are_empty(bounds) {
             return Ok(entries);
@@ -200,13 +202,15 @@ impl<E: Engine> View<E> {
     }
 
     /// The entries of a row, by a search of all of its kind.
-    fn entries_of(&self, key: &RowKey) -> Result<Vec<Vec<u8>>, StoreError> {
+    fn due_entries_of(&self, key: &RowKey) -> Result<Vec<Vec<u8>>, StoreError> {
         let bounds = match key.family() {
             Family::DEADLINE => (Bound::Unbounded, Bound::Excluded(&[REMNANT][..])),
-            Family::CELL | Family::FIELD => (Bound::Included(&[REMNANT][..]), Bound::Unbounded),
+            Family::CELL | Family::FIELD | Family::SCORE => {
+                (Bound::Included(&[REMNANT][..]), Bound::Unbounded)
+            }
             _ => return Ok(Vec::new()),
         };
-        let mut entries = self.entries(bounds, usize::MAX)?;
+        let mut entries = self.due_entries(bounds, usize::MAX)?;
         entries.retain(|entry| row_key(entry).is_ok_and(|found| found == *key));
         Ok(entries)
     }
@@ -222,7 +226,7 @@ impl<E: Engine> View<E> {
                 Err(error) => return Err(error),
             }
         }
-        let found = self.entries((Bound::Unbounded, Bound::Unbounded), usize::MAX)?;
+        let found = self.due_entries((Bound::Unbounded, Bound::Unbounded), usize::MAX)?;
         Ok(found.into_iter().eq(expected))
     }
 }

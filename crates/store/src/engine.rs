@@ -38,11 +38,15 @@ pub enum Table {
     Sketch,
     /// Rows that are kept for a time only → nothing: deadlines by their time, remnants of counters.
     Due,
+    /// Members of sorted sets by their scores, and fields that show nothing → nothing.
+    Counted,
+    /// Fence of a level → how many of these lie between it and the next.
+    Counts,
 }
 
 impl Table {
     /// Every table, in the order in which a commit writes them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Meta,
         Self::Rows,
         Self::Dots,
@@ -51,6 +55,8 @@ impl Table {
         Self::Removals,
         Self::Sketch,
         Self::Due,
+        Self::Counted,
+        Self::Counts,
     ];
 
     /// The table's name in the file: part of the on-disk format.
@@ -64,6 +70,8 @@ impl Table {
             Self::Removals => "removals",
             Self::Sketch => "sketch",
             Self::Due => "due",
+            Self::Counted => "counted",
+            Self::Counts => "counts",
         }
     }
 }

@@ -28,6 +28,9 @@
 //! | `due` | 0, earliest deadline (Unix ms, u64), row key | none |
 //! | | 1, row key | none: of a row of nothing but "no deadline" |
 //! | | 2, row key | none: of the remnant of a counter |
+//! | `counted` | what the row key begins with, score (8 bytes), member | none: of a member of a sorted set |
+//! | | row key | none: of a field that shows nothing |
+//! | `counts` | level (1 byte), fence | u64: how many entries of `counted` |
 //!
 //! A change of the sketch is a byte, 1 for a dot that became live and 0 for one that died, the tag of
 //! its replica (u64) and its counter (u64). Rows of changes that follow an earlier checkpoint are
@@ -39,12 +42,15 @@
 //! Format 1 had neither a removal log nor a sketch, and a `state` of four numbers. Format 2 knew of
 //! missing removals only up to which dot of a replica (2, replica) they may be missing, and had no
 //! removals of ranges, departures, openings, carriers and `due`, and a `state` of seven numbers. Format 3
-//! had no seal. Opening a store of an older format makes it one of this.
+//! had no seal, and format 4 nothing that is counted. Opening a store of an older format makes it one of this.
 //!
 //! The seal is over the numbers of the `state`, the table `context` and all of `meta` but `state` and
 //! `scrub`. With *K* = the item key that is derived from BLAKE3's `derive_key("syncline-store v1: seal of
 //! a commit", secret)`, it is the first 16 bytes of the item digest under *K* whose key are the numbers,
 //! and whose value is the range digest of the sealed rows, each an item under *K*.
+//!
+//! A score is its bits as IEEE 754 has them, with the sign inverted, and all others as well where it is
+//! negative; zero has no sign, and what is not a number is no score.
 //!
 //! Integers are big-endian, so that keys order as what they stand for does. A row's digest is over
 //! its key and its canonical bytes and doubles as its checksum. What is inside a row, families and
@@ -57,7 +63,7 @@ use crate::watch::departures::Place;
 use crate::{Batch, Phase, RangeRemoval, Removal, StoreError, Table};
 
 /// The version of the layout that this code reads and writes.
-pub const FORMAT: u32 = 4;
+pub const FORMAT: u32 = 5;
 
 /// The keys of the `meta` table.
 pub(crate) mod meta {
@@ -322,6 +328,15 @@ pub(crate) fn read_node(key: &[u8], value: &[u8]) -> Option<Node> {
     Some(Node {
         fence: fence.to_vec(),
         digest: RangeDigest::from_bytes(value.try_into().ok()?),
+    })
+}
+
+/// A node of the tree of counts.
+pub(crate) fn read_count(key: &[u8], value: &[u8]) -> Option<Node> {
+    let (_, fence) = key.split_first()?;
+    Some(Node {
+        fence: fence.to_vec(),
+        digest: RangeDigest::counting(u64::from_be_bytes(value.try_into().ok()?)),
     })
 }
 

@@ -6,13 +6,15 @@
 //! as fresh as they are, what replication needs: the *context* of all dots ever seen, the *digest
 //! tree* of `syncline-merkle`, by which two replicas find where they differ, the *dot index*, by
 //! which a replica lists what another has not seen, and, so that removals need no search either, a
-//! *sketch* of the live dots and a *log* of removals. One commit changes all of them or none.
+//! *sketch* of the live dots and a *log* of removals. For its readers it keeps a *counted index* of
+//! sorted sets. One commit changes all of them or none.
 //!
 //! # What it is not
 //!
 //! It knows no network, no peers, and no data types: payloads are bytes, and rows of kinds that it
 //! does not know are joined, digested and forwarded like any other. Only deadlines and the remnants
-//! of counters does it look into, to [drop](Store::collect) what nobody can see any more.
+//! of counters does it look into, to [drop](Store::collect) what nobody can see any more, and scores
+//! and fields, to [count](View::count_entries) them.
 //!
 //! # How a value flows through it
 //!
@@ -39,6 +41,7 @@ mod carriers;
 mod chunks;
 mod collect;
 mod commit;
+mod counted;
 mod due;
 mod engine;
 mod environment;
@@ -65,6 +68,7 @@ pub use additions::Additions;
 pub use carriers::{Attendance, SessionGuard, StabilityStatus, Statement};
 pub use chunks::{Chunk, Dropped, Remains, Remnant, Removing};
 pub use collect::Collected;
+pub use counted::{read_score_entry, score_entry};
 pub use due::{DueMark, Listed};
 pub use engine::{
     Batch, Bounds, Compaction, Direction, Durability, Engine, EngineError, EngineSize, Entry,

@@ -15,7 +15,7 @@ use crate::seal::Seal;
 use crate::sketch::Sketch;
 use crate::store::Head;
 use crate::watch::openings::{Opening, Openings};
-use crate::{Config, OpenError, due, removals};
+use crate::{Config, OpenError, counted, due, removals};
 
 /// The head of the store in an engine; an empty engine becomes a new store, and one of an older
 /// format a store of this one. Beside it, the openings that are remembered.
@@ -74,6 +74,9 @@ pub(crate) fn open(
             Carriers::alone(carrier)
         }
     };
+    if format < 5 {
+        counted::list_all(&snapshot, digest_key, &mut batch)?;
+    }
     let sketch = Sketch::read(&snapshot, sketch_key)?.filter(|_| format > 1);
     let sketch_testifies = sketch.is_some();
     let sketch = match sketch {
@@ -163,7 +166,7 @@ fn read_state(snapshot: &impl Snapshot, format: u32, seal: &Seal) -> Result<Stat
     let unreadable = || damaged("its counters cannot be read");
     let bytes = snapshot.get(Table::Meta, meta::STATE)?;
     let bytes = bytes.ok_or_else(unreadable)?;
-    if format < FORMAT {
+    if format < 4 {
         return State::from_older(&bytes, format).ok_or_else(unreadable);
     }
     let (state, sealed) = State::from_sealed(&bytes).ok_or_else(unreadable)?;

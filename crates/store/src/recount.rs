@@ -5,6 +5,7 @@ use std::ops::{Bound, ControlFlow};
 use syncline_crdt::{Context, Dot, RowKey};
 use syncline_merkle::{KeyRange, RangeDigest, tree};
 
+use crate::counted;
 use crate::engine::{Direction, Engine, Snapshot, Table};
 use crate::error::show;
 use crate::format;
@@ -121,6 +122,9 @@ pub enum Mismatch {
     /// The list of rows that are due is not that of the rows.
     #[error("the list of what is due is not that of the rows")]
     Due,
+    /// The counted index is not that of the rows.
+    #[error("the counted index is not that of the rows")]
+    Counted,
     /// A row is stamped later than the clock knows.
     #[error("the row at key {} is stamped later than the clock knows", show(key.as_bytes()))]
     Clock {
@@ -163,6 +167,9 @@ pub(crate) fn recount<E: Engine>(view: &View<E>) -> Result<Recount, StoreError> 
     }
     if !view.due_is_sound()? {
         found.note(Mismatch::Due);
+    }
+    if !counted::repairs(view)?.is_empty() {
+        found.note(Mismatch::Counted);
     }
     if !view.departures_are_sound()? {
         found.note(Mismatch::Departures);

@@ -9,7 +9,8 @@
 //! suspicion, for the store has gone on meanwhile: what is mended is looked at again under the right
 //! to write. The order is that of what rests on what: rows are held against their own checksums; the
 //! dot index and the context against the rows; then damaged rows are withdrawn, which takes an index
-//! that can be believed; then digests, sketch and removal log are checked against rows and index.
+//! that can be believed; then digests, sketch, counted index and removal log are checked against rows
+//! and index.
 //!
 //! It knows no time and does not sleep. Whoever drives it does, by the [`Pace`].
 
@@ -23,6 +24,7 @@ use crate::group::Mend;
 use crate::sketch::Sketch;
 use crate::{MAX_MISMATCHES, Mismatch, Store, StoreError, View, Withdrawn};
 
+mod counted;
 mod digests;
 mod dots;
 mod keys;
@@ -77,6 +79,8 @@ pub struct Scrub {
     unplaced: BTreeSet<Dot>,
     /// Whether a node of the digest tree is damaged.
     suspects_tree: bool,
+    /// Whether the counted index is damaged.
+    suspects_counted: bool,
     /// The user keys of the rows read, as long as nobody writes.
     keys: Tally,
     report: ScrubReport,
@@ -94,16 +98,19 @@ pub enum Phase {
     Digests,
     /// The sketch, in one step.
     Sketch,
+    /// The counted index; at its end the counts, in one step.
+    Counted,
     /// The removal log, the context and what the store says of itself, in one step.
     Rest,
 }
 
 impl Phase {
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Rows,
         Self::Dots,
         Self::Digests,
         Self::Sketch,
+        Self::Counted,
         Self::Rest,
     ];
 }
@@ -184,7 +191,7 @@ impl Scrub {
     }
 
     /// Reads on: at most so many entries, and no more after so many bytes, but at least one entry.
-    /// Sketch, removal log and context are read in one step each.
+    /// Sketch, counts, removal log and context are read in one step each.
     ///
     /// Waits for the right to write only where it has something to mend. To withdraw rows it reads
     /// the whole dot index under it, 0.5 s for a million rows; to mend digests it reads all rows'
@@ -209,6 +216,7 @@ impl Scrub {
             Phase::Dots => self.check_dots(store, limits)?,
             Phase::Digests => self.check_digests(store, limits)?,
             Phase::Sketch => self.check_sketch(store)?,
+            Phase::Counted => self.check_counted(store, limits)?,
             Phase::Rest => self.check_rest(store)?,
         };
         match self.phase {
@@ -262,6 +270,7 @@ impl Scrub {
             Phase::Dots => self.settle(store)?,
             Phase::Digests => self.mend_digests(store)?,
             Phase::Sketch => {}
+            Phase::Counted => self.mend_counted(store)?,
             Phase::Rest => {
                 self.check_keys(store)?;
                 let done = Saved {
@@ -311,10 +320,13 @@ impl Scrub {
         }
         if has_suspects || !is_as_sketched {
             let withdrawn = match self.withdraw(store) {
-                // The tree has to be read for it, and there is a node that cannot be.
-                Err(StoreError::DamagedTable { table, .. }) if table == Table::Digests.name() => {
+                // The trees have to be read for it, and there is a node that cannot be.
+                Err(StoreError::DamagedTable { table, .. })
+                    if table == Table::Digests.name() || table == Table::Counts.name() =>
+                {
                     self.suspects_tree = true;
                     self.mend_digests(store)?;
+                    self.mend_counted(store)?;
                     self.withdraw(store)
                 }
                 outcome => outcome,

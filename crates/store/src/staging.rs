@@ -8,10 +8,11 @@ use syncline_crdt::{Context, Dot, Edit, Hlc, Row, RowKey};
 use syncline_merkle::ItemDigest;
 use syncline_merkle::sketch::Prefix;
 
+use crate::counted::{Changes, Index};
 use crate::engine::{Direction, Engine, Snapshot, Table};
 use crate::removals::NewRemovals;
 use crate::{StoreError, View};
-use crate::{due, format};
+use crate::{counted, due, format};
 
 pub(crate) struct Staging<E: Engine> {
     /// The store before the group.
@@ -45,6 +46,8 @@ pub(crate) struct Staging<E: Engine> {
     /// The dots that changed rows hold and the snapshot's index does not. Made when first asked
     /// for: most groups join only dots that nobody has seen before, and never ask.
     new_dots: Option<BTreeMap<Dot, RowKey>>,
+    /// What the rows change in the counted index. Made when first asked for.
+    counted: Option<Changes>,
     /// What the rows of the user key last looked up begin with, if there are any in the snapshot.
     peopled: Vec<u8>,
 }
@@ -74,6 +77,8 @@ pub(crate) struct Before {
     pub(crate) neighbours: bool,
     /// Under what a sound row is listed as due.
     pub(crate) due: Option<Vec<u8>>,
+    /// Under what the row is listed in the counted index.
+    pub(crate) counted: Option<Vec<u8>>,
 }
 
 /// What a look-up of a row found.
@@ -100,6 +105,7 @@ impl<E: Engine> Staging<E> {
             torn: false,
             transactions: 0,
             new_dots: None,
+            counted: None,
             peopled: Vec::new(),
             base,
         }
@@ -157,19 +163,43 @@ impl<E: Engine> Staging<E> {
             .rows
             .get_mut(key)
             .expect("every row is loaded before it is edited");
-        let Some(new_dots) = &mut self.new_dots else {
-            let changed = change(&mut staged.row, &self.context);
-            staged.changed |= changed;
-            return changed;
+        let dots: Vec<Dot> = match self.new_dots {
+            Some(_) => staged.row.dots().collect(),
+            None => Vec::new(),
         };
-        let dots: Vec<Dot> = staged.row.dots().collect();
+        let was_counted = match self.counted {
+            Some(_) => counted::entry(key, &staged.row),
+            None => None,
+        };
         let changed = change(&mut staged.row, &self.context);
         staged.changed |= changed;
-        dots.iter().for_each(|dot| {
-            new_dots.remove(dot);
-        });
-        new_dots.extend(staged.new_dots().map(|dot| (dot, key.clone())));
+        if let Some(new_dots) = &mut self.new_dots {
+            dots.iter().for_each(|dot| {
+                new_dots.remove(dot);
+            });
+            new_dots.extend(staged.new_dots().map(|dot| (dot, key.clone())));
+        }
+        if let Some(changes) = &mut self.counted {
+            let base = staged.before.counted.as_deref();
+            let now = counted::entry(key, &staged.row);
+            changes.note(base, was_counted.as_deref(), now);
+        }
         changed
+    }
+
+    /// The counted index as the group has made it.
+    pub(crate) fn counted(&mut self) -> Index<'_, E> {
+        let changes = || Changes::of(&self.rows);
+        Index {
+            changes: self.counted.get_or_insert_with(changes),
+            base: &self.base,
+        }
+    }
+
+    /// Stages a row that was withdrawn.
+    pub(crate) fn replace(&mut self, key: RowKey, staged: Staged) {
+        self.rows.insert(key, staged);
+        self.counted = None;
     }
 
     /// Where a dot is live now.
@@ -292,6 +322,7 @@ impl Staged {
                     dots: row.dots().collect(),
                     neighbours: false,
                     due: due::entry(key, &row),
+                    counted: counted::entry(key, &row),
                 };
                 (before, row)
             }

@@ -113,6 +113,54 @@ impl<'g, E: Engine> Transaction<'g, E> {
         }
     }
 
+    /// How many rows lie in a range. O(log n), and O(m) in the rows of the range that the group has
+    /// loaded. A damaged row counts until somebody meets it.
+    ///
+    /// # Errors
+    /// Whatever keeps the engine from being read.
+    pub fn count_rows(&self, range: &KeyRange) -> Result<u64, StoreError> {
+        let Some(bounds) = range.bounds() else {
+            return Ok(0);
+        };
+        let counted = self.staging.base.digest(range)?.count();
+        let staged = self.staging.rows.range::<[u8], _>(bounds);
+        let net = staged.map(|(_, staged)| {
+            i64::from(!staged.row.is_empty()) - i64::from(staged.before.digest.is_some())
+        });
+        Ok(counted.saturating_add_signed(net.sum()))
+    }
+
+    /// As [`View::count_entries`](crate::View::count_entries), with what the group has done so far. O(log n), and
+    /// O(m) in the entries of the range that the group has changed.
+    ///
+    /// # Errors
+    /// Whatever keeps the engine from being read.
+    pub fn count_entries(&mut self, range: &KeyRange) -> Result<u64, StoreError> {
+        self.staging.counted().count(range)
+    }
+
+    /// As [`View::entry_at`](crate::View::entry_at), with what the group has done so far. O(log n), and with m entries of the
+    /// range that the group has changed, O(m + log m log n).
+    ///
+    /// # Errors
+    /// Whatever keeps the engine from being read.
+    pub fn entry_at(&mut self, range: &KeyRange, n: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        self.staging.counted().nth(range, n)
+    }
+
+    /// As [`View::entries`](crate::View::entries), with what the group has done so far.
+    ///
+    /// # Errors
+    /// Whatever keeps the engine from being read.
+    pub fn entries(
+        &mut self,
+        range: &KeyRange,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.staging.counted().page(range, direction, limit)
+    }
+
     /// Writes a row, superseding all siblings that are live in it. Returns the dot of the write.
     ///
     /// # Errors

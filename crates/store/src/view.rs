@@ -235,7 +235,7 @@ pub(crate) fn damaged_index() -> StoreError {
 }
 
 /// Bounds of a range that holds no key.
-const NOTHING: Bounds<'static> = (Bound::Included(b""), Bound::Excluded(b""));
+pub(crate) const NOTHING: Bounds<'static> = (Bound::Included(b""), Bound::Excluded(b""));
 
 /// The digest tree, read from its table; items are the first bytes of the rows, which are not
 /// checked here.
@@ -243,34 +243,11 @@ impl<E: Engine> Nodes for View<E> {
     type Error = StoreError;
 
     fn last_before(&self, level: u8, bound: &[u8]) -> Result<Option<Node>, StoreError> {
-        let (lower, upper) = ([level], format::node_key(level, bound));
-        let bounds = (Bound::Included(&lower[..]), Bound::Excluded(&upper[..]));
-        let mut last = Ok(None);
-        self.snapshot.visit(
-            Table::Digests,
-            bounds,
-            Direction::Backward,
-            &mut |key, value| {
-                last = node(key, value).map(Some);
-                ControlFlow::Break(())
-            },
-        )?;
-        last
+        self.last_node(Table::Digests, level, bound, node)
     }
 
     fn nodes(&self, level: u8, range: &KeyRange, limit: usize) -> Result<Vec<Node>, StoreError> {
-        let lower = format::node_key(level, &range.lower);
-        let upper = match &range.upper {
-            Some(upper) => format::node_key(level, upper),
-            None => vec![level + 1],
-        };
-        let bounds = (Bound::Included(&lower[..]), Bound::Excluded(&upper[..]));
-        let mut nodes = Vec::new();
-        self.collect(Table::Digests, bounds, limit, |key, value| {
-            nodes.push(node(key, value)?);
-            Ok(())
-        })?;
-        Ok(nodes)
+        self.nodes_of(Table::Digests, level, range, limit, node)
     }
 
     fn items(&self, range: &KeyRange, limit: usize) -> Result<Vec<Item>, StoreError> {
@@ -280,7 +257,52 @@ impl<E: Engine> Nodes for View<E> {
     }
 }
 
+/// Makes a node of an entry of a tree's table.
+type ReadNode = fn(&[u8], &[u8]) -> Result<Node, StoreError>;
+
 impl<E: Engine> View<E> {
+    /// Of a tree in this table, the last node of a level whose fence lies before `bound`.
+    pub(crate) fn last_node(
+        &self,
+        table: Table,
+        level: u8,
+        bound: &[u8],
+        read: ReadNode,
+    ) -> Result<Option<Node>, StoreError> {
+        let (lower, upper) = ([level], format::node_key(level, bound));
+        let bounds = (Bound::Included(&lower[..]), Bound::Excluded(&upper[..]));
+        let mut last = Ok(None);
+        self.snapshot
+            .visit(table, bounds, Direction::Backward, &mut |key, value| {
+                last = read(key, value).map(Some);
+                ControlFlow::Break(())
+            })?;
+        last
+    }
+
+    /// Of a tree in this table, the first nodes of a level in a range, at most `limit`.
+    pub(crate) fn nodes_of(
+        &self,
+        table: Table,
+        level: u8,
+        range: &KeyRange,
+        limit: usize,
+        read: ReadNode,
+    ) -> Result<Vec<Node>, StoreError> {
+        let lower = format::node_key(level, &range.lower);
+        let upper = match &range.upper {
+            Some(upper) => format::node_key(level, upper),
+            None => vec![level + 1],
+        };
+        let bounds = (Bound::Included(&lower[..]), Bound::Excluded(&upper[..]));
+        let mut nodes = Vec::new();
+        self.collect(table, bounds, limit, |key, value| {
+            nodes.push(read(key, value)?);
+            Ok(())
+        })?;
+        Ok(nodes)
+    }
+
     /// The first rows of a range, at most `limit`, each with the digest that `digest` takes from
     /// its stored bytes.
     pub(crate) fn items_as(

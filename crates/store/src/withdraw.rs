@@ -53,6 +53,8 @@ struct Suspect {
     digest: Option<ItemDigest>,
     /// Whether the index lists a dot that it can have held.
     is_told: bool,
+    /// Under what the counted index lists it.
+    counted: Option<Vec<u8>>,
 }
 
 impl Suspect {
@@ -196,6 +198,7 @@ impl<E: Engine> Staging<E> {
                 is_told: dots.iter().any(|dot| self.base.context().contains(dot)),
                 dots,
                 digest: self.base.counted_digest(key, settled)?,
+                counted: self.base.entry_of(key)?,
             });
         }
         Ok(suspects)
@@ -210,6 +213,7 @@ impl<E: Engine> Staging<E> {
             dots,
             digest,
             is_told: _,
+            counted,
         } = suspect;
         let present = !matches!(found, Found::Absent { .. });
         let neighbours = matches!(found, Found::Absent { neighbours: true });
@@ -255,12 +259,13 @@ impl<E: Engine> Staging<E> {
                 dots,
                 neighbours,
                 due: None,
+                counted,
             },
             row,
             changed: true,
             touched_by: 0,
         };
-        self.rows.insert(key, staged);
+        self.replace(key, staged);
         withdrawn
     }
 }

@@ -7,6 +7,7 @@ use crate::command::{Ran, run, run_with, text};
 /// Every kind of value, with bytes of every kind.
 const EXPORT: &str = r#"{"key":"base64:/wA=","type":"register","value":"base64:gA=="}
 {"key":"empty","type":"register","value":""}
+{"key":"game","scores":{"ada":"3.5","bob":"-inf"},"type":"sorted set"}
 {"key":"motto","type":"register","value":"merge, \"do\" not\nfork"}
 {"key":"online","members":["ada","bob","base64:/g=="],"type":"set"}
 {"fields":{"base64:/w==":"x","born":"1815","name":"Ada"},"key":"user:ada","type":"map"}
@@ -38,7 +39,7 @@ fn what_is_exported_imports_to_the_same_values() {
     let scratch = tempdir().unwrap();
     let [one, other] = ["one", "other"].map(|name| scratch.path().join(name));
     let imported = import(text(&one), &[], EXPORT).json();
-    assert_eq!(imported["rows_written"], 10);
+    assert_eq!(imported["rows_written"], 12);
     let exported = export(text(&one), &[]);
     assert_eq!(sorted(&exported), sorted(EXPORT));
     import(text(&other), &[], &exported).ok();
@@ -54,7 +55,7 @@ fn importing_again_changes_nothing() {
     let again = import(data, &[], EXPORT).json();
     assert_eq!(
         (&again["rows_written"], &again["rows_unchanged"]),
-        (&0.into(), &10.into())
+        (&0.into(), &12.into())
     );
     assert_eq!(export(data, &[]), before);
 }

@@ -86,6 +86,84 @@ fn sum_level<N: Nodes>(nodes: &N, level: u8, range: &KeyRange) -> Result<RangeDi
     Ok(sum)
 }
 
+/// The key of the item of `range` that has `n` others of it before it; `None` if there are not so many.
+///
+/// As [`digest`], it climbs from the lower bound to the highest nodes that it can pass by whole, and
+/// down again to the item.
+pub fn nth<N: Nodes>(nodes: &N, range: &KeyRange, n: u64) -> Result<Option<Vec<u8>>, N::Error> {
+    if range.is_empty() {
+        return Ok(None);
+    }
+    let mut rest = range.clone();
+    let mut left = n;
+    let mut level = 0;
+    // Up: pass this level's nodes up to the next fence of the level above.
+    loop {
+        let next = match level < MAX_LEVEL {
+            true => nodes.nodes(level + 1, &rest, 1)?.into_iter().next(),
+            false => None,
+        };
+        let upper = next.as_ref().map(|next| next.fence.clone());
+        let step = KeyRange {
+            lower: rest.lower.clone(),
+            upper: upper.or_else(|| rest.upper.clone()),
+        };
+        if let Some(found) = pass(nodes, level, step, &mut left)? {
+            rest.lower = found;
+            break;
+        }
+        let Some(next) = next else {
+            return Ok(None);
+        };
+        rest.lower = next.fence;
+        level += 1;
+    }
+    // Down: the node found holds it, unless the range ends within the node.
+    while level > 0 {
+        level -= 1;
+        match pass(nodes, level, rest.clone(), &mut left)? {
+            Some(found) => rest.lower = found,
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(rest.lower))
+}
+
+/// Passes by the nodes (or items) of a level in `range` that hold no more than is `left`, which they
+/// take from it. Returns where the one begins that holds more.
+fn pass<N: Nodes>(
+    nodes: &N,
+    level: u8,
+    mut range: KeyRange,
+    left: &mut u64,
+) -> Result<Option<Vec<u8>>, N::Error> {
+    /// Nodes read at a time: what a parent holds, mostly.
+    const STEP: usize = 32;
+    loop {
+        let chunk: Vec<(Vec<u8>, u64)> = if level == 0 {
+            let items = nodes.items(&range, STEP)?;
+            items.into_iter().map(|item| (item.key, 1)).collect()
+        } else {
+            let nodes = nodes.nodes(level, &range, STEP)?;
+            let count = |node: Node| (node.fence, node.digest.count());
+            nodes.into_iter().map(count).collect()
+        };
+        if let Some((last, _)) = chunk.last() {
+            range.lower = after(last);
+        }
+        let is_last = chunk.len() < STEP;
+        for (key, count) in chunk {
+            if *left < count {
+                return Ok(Some(key));
+            }
+            *left -= count;
+        }
+        if is_last {
+            return Ok(None);
+        }
+    }
+}
+
 /// A range cut at fences.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cut {

@@ -131,7 +131,7 @@ impl Map {
         start.await
     }
 
-    /// How many fields have a value. O(n).
+    /// How many fields have a value. O(log n).
     ///
     /// # Errors
     /// See [`Map`].

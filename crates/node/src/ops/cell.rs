@@ -1,21 +1,14 @@
 //! The numeric cell as the rows hold it: values and map fields, both of which count.
 
+pub(crate) use syncline_crdt::cell::is_visible;
 use syncline_crdt::cell::{self, AddError, Cell, Increment, Value};
 use syncline_crdt::limits::MAX_VALUE;
-use syncline_crdt::{Context, Decimal, ReplicaId, Row, RowKey, Sibling, Siblings};
+use syncline_crdt::{Context, Decimal, ReplicaId, Row, RowKey, Score, Sibling, Siblings, score};
 use syncline_store::{Remnant, StoreError};
 
 use crate::error::Error;
 use crate::registers::{self, Registers};
 use crate::rows::{ReadRows, WriteRows};
-
-/// Whether a reader sees anything in the row. What cannot be decoded is there, though not for us to read.
-pub(crate) fn is_visible(row: &Row) -> bool {
-    match decode(row) {
-        Some(siblings) => cell::read(&siblings).is_some(),
-        None => !row.is_empty(),
-    }
-}
 
 /// The value as bytes; a number in its shortest decimal form.
 pub(crate) fn bytes<S: ReadRows + ?Sized>(
@@ -129,6 +122,16 @@ pub(crate) fn decimal<S: ReadRows + ?Sized>(
     }
 }
 
+/// The value as the score of a member; nothing where it was set to what is none.
+pub(crate) fn score<S: ReadRows + ?Sized>(rows: &S, key: &RowKey) -> Result<Option<Score>, Error> {
+    score_of(key, &rows.row(key)?)
+}
+
+/// As [`score`](fn@score), of a row already read.
+pub(crate) fn score_of(key: &RowKey, row: &Row) -> Result<Option<Score>, Error> {
+    Ok(score::read(&readable(key, row)?))
+}
+
 fn not_a_number(key: &RowKey) -> Error {
     Error::NotANumber {
         key: key.user_key(),
@@ -179,6 +182,18 @@ pub(crate) fn add_decimal<S: WriteRows + ?Sized>(
         cell::add_decimal(observed, replica, by)
     })?;
     Ok(decimal(rows, key)?.unwrap_or_default())
+}
+
+/// Adds to the score and returns what it then is.
+pub(crate) fn add_score<S: WriteRows + ?Sized>(
+    rows: &mut S,
+    key: &RowKey,
+    by: Decimal,
+) -> Result<Score, Error> {
+    write_increment(rows, key, |observed, replica| {
+        score::add(observed, replica, by)
+    })?;
+    score(rows, key)?.ok_or_else(|| not_a_number(key))
 }
 
 fn write_increment<S: WriteRows + ?Sized>(

@@ -25,6 +25,7 @@ pub(crate) fn shown_by(key: &RowKey, row: &Row) -> Option<Kind> {
         Family::CELL => cell::is_visible(row).then_some(Kind::Value),
         Family::FIELD => cell::is_visible(row).then_some(Kind::Map),
         Family::MEMBER => Some(Kind::Set),
+        Family::SCORE => cell::is_visible(row).then_some(Kind::SortedSet),
         Family::DEADLINE => None,
         _ => Some(Kind::Unknown),
     }
@@ -150,7 +151,7 @@ pub(crate) fn clear_observed(
     observed: &Context,
 ) -> (bool, Option<Remnant>) {
     match key.family() {
-        Family::CELL | Family::FIELD => cell::clear_observed(row, observed),
+        Family::CELL | Family::FIELD | Family::SCORE => cell::clear_observed(row, observed),
         _ => {
             let was_seen = row.dots().any(|dot| observed.contains(&dot));
             (was_seen && shown_by(key, row).is_some(), None)
@@ -193,7 +194,7 @@ pub(crate) fn clear_rows<S: WriteRows + ?Sized>(
 /// asked for, and a remnant must stay.
 fn clear_row<S: WriteRows + ?Sized>(rows: &mut S, key: &RowKey, row: &Row) -> Result<bool, Error> {
     match key.family() {
-        Family::CELL | Family::FIELD => cell::clear(rows, key, row),
+        Family::CELL | Family::FIELD | Family::SCORE => cell::clear(rows, key, row),
         Family::DEADLINE => rows.remove_row(key).map(|_| false),
         _ => rows.remove_row(key),
     }

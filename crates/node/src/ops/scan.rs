@@ -2,11 +2,11 @@
 
 use std::ops::{Bound, RangeBounds};
 
-use syncline_crdt::{Family, Row, RowKey};
+use syncline_crdt::{Family, Row, RowKey, score};
 use syncline_merkle::{KeyRange, after};
 
 use super::key::shown_by;
-use super::{Entry, cell, expiry};
+use super::{Entry, Scored, cell, expiry};
 use crate::error::Error;
 use crate::kind::Kind;
 use crate::registers::Conflict;
@@ -89,6 +89,25 @@ fn each<T>(found: Result<Vec<T>, Error>) -> impl Iterator<Item = Result<T, Error
     items.into_iter().map(Ok).chain(error)
 }
 
+/// The members with their scores among the rows of a sorted set, in the order of the members.
+pub(crate) fn scores<'a, S: ReadRows + ?Sized>(
+    rows: &'a S,
+    range: &KeyRange,
+) -> Result<Items<'a, Found<Scored>>, Error> {
+    let entries = rows.rows(range)?;
+    Ok(Box::new(entries.filter_map(|entry| {
+        let found = entry.map(|(key, row)| {
+            let member = key.field_bytes().to_vec();
+            score::of_row(&row).map(|score| Found {
+                bytes: member.len() + size_of::<Scored>(),
+                item: (member, score.get()),
+                resume: Some(after(key.as_bytes())),
+            })
+        });
+        found.transpose()
+    })))
+}
+
 /// A key and what it shows.
 type KeyKind = (Vec<u8>, Kind);
 
@@ -152,7 +171,7 @@ pub(crate) fn conflict_in<S: ReadRows + ?Sized>(
 ) -> Result<Option<Conflict>, Error> {
     let field = match key.family() {
         Family::CELL => None,
-        Family::FIELD => Some(key.field_bytes().to_vec()),
+        Family::FIELD | Family::SCORE => Some(key.field_bytes().to_vec()),
         _ => return Ok(None),
     };
     let Some(siblings) = cell::conflict(row) else {

@@ -47,7 +47,7 @@ impl<S: ReadRows> Set<S> {
         Ok(scan::items(scan::members(&self.rows, &self.range())?))
     }
 
-    /// How many members there are. O(log n) in a view; a transaction counts them one by one.
+    /// How many members there are. O(log n), and in a transaction O(m) in the members that its group has looked at.
     ///
     /// # Errors
     /// See [`Set`].

@@ -16,6 +16,7 @@ mod registers;
 mod removing;
 mod scrub;
 mod semantics;
+mod sorted_sets;
 mod space;
 mod testing;
 mod tokens;

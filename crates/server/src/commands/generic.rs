@@ -98,6 +98,7 @@ pub(crate) const fn kind_name(kind: Kind) -> &'static str {
         Kind::Value => "string",
         Kind::Map => "hash",
         Kind::Set => "set",
+        Kind::SortedSet => "zset",
         _ => "unknown",
     }
 }

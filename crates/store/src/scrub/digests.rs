@@ -182,33 +182,11 @@ impl<E: Engine> Nodes for Lenient<'_, E> {
     type Error = StoreError;
 
     fn last_before(&self, level: u8, bound: &[u8]) -> Result<Option<Node>, StoreError> {
-        let (lower, upper) = ([level], format::node_key(level, bound));
-        let bounds = (Bound::Included(&lower[..]), Bound::Excluded(&upper[..]));
-        let mut last = None;
-        let direction = Direction::Backward;
-        self.0
-            .snapshot
-            .visit(Table::Digests, bounds, direction, &mut |key, value| {
-                last = Some(node(key, value));
-                ControlFlow::Break(())
-            })?;
-        Ok(last)
+        self.0.last_node(Table::Digests, level, bound, node)
     }
 
     fn nodes(&self, level: u8, range: &KeyRange, limit: usize) -> Result<Vec<Node>, StoreError> {
-        let lower = format::node_key(level, &range.lower);
-        let upper = match &range.upper {
-            Some(upper) => format::node_key(level, upper),
-            None => vec![level + 1],
-        };
-        let bounds = (Bound::Included(&lower[..]), Bound::Excluded(&upper[..]));
-        let mut nodes = Vec::new();
-        self.0
-            .collect(Table::Digests, bounds, limit, |key, value| {
-                nodes.push(node(key, value));
-                Ok(())
-            })?;
-        Ok(nodes)
+        self.0.nodes_of(Table::Digests, level, range, limit, node)
     }
 
     fn items(&self, range: &KeyRange, limit: usize) -> Result<Vec<Item>, StoreError> {
@@ -218,11 +196,11 @@ impl<E: Engine> Nodes for Lenient<'_, E> {
     }
 }
 
-fn node(key: &[u8], value: &[u8]) -> Node {
-    Node {
+fn node(key: &[u8], value: &[u8]) -> Result<Node, StoreError> {
+    Ok(Node {
         fence: key.get(1..).unwrap_or_default().to_vec(),
         digest: read_digest(value).unwrap_or(RangeDigest::ZERO),
-    }
+    })
 }
 
 fn read_digest(value: &[u8]) -> Option<RangeDigest> {

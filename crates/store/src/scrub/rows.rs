@@ -1,9 +1,10 @@
 //! Rows against their checksums; the dot index, the context and the clock against the rows; the
-//! digest tree against the rows' fences.
+//! digest tree against the rows' fences; the counted index against what it lists of them.
 
 use syncline_crdt::{Dot, RowKey};
 
 use super::{Limits, Read, Scrub, read_entries};
+use crate::counted::is_listed;
 use crate::engine::{Engine, Snapshot, Table};
 use crate::format;
 use crate::group::Mend;
@@ -68,6 +69,9 @@ impl Scrub {
             self.suspect(key, bytes);
             return Ok(());
         };
+        if !self.suspects_counted {
+            self.suspects_counted = !is_listed(view, &key, &row)?;
+        }
         let before = self.report.damage_count;
         for sibling in &row {
             let dot = sibling.dot;

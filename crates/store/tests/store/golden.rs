@@ -4,11 +4,12 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use syncline_crdt::{RowKey, Siblings, Stamp};
-use syncline_merkle::KeyRange;
+use syncline_crdt::cell::{Cell, Sum};
+use syncline_crdt::{RowKey, Score, Siblings, Stamp};
+use syncline_merkle::{DigestKey, KeyRange};
 use syncline_store::{
     Config, Durability, Engine, Environment, Incoming, RangeRemoval, Removal, Snapshot, Store,
-    Table,
+    Table, score_entry,
 };
 
 use crate::harness::*;
@@ -35,6 +36,16 @@ fn every_table_has_the_frozen_bytes<H: Harness>() {
     .into_iter()
     .flatten()
     .collect();
+    let deleted = Cell::Base {
+        value: None,
+        baselines: [(dot(1, 1), Sum::whole(2, 0))].into(),
+    };
+    let is_fence = |member: &String| {
+        let score = Score::new(-1.5).unwrap();
+        let entry = score_entry(b"game", score, member.as_bytes());
+        DigestKey::derive(&SECRET).level(&entry) == 1
+    };
+    let member = (0..).map(|n| format!("ada {n}")).find(is_fence).unwrap();
     // This key is a fence, of level 1.
     let fence = cell("fence 2");
     let seen = context([dot(1, 300), dot(2, 1), dot(2, 2), dot(2, 4)]);
@@ -45,6 +56,15 @@ fn every_table_has_the_frozen_bytes<H: Harness>() {
             (RowKey::member(b"online", b"bob"), row(dot(2, 7), "")),
             (RowKey::member(b"online", b"eve"), row(dot(2, 8), "")),
             (fence, row(dot(2, 4), "")),
+            // A member whose entry is a fence, and a field of which a baseline is left.
+            (
+                RowKey::score(b"game", member.as_bytes()),
+                row(dot(2, 10), "\x01-1.5"),
+            ),
+            (
+                RowKey::field(b"map", b"hits"),
+                Siblings::one(dot(2, 11), Stamp::new(11, 0), deleted.to_bytes()),
+            ),
         ],
         // One removal is told, of another replica nobody knows what it has done.
         removals: vec![Removal {

@@ -4,6 +4,7 @@
 mod additions;
 mod carriers;
 mod collecting;
+mod counted;
 mod crashing;
 mod golden;
 mod handing_on;

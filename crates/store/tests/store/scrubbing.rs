@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::ops::Bound;
 
-use syncline_crdt::RowKey;
+use syncline_crdt::cell::{Cell, Sum};
+use syncline_crdt::{Family, RowKey, Score};
 use syncline_store::{
     Batch, Durability, Engine, Mismatch, OpenError, Phase, Scrub, ScrubReport, Snapshot, Store,
     StoreError, Table, Withdrawn,
@@ -24,7 +25,25 @@ crate::over_all_engines! {
 fn key(n: usize) -> RowKey {
     match n % 5 {
         0 => RowKey::member(b"set", format!("m{n:04}").as_bytes()),
+        1 => RowKey::score(b"zset", format!("m{n:04}").as_bytes()),
+        2 => RowKey::field(b"map", format!("f{n:04}").as_bytes()),
         _ => cell(&format!("k{n:04}")),
+    }
+}
+
+/// Of a sorted set a score, of a map a field that shows nothing, or the text itself.
+fn payload(key: &RowKey, text: &str) -> Vec<u8> {
+    match key.family() {
+        Family::SCORE => {
+            let score = Score::new(text.len() as f64 / 2.0).unwrap();
+            [&[1], &score.to_text()[..]].concat()
+        }
+        Family::FIELD => Cell::Base {
+            value: None,
+            baselines: [(dot(9, 1), Sum::whole(text.len() as u128, 0))].into(),
+        }
+        .to_bytes(),
+        _ => text.as_bytes().to_vec(),
     }
 }
 
@@ -36,7 +55,9 @@ fn twins<H: Harness>(keys: usize) -> (H, Store<H::Engine>) {
     let write = |store: &Store<H::Engine>, keys: &mut dyn Iterator<Item = usize>, value: &str| {
         let written = store.transact(Durability::Memory, |txn| {
             for n in keys {
-                txn.put(&key(n), format!("{value} {n}").into_bytes())?;
+                let key = key(n);
+                let payload = payload(&key, &format!("{value} {n}"));
+                txn.put(&key, payload)?;
             }
             Ok::<_, StoreError>(())
         });
@@ -188,12 +209,14 @@ fn numbers(seed: u64) -> impl FnMut(usize) -> usize {
 }
 
 /// What a scrub must find out about, whatever it was that was damaged: the derived tables and the rows.
-const TABLES: [Table; 5] = [
+const TABLES: [Table; 7] = [
     Table::Rows,
     Table::Dots,
     Table::Digests,
     Table::Removals,
     Table::Sketch,
+    Table::Counted,
+    Table::Counts,
 ];
 
 fn each_damage_is_found_and_mended<H: Harness>() {
@@ -294,7 +317,10 @@ fn a_scrub_goes_on_beside_writes<H: Harness>() {
         loop {
             let written = store.transact(Durability::Memory, |txn| match random(3) {
                 0 => txn.remove(&key(random(240))).map(drop),
-                _ => txn.put(&key(random(240)), b"meanwhile".to_vec()).map(drop),
+                _ => {
+                    let key = key(random(240));
+                    txn.put(&key, payload(&key, "meanwhile")).map(drop)
+                }
             });
             match written {
                 // Until the scrub has come there, a write may meet a node that is none.
@@ -333,7 +359,7 @@ fn a_scrub_is_taken_up_where_it_was_left<H: Harness>() {
         store = harness.open();
     }
     assert_eq!(read, rows, "each row is read once");
-    assert_eq!(phases.len(), 5);
+    assert_eq!(phases.len(), 6);
     assert_eq!(Scrub::last_finished_ms(&store).unwrap(), Some(1_000));
     assert_eq!(Scrub::resume(&store).unwrap().phase(), Phase::Rows);
     // What is kept there and cannot be read is as good as nothing.

@@ -4,6 +4,7 @@ pub(crate) mod command;
 pub(crate) mod connection;
 pub(crate) mod deadlines;
 pub(crate) mod generic;
+pub(crate) mod scan;
 pub(crate) mod server;
 pub(crate) mod strings;
 pub(crate) mod transactions;
@@ -15,6 +16,7 @@ pub(crate) static FAMILIES: &[Family] = &[
     connection::FAMILY,
     generic::FAMILY,
     deadlines::FAMILY,
+    scan::FAMILY,
     strings::FAMILY,
     strings::counting::FAMILY,
     strings::parts::FAMILY,

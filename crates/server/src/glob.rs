@@ -82,9 +82,37 @@ fn class(mut rest: &[u8], byte: u8, fold: impl Fn(u8) -> u8) -> (bool, &[u8]) {
     (is_in != is_negated, rest)
 }
 
+/// What every text that a pattern means begins with: keys are in order, so others need not be looked at.
+pub(crate) fn prefix(pattern: &[u8]) -> Vec<u8> {
+    let (mut prefix, mut rest) = (Vec::new(), pattern);
+    loop {
+        rest = match rest {
+            [] | [b'*' | b'?' | b'[', ..] => return prefix,
+            [b'\\', meant, rest @ ..] | [meant, rest @ ..] => {
+                prefix.push(*meant);
+                rest
+            }
+        };
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::matches;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// By trying everything that a `*` may stand for.
+    fn plainly(pattern: &[u8], text: &[u8]) -> bool {
+        match (pattern, text) {
+            ([b'*', rest @ ..], _) => (0..=text.len()).any(|at| plainly(rest, &text[at..])),
+            ([], []) => true,
+            (pattern, [byte, text @ ..]) => {
+                one(pattern, &[*byte], false).is_some_and(|rest| plainly(rest, text))
+            }
+            (_, []) => false,
+        }
+    }
 
     fn is(pattern: &str, text: &str) -> bool {
         matches(pattern.as_bytes(), text.as_bytes(), false)
@@ -107,6 +135,8 @@ mod tests {
             ("**a**", "bab"),
             ("", ""),
             ("\\", "\\"),
+            ("[^a", "b"),
+            ("[a-]", "^"),
         ] {
             assert!(is(pattern, text), "{pattern} {text}");
         }
@@ -119,6 +149,9 @@ mod tests {
             ("*a", "ab"),
             ("[a]", ""),
             ("A", "a"),
+            ("[", "["),
+            ("[]a", "a"),
+            ("[a-]", "-"),
         ] {
             assert!(!is(pattern, text), "{pattern} {text}");
         }
@@ -130,5 +163,22 @@ mod tests {
     fn a_pattern_of_many_stars_does_not_take_for_ever() {
         let pattern = "a*".repeat(1000) + "b";
         assert!(!is(&pattern, &"a".repeat(20_000)));
+    }
+
+    proptest! {
+        #[test]
+        fn the_quick_way_finds_what_the_plain_one_does(
+            pattern in r"[ab*?\[\]^\\-]{0,9}",
+            text in r"[ab\[\]^\\-]{0,9}",
+        ) {
+            let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
+            prop_assert_eq!(matches(pattern, text, false), plainly(pattern, text));
+            prop_assert!(!matches(pattern, text, false) || text.starts_with(&prefix(pattern)));
+        }
+
+        #[test]
+        fn any_bytes_will_do(pattern: Vec<u8>, text: Vec<u8>) {
+            let _either = matches(&pattern, &text, true);
+        }
     }
 }

@@ -14,6 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::client::Clients;
 use crate::connection;
+use crate::cursors::Cursors;
 use crate::notes::Events;
 use crate::refusal::Refusal;
 use crate::session::Session;
@@ -95,6 +96,7 @@ pub(crate) struct Shared {
     pub(crate) clients: Clients,
     pub(crate) stats: Stats,
     pub(crate) events: Events,
+    pub(crate) cursors: Cursors,
     pub(crate) address: SocketAddr,
     pub(crate) version: &'static str,
     pub(crate) began: Instant,
@@ -145,6 +147,7 @@ impl Server {
             clients: Clients::default(),
             stats: Stats::default(),
             events: Events::default(),
+            cursors: Cursors::default(),
             address,
             version: options.version,
             began: Instant::now(),

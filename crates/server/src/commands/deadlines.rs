@@ -254,10 +254,11 @@ impl Conditions {
     /// By the deadline that the key has. One that has none has the latest of all.
     fn admit(&self, key: &Key<impl ReadRows>, new: SystemTime) -> Result<bool, Refusal> {
         let now = key.deadline()?;
-        Ok(!(self.absent && now.is_some())
-            && !(self.present && now.is_none())
-            && !(self.later && now.is_none_or(|now| new <= now))
-            && !(self.sooner && now.is_some_and(|now| new >= now)))
+        let refuses = (self.absent && now.is_some())
+            || (self.present && now.is_none())
+            || (self.later && now.is_none_or(|now| new <= now))
+            || (self.sooner && now.is_some_and(|now| new >= now));
+        Ok(!refuses)
     }
 }
 

@@ -296,7 +296,7 @@ fn get_many(reads: &Reads<'_>, request: &Request) -> Result<Reply, Refusal> {
 }
 
 fn set_many(writes: &mut Writes<'_, '_>, request: &Request, command: &str) -> Result<(), Refusal> {
-    if request.len() % 2 == 0 {
+    if request.len().is_multiple_of(2) {
         return Err(Refusal::arity(command));
     }
     for at in (1..request.len()).step_by(2) {
@@ -306,7 +306,7 @@ fn set_many(writes: &mut Writes<'_, '_>, request: &Request, command: &str) -> Re
 }
 
 fn set_many_new(writes: &mut Writes<'_, '_>, request: &Request) -> Result<Reply, Refusal> {
-    if request.len() % 2 == 0 {
+    if request.len().is_multiple_of(2) {
         return Err(Refusal::arity("msetnx"));
     }
     for key in request.from(1).step_by(2) {

@@ -1,0 +1,151 @@
+//! Keys found by looking: all that match, one after the other, any.
+
+use std::ops::Bound;
+
+use bytes::Bytes;
+use syncline::ops;
+
+use super::generic::kind_name;
+use crate::cursors::Place;
+use crate::execute::Reads;
+use crate::glob;
+use crate::number;
+use crate::refusal::Refusal;
+use crate::reply::Reply;
+use crate::request::Request;
+use crate::table::{Command, Family, Group};
+
+pub(crate) const FAMILY: Family = Family {
+    group: Group::Generic,
+    commands: &[
+        Command::read("keys", 2, keys).slow().docs(
+            "1.0.0",
+            "O(N) with N being the number of keys that begin as the pattern does, up to its first special character",
+            "Returns all key names that match a pattern.",
+        ),
+        Command::read("scan", -2, scan).slow().docs(
+            "2.8.0",
+            "O(1) for every call. O(N) for a complete iteration, where N is the number of keys that begin as the pattern does.",
+            "Iterates over the key names in the database.",
+        ),
+    ],
+};
+
+type Bounds = (Bound<Vec<u8>>, Bound<Vec<u8>>);
+
+/// The keys that a pattern may mean, behind one if there is one.
+fn bounds(pattern: &[u8], last: Option<&[u8]>) -> Bounds {
+    let prefix = glob::prefix(pattern);
+    let upper = successor(&prefix).map_or(Bound::Unbounded, Bound::Excluded);
+    // A scan may go on with another pattern than before.
+    let lower = match last {
+        Some(last) if matches!(&upper, Bound::Excluded(upper) if last >= &upper[..]) => {
+            upper.clone()
+        }
+        Some(last) if last >= &prefix[..] => Bound::Excluded(last.to_vec()),
+        _ => Bound::Included(prefix),
+    };
+    (lower, upper)
+}
+
+/// The least bytes behind all that begin so; nothing where nothing is.
+fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
+    let last = prefix.iter().rposition(|byte| *byte != u8::MAX)?;
+    let mut next = prefix[..=last].to_vec();
+    next[last] += 1;
+    Some(next)
+}
+
+fn keys(reads: &Reads<'_>, request: &Request) -> Result<Reply, Refusal> {
+    let pattern = request.get(1);
+    let mut found = Vec::new();
+    for key in ops::keys(reads.rows, bounds(pattern, None))? {
+        let (key, _) = key?;
+        if glob::matches(pattern, &key, false) {
+            found.push(Reply::bulk(key));
+        }
+    }
+    Ok(Reply::Array(found))
+}
+
+/// What a scan of keys, fields or members is asked for.
+pub(crate) struct ScanOptions {
+    pub(crate) pattern: Bytes,
+    /// How many are to be looked at.
+    pub(crate) count: usize,
+    kind: Option<Bytes>,
+}
+
+/// How many keys one call looks at, at most: a reply is made as a whole.
+const MAX_COUNT: i64 = 100_000;
+
+impl ScanOptions {
+    /// Those from an argument on. `TYPE` is of keys only.
+    pub(crate) fn read(request: &Request, from: usize, are_keys: bool) -> Result<Self, Refusal> {
+        let mut options = Self {
+            pattern: Bytes::from_static(b"*"),
+            count: 10,
+            kind: None,
+        };
+        for at in (from..request.len()).step_by(2) {
+            let (word, said) = (request.get(at), at + 1);
+            if said == request.len() {
+                return Err(Refusal::SYNTAX);
+            }
+            match word.to_ascii_lowercase().as_slice() {
+                b"match" => options.pattern = request.share(said),
+                b"count" => {
+                    let count = number::required(request.get(said))?;
+                    if count < 1 {
+                        return Err(Refusal::SYNTAX);
+                    }
+                    options.count = count.min(MAX_COUNT) as usize;
+                }
+                b"type" if are_keys => options.kind = Some(request.share(said)),
+                _ => return Err(Refusal::SYNTAX),
+            }
+        }
+        Ok(options)
+    }
+
+    /// Whether a name is one of those asked for.
+    pub(crate) fn admits(&self, name: &[u8]) -> bool {
+        self.pattern == "*" || glob::matches(&self.pattern, name, false)
+    }
+
+    fn admits_kind(&self, kind: &str) -> bool {
+        self.kind
+            .as_ref()
+            .is_none_or(|wanted| wanted.eq_ignore_ascii_case(kind.as_bytes()))
+    }
+}
+
+/// In the order of keys, so what is there from the beginning to the end is found, whatever comes and goes.
+fn scan(reads: &Reads<'_>, request: &Request) -> Result<Reply, Refusal> {
+    let cursors = &reads.server.cursors;
+    let last = cursors.recall(request.get(1), reads.database, None)?;
+    let options = ScanOptions::read(request, 2, true)?;
+    let (mut found, mut looked, mut last_looked) = (Vec::new(), 0, None);
+    let mut cursor = 0;
+    for key in ops::keys(reads.rows, bounds(&options.pattern, last.as_deref()))? {
+        let (key, kind) = key?;
+        if looked == options.count {
+            cursor = cursors.remember(Place {
+                database: reads.database,
+                key: None,
+                last: last_looked.unwrap_or_default(),
+            });
+            break;
+        }
+        let key = Bytes::from(key);
+        if options.admits(&key) && options.admits_kind(kind_name(kind)) {
+            found.push(Reply::Bulk(key.clone()));
+        }
+        looked += 1;
+        last_looked = Some(key);
+    }
+    Ok(Reply::Array(vec![
+        Reply::bulk(cursor.to_string()),
+        Reply::Array(found),
+    ]))
+}

@@ -4,6 +4,8 @@ pub(crate) mod command;
 pub(crate) mod connection;
 pub(crate) mod deadlines;
 pub(crate) mod generic;
+pub(crate) mod moving;
+pub(crate) mod object;
 pub(crate) mod scan;
 pub(crate) mod server;
 pub(crate) mod strings;
@@ -17,6 +19,8 @@ pub(crate) static FAMILIES: &[Family] = &[
     generic::FAMILY,
     deadlines::FAMILY,
     scan::FAMILY,
+    moving::FAMILY,
+    object::FAMILY,
     strings::FAMILY,
     strings::counting::FAMILY,
     strings::parts::FAMILY,

@@ -78,9 +78,13 @@ impl Cursors {
         key: Option<&[u8]>,
     ) -> Result<Option<Bytes>, Refusal> {
         const INVALID: Refusal = Refusal::said("ERR invalid cursor");
-        let is_number = !cursor.is_empty() && cursor.iter().all(u8::is_ascii_digit);
+        let is_number = cursor.iter().all(u8::is_ascii_digit);
         let number = std::str::from_utf8(cursor).ok().filter(|_| is_number);
-        let cursor: u64 = number.and_then(|text| text.parse().ok()).ok_or(INVALID)?;
+        let cursor: u64 = match number {
+            // As Redis.
+            Some("") => 0,
+            number => number.and_then(|text| text.parse().ok()).ok_or(INVALID)?,
+        };
         if cursor == 0 {
             return Ok(None);
         }
@@ -143,11 +147,21 @@ mod tests {
         let cursors = Cursors::default();
         let cursor = cursors.remember(place("user:7")).to_string();
         let recall = |cursor: &str, database, key| cursors.recall(cursor.as_bytes(), database, key);
-        assert_eq!(recall(&cursor, 3, None).unwrap().as_deref(), Some(&b"user:7"[..]));
+        assert_eq!(
+            recall(&cursor, 3, None).unwrap().as_deref(),
+            Some(&b"user:7"[..])
+        );
         assert_eq!(recall("0", 3, None).unwrap(), None);
         assert!(recall(&cursor, 4, None).is_err());
         assert!(recall(&cursor, 3, Some(b"user:7")).is_err());
-        for other in ["", "-1", "+0", " 0", "x", "18446744073709551616", "9007199254740993"] {
+        for other in [
+            "-1",
+            "+0",
+            " 0",
+            "x",
+            "18446744073709551616",
+            "9007199254740993",
+        ] {
             assert!(recall(other, 3, None).is_err(), "{other}");
         }
         // As often as it is asked for.

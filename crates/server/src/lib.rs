@@ -22,6 +22,7 @@
 mod client;
 mod commands;
 mod connection;
+mod contents;
 mod cursors;
 mod execute;
 mod glob;

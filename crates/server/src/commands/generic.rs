@@ -36,6 +36,14 @@ pub(crate) const FAMILY: Family = Family {
                 "O(N) where N is the number of keys to check.",
                 "Determines whether one or more keys exist.",
             ),
+        Command::read("touch", -2, exists)
+            .keys(Keys::ALL)
+            .fast()
+            .docs(
+                "3.2.1",
+                "O(N) where N is the number of keys that will be touched.",
+                "Returns the number of existing keys out of those specified. When they were last used is not kept.",
+            ),
         Command::read("type", 2, kind).key().fast().docs(
             "1.0.0",
             "O(1)",

@@ -70,13 +70,18 @@ fn keys_are_found_where_the_table_says() {
 /// The table of the documentation, as it has to be.
 fn page() -> String {
     let mut page = String::new();
+    let mut group = None;
     for family in families() {
-        writeln!(page, "### {}\n", family.group.title()).unwrap();
-        writeln!(
-            page,
-            "| command | what it does | at the same time elsewhere |\n|---|---|---|"
-        )
-        .unwrap();
+        // A group may be of several families.
+        if group.replace(family.group) != Some(family.group) {
+            let gap = if page.is_empty() { "" } else { "\n" };
+            writeln!(page, "{gap}### {}\n", family.group.title()).unwrap();
+            writeln!(
+                page,
+                "| command | what it does | at the same time elsewhere |\n|---|---|---|"
+            )
+            .unwrap();
+        }
         for command in family.commands {
             let parts: Vec<_> = command
                 .parts()
@@ -90,7 +95,6 @@ fn page() -> String {
             let name = command.name.to_ascii_uppercase();
             writeln!(page, "| `{name}` | {summary} | {} |", concurrently(command)).unwrap();
         }
-        page.push('\n');
     }
     page
 }

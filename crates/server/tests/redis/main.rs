@@ -4,4 +4,5 @@
 
 mod client;
 mod clients_of_redis;
+mod scan;
 mod transcripts;

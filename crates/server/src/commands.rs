@@ -4,10 +4,13 @@ pub(crate) mod command;
 pub(crate) mod connection;
 pub(crate) mod deadlines;
 pub(crate) mod generic;
+pub(crate) mod hashes;
 pub(crate) mod moving;
 pub(crate) mod object;
+mod random;
 pub(crate) mod scan;
 pub(crate) mod server;
+pub(crate) mod sets;
 pub(crate) mod strings;
 pub(crate) mod transactions;
 
@@ -25,6 +28,8 @@ pub(crate) static FAMILIES: &[Family] = &[
     strings::counting::FAMILY,
     strings::parts::FAMILY,
     strings::common::FAMILY,
+    sets::FAMILY,
+    hashes::FAMILY,
     transactions::FAMILY,
     server::FAMILY,
 ];

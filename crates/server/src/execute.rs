@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use syncline::ops::ReadRows;
+use syncline::ops::{Key, ReadRows};
 use syncline::{Error, Namespace, Transaction, View};
 
 use crate::notes::{Class, Notes};
@@ -52,6 +52,14 @@ impl<'a, 't> Writes<'a, 't> {
     /// Notes that something was done to a key, by the name that Redis has for it. Whoever listens is told when the transaction is committed.
     pub(crate) fn note(&mut self, class: Class, name: &'static str, key: &[u8]) {
         self.notes.add(class, name, key);
+    }
+
+    /// Notes that a key is gone, if it is: after something was taken out of it.
+    pub(crate) fn note_if_gone(&mut self, key: &[u8]) -> Result<(), Refusal> {
+        if self.notes.wants(Class::Generic) && Key::of(&*self.rows, key).kind()?.is_none() {
+            self.note(Class::Generic, "del", key);
+        }
+        Ok(())
     }
 
     /// What was noted, to be announced.

@@ -55,8 +55,13 @@ pub(crate) struct Notes {
 }
 
 impl Notes {
+    /// Whether anybody wants to know of these.
+    pub(crate) const fn wants(&self, class: Class) -> bool {
+        self.wanted & class.bit() != 0
+    }
+
     pub(crate) fn add(&mut self, class: Class, name: &'static str, key: &[u8]) {
-        if self.wanted & class.bit() != 0 {
+        if self.wants(class) {
             let key = Bytes::copy_from_slice(key);
             self.events.push(Event { class, name, key });
         }

@@ -42,6 +42,8 @@ pub enum Reply {
     Map(Vec<(Reply, Reply)>),
     /// An array of different replies.
     Set(Vec<Reply>),
+    /// An array of pairs, which may be alike: an array of twice the length in the older version.
+    Pairs(Vec<(Reply, Reply)>),
     /// A message that answers no request: an array in the older version.
     Push(Vec<Reply>),
     /// Several replies, one after the other; none at all where there are none.
@@ -62,6 +64,11 @@ impl Reply {
     /// Bytes.
     pub fn bulk(bytes: impl Into<Bytes>) -> Self {
         Self::Bulk(bytes.into())
+    }
+
+    /// How many there are of something.
+    pub fn count(count: u64) -> Self {
+        Self::Integer(i64::try_from(count).unwrap_or(i64::MAX))
     }
 
     /// Bytes of a text that is always the same.
@@ -112,6 +119,17 @@ impl Reply {
                 for (key, value) in pairs {
                     key.write(protocol, out);
                     value.write(protocol, out);
+                }
+            }
+            Self::Pairs(pairs) => {
+                let count = if is_new { pairs.len() } else { pairs.len() * 2 };
+                length(b'*', count as i64, out);
+                for (first, second) in pairs {
+                    if is_new {
+                        length(b'*', 2, out);
+                    }
+                    first.write(protocol, out);
+                    second.write(protocol, out);
                 }
             }
             Self::Several(replies) => {

@@ -1,5 +1,7 @@
 //! A map: each field is a row of its own, and each is a cell, so that fields can be counted in.
 
+use std::ops::RangeBounds;
+
 use syncline_crdt::{Decimal, Family, RowKey};
 use syncline_merkle::KeyRange;
 
@@ -43,6 +45,22 @@ impl<S: ReadRows> Map<S> {
         }
     }
 
+    /// The value of each of these fields, as [`get`](Map::get) has it. O(log n) each; what the key shows is looked at once.
+    ///
+    /// # Errors
+    /// As [`Map::get`].
+    pub fn get_all<F: AsRef<[u8]>>(
+        &self,
+        fields: impl IntoIterator<Item = F>,
+    ) -> Result<Vec<Option<Vec<u8>>>, Error> {
+        let exists = self.exists()?;
+        let value = |field: F| match exists {
+            true => cell::bytes(&self.rows, &self.field(field.as_ref())),
+            false => Ok(None),
+        };
+        fields.into_iter().map(value).collect()
+    }
+
     /// All values of `field` that were written without knowledge of each other, the last writer's first. See
     /// [`Register::siblings`](super::Register::siblings).
     ///
@@ -69,10 +87,31 @@ impl<S: ReadRows> Map<S> {
     /// # Errors
     /// See [`Map`].
     pub fn fields(&self) -> Result<Items<'_, Entry>, Error> {
+        self.fields_within::<&[u8]>(..)
+    }
+
+    /// The fields within the bounds with their values, in bytewise order of the fields, each read when it is asked for.
+    ///
+    /// # Errors
+    /// See [`Map`].
+    pub fn fields_within<F: AsRef<[u8]>>(
+        &self,
+        bounds: impl RangeBounds<F>,
+    ) -> Result<Items<'_, Entry>, Error> {
         if !self.exists()? {
             return Ok(Box::new(std::iter::empty()));
         }
-        Ok(scan::items(scan::fields(&self.rows, &self.range())?))
+        let range = scan::fields_within(self.range(), bounds);
+        Ok(scan::items(scan::fields(&self.rows, &range)?))
+    }
+
+    /// The field with a value that has `n` others before it, in bytewise order, with its value; `None` if there are not so many.
+    ///
+    /// # Errors
+    /// See [`Map`].
+    pub fn nth(&self, n: u64) -> Result<Option<Entry>, Error> {
+        let n = usize::try_from(n).unwrap_or(usize::MAX);
+        self.fields()?.nth(n).transpose()
     }
 
     /// How many fields have a value. O(log n), and in a transaction O(m) in the fields that its group has looked at.
@@ -125,11 +164,28 @@ impl<S: WriteRows> Map<S> {
     /// # Errors
     /// See [`Map`]; [`Error::Store`] also when key, field or value is over its limit.
     pub fn set(&mut self, field: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<bool, Error> {
+        Ok(self.set_all([(field, value)])? == 1)
+    }
+
+    /// Gives each of these fields its value; how many had none. The last value of a field that is named twice counts.
+    ///
+    /// # Errors
+    /// As [`Map::set`]; [`Error::Store`] also when there are more than one transaction takes.
+    pub fn set_all<F: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &mut self,
+        entries: impl IntoIterator<Item = (F, V)>,
+    ) -> Result<u64, Error> {
+        let mut entries = entries.into_iter().peekable();
         let is_shown = self.exists()?;
-        expiry::begin(&mut self.rows, &self.key, is_shown)?;
-        let row = self.field(field.as_ref());
-        let added = !cell::is_visible(&self.rows.row(&row)?);
-        cell::assign(&mut self.rows, &row, value.as_ref())?;
+        if entries.peek().is_some() {
+            expiry::begin(&mut self.rows, &self.key, is_shown)?;
+        }
+        let mut added = 0;
+        for (field, value) in entries {
+            let row = self.field(field.as_ref());
+            added += u64::from(!cell::is_visible(&self.rows.row(&row)?));
+            cell::assign(&mut self.rows, &row, value.as_ref())?;
+        }
         Ok(added)
     }
 
@@ -138,12 +194,26 @@ impl<S: WriteRows> Map<S> {
     /// # Errors
     /// See [`Map`].
     pub fn remove(&mut self, field: impl AsRef<[u8]>) -> Result<bool, Error> {
-        if !self.exists()? {
-            return Ok(false);
+        Ok(self.remove_all([field])? == 1)
+    }
+
+    /// Takes fields out; how many had a value.
+    ///
+    /// # Errors
+    /// As [`Map::clear`].
+    pub fn remove_all<F: AsRef<[u8]>>(
+        &mut self,
+        fields: impl IntoIterator<Item = F>,
+    ) -> Result<u64, Error> {
+        let mut removed = 0;
+        if self.exists()? {
+            for field in fields {
+                let key = self.field(field.as_ref());
+                let row = self.rows.row(&key)?;
+                removed += u64::from(cell::clear(&mut self.rows, &key, &row)?);
+            }
         }
-        let key = self.field(field.as_ref());
-        let row = self.rows.row(&key)?;
-        cell::clear(&mut self.rows, &key, &row)
+        Ok(removed)
     }
 
     /// Adds `by` to the number in `field`, which is 0 when absent, and returns what it then is.

@@ -300,3 +300,24 @@ pub(crate) fn within<K: AsRef<[u8]>>(bounds: impl RangeBounds<K>) -> KeyRange {
         },
     }
 }
+
+/// Of the rows of one kind under a key, which lie in `family`, those whose fields or members are within the bounds.
+pub(crate) fn fields_within<F: AsRef<[u8]>>(
+    family: KeyRange,
+    bounds: impl RangeBounds<F>,
+) -> KeyRange {
+    let prefix = family.lower.clone();
+    let at = |field: &F| [&prefix, field.as_ref()].concat();
+    KeyRange {
+        lower: match bounds.start_bound() {
+            Bound::Unbounded => family.lower,
+            Bound::Included(field) => at(field),
+            Bound::Excluded(field) => after(&at(field)),
+        },
+        upper: match bounds.end_bound() {
+            Bound::Unbounded => family.upper,
+            Bound::Included(field) => Some(after(&at(field))),
+            Bound::Excluded(field) => Some(at(field)),
+        },
+    }
+}

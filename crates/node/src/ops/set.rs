@@ -1,5 +1,7 @@
 //! A set: each member is a row of its own, so that changing one costs one row whatever the size of the set.
 
+use std::ops::RangeBounds;
+
 use syncline_crdt::{Family, RowKey};
 use syncline_merkle::KeyRange;
 
@@ -36,15 +38,48 @@ impl<S: ReadRows> Set<S> {
         Ok(self.exists()? && !self.rows.row(&row)?.is_empty())
     }
 
+    /// To look up many members: what the key shows is looked at once, and each member is O(log n).
+    ///
+    /// # Errors
+    /// See [`Set`]; each look-up fails for itself.
+    pub fn lookup(&self) -> Result<impl Fn(&[u8]) -> Result<bool, Error> + '_, Error> {
+        let exists = self.exists()?;
+        Ok(move |member: &[u8]| {
+            let row = RowKey::member(&self.key, member);
+            Ok(exists && !self.rows.row(&row)?.is_empty())
+        })
+    }
+
     /// The members in bytewise order, each read when it is asked for.
     ///
     /// # Errors
     /// See [`Set`].
     pub fn members(&self) -> Result<Items<'_, Vec<u8>>, Error> {
+        self.members_within::<&[u8]>(..)
+    }
+
+    /// The members within the bounds, in bytewise order, each read when it is asked for.
+    ///
+    /// # Errors
+    /// See [`Set`].
+    pub fn members_within<M: AsRef<[u8]>>(
+        &self,
+        bounds: impl RangeBounds<M>,
+    ) -> Result<Items<'_, Vec<u8>>, Error> {
         if !self.exists()? {
             return Ok(Box::new(std::iter::empty()));
         }
-        Ok(scan::items(scan::members(&self.rows, &self.range())?))
+        let range = scan::fields_within(self.range(), bounds);
+        Ok(scan::items(scan::members(&self.rows, &range)?))
+    }
+
+    /// The member that has `n` others before it, in bytewise order; `None` if there are not so many.
+    ///
+    /// # Errors
+    /// See [`Set`].
+    pub fn nth(&self, n: u64) -> Result<Option<Vec<u8>>, Error> {
+        let n = usize::try_from(n).unwrap_or(usize::MAX);
+        self.members()?.nth(n).transpose()
     }
 
     /// How many members there are. O(log n), and in a transaction O(m) in the members that its group has looked at.
@@ -92,11 +127,28 @@ impl<S: WriteRows> Set<S> {
     /// # Errors
     /// See [`Set`]; [`Error::Store`] also when key or member is over its limit.
     pub fn insert(&mut self, member: impl AsRef<[u8]>) -> Result<bool, Error> {
+        Ok(self.insert_all([member])? == 1)
+    }
+
+    /// Adds members as [`insert`](Set::insert) does; how many were absent. A member that is named twice counts once.
+    ///
+    /// # Errors
+    /// As [`Set::insert`]; [`Error::Store`] also when there are more than one transaction takes.
+    pub fn insert_all<M: AsRef<[u8]>>(
+        &mut self,
+        members: impl IntoIterator<Item = M>,
+    ) -> Result<u64, Error> {
+        let mut members = members.into_iter().peekable();
         let is_shown = self.exists()?;
-        expiry::begin(&mut self.rows, &self.key, is_shown)?;
-        let row = RowKey::member(&self.key, member.as_ref());
-        let added = self.rows.row(&row)?.is_empty();
-        self.rows.put_row(&row, Vec::new())?;
+        if members.peek().is_some() {
+            expiry::begin(&mut self.rows, &self.key, is_shown)?;
+        }
+        let mut added = 0;
+        for member in members {
+            let row = RowKey::member(&self.key, member.as_ref());
+            added += u64::from(self.rows.row(&row)?.is_empty());
+            self.rows.put_row(&row, Vec::new())?;
+        }
         Ok(added)
     }
 
@@ -105,11 +157,25 @@ impl<S: WriteRows> Set<S> {
     /// # Errors
     /// See [`Set`].
     pub fn remove(&mut self, member: impl AsRef<[u8]>) -> Result<bool, Error> {
-        if !self.exists()? {
-            return Ok(false);
+        Ok(self.remove_all([member])? == 1)
+    }
+
+    /// Takes members out; how many were there.
+    ///
+    /// # Errors
+    /// As [`Set::clear`].
+    pub fn remove_all<M: AsRef<[u8]>>(
+        &mut self,
+        members: impl IntoIterator<Item = M>,
+    ) -> Result<u64, Error> {
+        let mut removed = 0;
+        if self.exists()? {
+            for member in members {
+                let row = RowKey::member(&self.key, member.as_ref());
+                removed += u64::from(self.rows.remove_row(&row)?);
+            }
         }
-        self.rows
-            .remove_row(&RowKey::member(&self.key, member.as_ref()))
+        Ok(removed)
     }
 
     /// Takes out every member and returns how many there were.

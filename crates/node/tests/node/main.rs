@@ -6,6 +6,7 @@ mod durability;
 mod enrolment;
 mod expiry;
 mod handles;
+mod many;
 mod measured;
 mod members;
 mod newer;

@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use syncline_crdt::{Advert, Canonical, CarrierId, Context, Roster, Stability};
+use syncline_crdt::{Advert, Canonical, CarrierId, Context, Roster, Stability, Stamp};
 
 use crate::engine::{Batch, Durability, Engine, Snapshot, Table};
 use crate::format::{self, meta};
+use crate::restoring::Origins;
 use crate::store::Shared;
 use crate::{OpenError, Store, StoreError, View};
 
@@ -26,6 +27,8 @@ pub(crate) struct Carriers {
     /// told is told under these, so nothing later may be called known.
     running: BTreeMap<u64, Statement>,
     begun: u64,
+    /// Whose rows came with a backup, as long as nobody is known to count with this store.
+    pub(crate) origins: Origins,
 }
 
 /// What a carrier says of itself: an [`Advert`] without those that it counts with.
@@ -95,6 +98,7 @@ impl Carriers {
             written: BTreeMap::new(),
             running: BTreeMap::new(),
             begun: 0,
+            origins: Origins::default(),
         }
     }
 
@@ -106,6 +110,10 @@ impl Carriers {
         let roster = snapshot.get(Table::Meta, meta::ROSTER)?;
         let roster = roster.and_then(|bytes| Roster::from_bytes(&bytes).ok());
         let mut carriers = Self::with(me, roster.ok_or_else(|| damaged("roster of carriers"))?);
+        if let Some(origins) = snapshot.get(Table::Meta, meta::ORIGINS)? {
+            let origins = Origins::from_bytes(&origins);
+            carriers.origins = origins.ok_or_else(|| damaged("origins"))?;
+        }
         let after = [&meta::HEARD[..meta::HEARD.len() - 1], b"e"].concat();
         let heard = (Bound::Included(meta::HEARD), Bound::Excluded(&after[..]));
         for entry in snapshot.range(Table::Meta, heard) {
@@ -176,6 +184,7 @@ impl Carriers {
         match key {
             meta::CARRIER => Some(self.me.as_bytes().to_vec()),
             meta::ROSTER => Some(self.roster.to_bytes()),
+            meta::ORIGINS => self.origins.as_written(),
             _ => {
                 let name = key.strip_prefix(meta::HEARD)?.try_into().ok()?;
                 self.written.remove(&CarrierId::from_bytes(name));
@@ -291,7 +300,7 @@ impl<E: Engine> Store<E> {
         let _writer = self.shared.lock_writer()?;
         let mut roster = self.carriers();
         roster.merge(&Roster::new(name));
-        self.commit_roster(roster, Some(name))?;
+        self.commit_roster(roster, Some(name), None, Stamp::ZERO)?;
         Ok(name)
     }
 
@@ -301,7 +310,10 @@ impl<E: Engine> Store<E> {
     /// # Errors
     /// [`StoreError::Failed`], or whatever keeps the commit from being made.
     pub fn enrol(&self, roster: &Roster) -> Result<bool, StoreError> {
-        self.change_roster(|ours| ours.merge(roster))
+        self.change_roster(|ours, origins| {
+            let grown = ours.merge(roster);
+            origins.check(ours).map(|()| grown)
+        })
     }
 
     /// Counts no more with a carrier that is gone for good, durably. Whatever only it had seen is
@@ -314,36 +326,58 @@ impl<E: Engine> Store<E> {
         if carrier == self.carrier() {
             return Err(StoreError::OwnCarrier);
         }
-        self.change_roster(|roster| roster.forget(carrier))
+        self.change_roster(|roster, origins| {
+            // Here what it had is known, as far as anybody knows it.
+            origins.remove(carrier);
+            Ok(roster.forget(carrier))
+        })
     }
 
-    fn change_roster(&self, change: impl FnOnce(&mut Roster) -> bool) -> Result<bool, StoreError> {
+    fn change_roster(
+        &self,
+        change: impl FnOnce(&mut Roster, &mut Origins) -> Result<bool, StoreError>,
+    ) -> Result<bool, StoreError> {
         // Rosters change under the right to write, so nothing of a carrier is joined while it is
         // being forgotten.
         let _writer = self.shared.lock_writer()?;
         let mut roster = self.carriers();
-        if !change(&mut roster) {
+        let mut origins = self.shared.lock_carriers().origins.clone();
+        if !change(&mut roster, &mut origins)? {
             return Ok(false);
         }
-        self.commit_roster(roster, None)?;
+        self.commit_roster(roster, None, Some(origins), Stamp::ZERO)?;
         Ok(true)
     }
 
-    /// Makes a roster the store's own, and maybe a name. Whoever calls it holds the right to write.
-    fn commit_roster(&self, roster: Roster, name: Option<CarrierId>) -> Result<(), StoreError> {
+    /// Makes a roster the store's own, maybe a name and origins, and observes the clock. Whoever calls it holds the right to
+    /// write.
+    pub(crate) fn commit_roster(
+        &self,
+        roster: Roster,
+        name: Option<CarrierId>,
+        origins: Option<Origins>,
+        clock: Stamp,
+    ) -> Result<(), StoreError> {
         let mut batch = Batch::new();
         write_roster(&roster, &mut batch);
+        if let Some(origins) = &origins {
+            origins.write(&mut batch);
+        }
         if let Some(name) = name {
             batch.put(Table::Meta, meta::CARRIER, name.as_bytes());
         }
         for carrier in self.shared.lock_carriers().written.keys() {
             batch.remove(Table::Meta, &format::heard_key(*carrier));
         }
-        self.shared.commit_alone(batch, Durability::Buffered)?;
+        self.shared
+            .commit_alone(batch, clock, Durability::Buffered)?;
         self.flush()?;
         // Only what is durable is told to anybody.
         let mut carriers = self.shared.lock_carriers();
         carriers.me = name.unwrap_or(carriers.me);
+        if let Some(origins) = origins {
+            carriers.origins = origins;
+        }
         carriers.take_up(roster);
         Ok(())
     }
@@ -353,6 +387,7 @@ impl<E: Engine> Store<E> {
     pub fn hear(&self, roster: &Roster, said: impl IntoIterator<Item = (CarrierId, Statement)>) {
         let mut carriers = self.shared.lock_carriers();
         if carriers.roster == *roster {
+            carriers.origins.met(roster);
             for (carrier, statement) in said {
                 carriers.hear(carrier, &statement);
             }
@@ -369,8 +404,12 @@ impl<E: Engine> Store<E> {
         let said = {
             let _writer = self.shared.lock_writer()?;
             let mut batch = Batch::new();
-            self.shared.lock_carriers().write_heard(&mut batch);
-            self.shared.commit_alone(batch, Durability::Buffered)?;
+            let mut carriers = self.shared.lock_carriers();
+            carriers.write_heard(&mut batch);
+            carriers.origins.write_met(&mut batch);
+            drop(carriers);
+            self.shared
+                .commit_alone(batch, Stamp::ZERO, Durability::Buffered)?;
             self.view()?.statement()
         };
         self.flush()?;
@@ -399,8 +438,14 @@ impl<E: Engine> Store<E> {
 
 impl<E: Engine> Shared<E> {
     /// Commits what changes no row. Whoever calls it holds the right to write.
-    fn commit_alone(&self, batch: Batch, durability: Durability) -> Result<(), StoreError> {
+    fn commit_alone(
+        &self,
+        batch: Batch,
+        clock: Stamp,
+        durability: Durability,
+    ) -> Result<(), StoreError> {
         let mut head = self.head();
+        head.state.clock = head.state.clock.max(clock);
         head.state.commits += 1;
         let wall_ms = self.environment.wall_ms();
         head.state.as_of_ms = head.state.as_of_ms.max(wall_ms);

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use syncline_crdt::limits;
+use syncline_crdt::{CarrierId, limits};
 
 use crate::EngineError;
 
@@ -215,6 +215,19 @@ pub enum StoreError {
         "a store cannot forget itself; ask another carrier of the namespace to, and remove this one"
     )]
     OwnCarrier,
+    /// Rows of this store came with the backup of a carrier that was forgotten since, and nobody knew of this store then.
+    #[error(
+        "replica {origin}, from whose backup this one was restored, was forgotten since: the backup may hold what came too late; export what only it has, remove this replica and let it begin empty"
+    )]
+    OriginForgotten {
+        /// The carrier whose backup it was.
+        origin: CarrierId,
+    },
+    /// Whoever made the backup has forgotten this store.
+    #[error(
+        "the backup is of a replica that has forgotten this one; remove this one and restore into an empty namespace"
+    )]
+    Forgotten,
     /// An earlier commit failed, so this store writes no more.
     #[error(
         "an earlier commit failed ({cause}); open the store again, nothing acknowledged is lost"

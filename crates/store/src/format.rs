@@ -12,6 +12,7 @@
 //! | | `condemned` | key of a row that is damaged beyond repair; the store is not opened |
 //! | | `carrier` | 16 bytes, the store's name among its carriers |
 //! | | `roster` | the carriers that count, those that were forgotten |
+//! | | `origins` | 16 bytes each: whose rows came with a backup, until another carrier is known to count with this store; absent if none |
 //! | | `heard`, name of a carrier (16 bytes) | u64: as of when (Unix ms); the context that it was heard to have |
 //! | `rows` | row key | 32 bytes of item digest, canonical row |
 //! | `dots` | replica (16 bytes), counter (u64) | row key |
@@ -76,6 +77,7 @@ pub(crate) mod meta {
     pub(crate) const CONDEMNED: &[u8] = b"condemned";
     pub(crate) const CARRIER: &[u8] = b"carrier";
     pub(crate) const ROSTER: &[u8] = b"roster";
+    pub(crate) const ORIGINS: &[u8] = b"origins";
     /// The name of a carrier follows.
     pub(crate) const HEARD: &[u8] = b"heard";
 }

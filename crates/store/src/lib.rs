@@ -53,6 +53,7 @@ mod opening;
 mod range_removal;
 mod recount;
 mod removals;
+mod restoring;
 mod scrub;
 mod seal;
 mod sketch;

@@ -127,7 +127,7 @@ impl Seal {
 /// Whether a row of the `meta` table is sealed. The state is, besides; how far a scrub has come is
 /// not, nor what engines keep there.
 fn is_sealed(key: &[u8]) -> bool {
-    const SEALED: [&[u8]; 7] = [
+    const SEALED: [&[u8]; 8] = [
         meta::FORMAT,
         meta::NAMESPACE,
         meta::SECRET,
@@ -135,6 +135,7 @@ fn is_sealed(key: &[u8]) -> bool {
         meta::CONDEMNED,
         meta::CARRIER,
         meta::ROSTER,
+        meta::ORIGINS,
     ];
     SEALED.contains(&key) || key.starts_with(meta::HEARD)
 }

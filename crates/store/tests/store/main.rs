@@ -17,6 +17,7 @@ mod opening;
 mod ranges;
 mod reading;
 mod removals;
+mod restoring;
 mod scrubbing;
 mod sealing;
 mod sketching;

@@ -83,19 +83,16 @@ impl Core {
 
     /// The replica of a namespace whose name was checked; made, unopened, if there is none.
     pub(crate) fn carry(&self, name: &str) -> Replica {
+        self.carry_at(name, self.storage.place(name, self.settings.cache_bytes))
+    }
+
+    /// The same, where its rows lie at a place of their own if it is made.
+    pub(crate) fn carry_at(&self, name: &str, place: replica::Place) -> Replica {
         let mut namespaces = lock(&self.namespaces);
         if let Some(replica) = namespaces.carried.get(name) {
             return replica.clone();
         }
-        let settings = replica::Settings {
-            namespace: name.to_owned(),
-            secret: *self.membership.secret(),
-            environment: self.settings.environment.clone(),
-            place: self.storage.place(name, self.settings.cache_bytes),
-            outbox: Outbox::new(name, self.taker.clone()),
-            room: self.room.clone(),
-            worked: Arc::default(),
-        };
+        let settings = self.replica_settings(name, place);
         let replica = match namespaces.closed {
             false => Replica::new(settings),
             true => Replica::closed(settings),
@@ -103,6 +100,19 @@ impl Core {
         namespaces.carried.insert(name.to_owned(), replica.clone());
         self.carrying.notify_one();
         replica
+    }
+
+    /// What it takes to open a namespace whose rows lie at a place.
+    pub(crate) fn replica_settings(&self, name: &str, place: replica::Place) -> replica::Settings {
+        replica::Settings {
+            namespace: name.to_owned(),
+            secret: *self.membership.secret(),
+            environment: self.settings.environment.clone(),
+            place,
+            outbox: Outbox::new(name, self.taker.clone()),
+            room: self.room.clone(),
+            worked: Arc::default(),
+        }
     }
 
     /// Carries a namespace no longer: closes its replica and removes its files.

@@ -14,6 +14,8 @@
 //!     app.redb                            one file for each namespace
 //!     app.redb.log-…                      and its log, while it is open or after it was killed
 //!     old.dropped                         a namespace that was dropped, until all its files are removed
+//!   restoring/
+//!     app/                                a namespace that is being restored, until it is whole
 //! ```
 
 use std::fs::{self, File, TryLockError};
@@ -34,6 +36,7 @@ pub(crate) const IDENTITY: &str = "identity";
 /// The identity that a first start makes for itself, or that joining does.
 pub(crate) const OWN: &str = "node";
 const NAMESPACES: &str = "namespaces";
+const RESTORING: &str = "restoring";
 const EXTENSION: &str = "redb";
 /// What the file of a namespace is called from the moment it is dropped.
 const DROPPED: &str = "dropped";
@@ -65,6 +68,7 @@ impl DataDir {
                     lock: Mutex::new(Some(lock)),
                 };
                 directory.finish_dropping()?;
+                directory.give_up_restoring()?;
                 Ok(directory)
             }
             Err(TryLockError::WouldBlock) => Err(StartError::AlreadyOpen { path }),
@@ -179,6 +183,28 @@ impl DataDir {
         Ok(())
     }
 
+    /// Removes what a crash has left of namespaces that were being restored.
+    fn give_up_restoring(&self) -> Result<(), StartError> {
+        let directory = self.path.join(RESTORING);
+        match fs::remove_dir_all(&directory) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(unusable(&directory, error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// An empty place beside the namespaces, for one that is being restored.
+    pub(crate) fn aside(&self, name: &str) -> io::Result<Aside> {
+        let aside = Aside {
+            directory: self.path.join(RESTORING).join(name),
+            target: self.namespace_file(name),
+        };
+        aside.clear()?;
+        fs::create_dir_all(&aside.directory)?;
+        Ok(aside)
+    }
+
     /// The namespaces that have a file.
     pub(crate) fn namespaces(&self) -> Result<Vec<String>, StartError> {
         let directory = self.path.join(NAMESPACES);
@@ -211,7 +237,7 @@ impl NamespaceFiles {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             renamed => renamed?,
         }
-        self.sync_directory()?;
+        sync_directory(self.directory())?;
         self.finish()
     }
 
@@ -226,9 +252,9 @@ impl NamespaceFiles {
             }
         }
         // No log may come back to a new namespace of the name after the file that would remove it has gone.
-        self.sync_directory()?;
+        sync_directory(self.directory())?;
         fs::remove_file(self.dropped())?;
-        self.sync_directory()
+        sync_directory(self.directory())
     }
 
     fn dropped(&self) -> PathBuf {
@@ -238,13 +264,60 @@ impl NamespaceFiles {
     fn directory(&self) -> &Path {
         self.store.parent().unwrap_or(Path::new("."))
     }
+}
 
-    /// Has the names in the directory survive a power loss, where the system knows how.
-    fn sync_directory(&self) -> io::Result<()> {
-        #[cfg(unix)]
-        File::open(self.directory())?.sync_all()?;
-        Ok(())
+/// Where a namespace lies as long as it is being restored. Gone with all that is in it, unless it is moved into place.
+#[derive(Debug)]
+pub(crate) struct Aside {
+    directory: PathBuf,
+    target: PathBuf,
+}
+
+impl Aside {
+    /// The file of the store.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.directory.join(STORE)
     }
+
+    /// Makes the closed store that of the namespace, in one step that survives a crash.
+    pub(crate) fn into_place(self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.directory)? {
+            if entry?.file_name() != STORE {
+                return Err(io::Error::other(
+                    "the log of what was restored could not be brought to its file",
+                ));
+            }
+        }
+        fs::rename(self.store(), &self.target)?;
+        sync_directory(self.target.parent().unwrap_or(Path::new(".")))
+    }
+
+    fn clear(&self) -> io::Result<()> {
+        match fs::remove_dir_all(&self.directory) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        if let Err(error) = self.clear() {
+            tracing::warn!(%error, directory = %self.directory.display(), "what was half restored is still there; the next start removes it");
+        }
+    }
+}
+
+/// What the file of a store is called that is aside.
+const STORE: &str = "store.redb";
+
+/// Has the names in a directory survive a power loss, where the system knows how.
+fn sync_directory(directory: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    File::open(directory)?.sync_all()?;
+    #[cfg(not(unix))]
+    let _ = directory;
+    Ok(())
 }
 
 fn unusable(path: &Path, source: io::Error) -> StartError {

@@ -50,6 +50,7 @@
 //!    send what the other has not seen, and find the rest by their digests.
 //! 4. The peer joins each row with its own. Both compare digests in the end, and the [`Report`] says whether they agree.
 
+pub mod backup;
 mod builder;
 mod carriers;
 #[cfg(feature = "net")]

@@ -415,7 +415,8 @@ impl State {
 }
 
 impl Settings {
-    fn open(&self) -> Result<Open, Error> {
+    /// Opens the store alone, for nobody but the caller.
+    pub(crate) fn open_store(&self) -> Result<Store<AnyEngine>, Error> {
         let engine = self
             .place
             .engine()
@@ -424,7 +425,11 @@ impl Settings {
             environment: self.environment.clone(),
             ..Config::new(self.namespace.clone(), self.secret)
         };
-        let store = Store::open(engine, config).map_err(|source| self.unopened(source))?;
+        Store::open(engine, config).map_err(|source| self.unopened(source))
+    }
+
+    fn open(&self) -> Result<Open, Error> {
+        let store = self.open_store()?;
         let turn = Turn::default();
         let (room, worked) = (self.room.clone(), self.worked.clone());
         let writer = Writer::start(

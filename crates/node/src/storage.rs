@@ -1,8 +1,10 @@
 //! What a node keeps its namespaces on.
 
+use std::io;
+
 use syncline_store::MemoryDisk;
 
-use crate::data_dir::{DataDir, NamespaceFiles};
+use crate::data_dir::{Aside, DataDir, NamespaceFiles};
 use crate::replica::Place;
 #[cfg(unix)]
 use crate::room;
@@ -32,6 +34,14 @@ impl Storage {
         match self {
             Self::Directory(directory) => Some(directory.files_of(namespace)),
             Self::Memory => None,
+        }
+    }
+
+    /// Where a namespace is restored before anybody may see it; `None` in memory.
+    pub(crate) fn aside(&self, namespace: &str) -> io::Result<Option<Aside>> {
+        match self {
+            Self::Directory(directory) => directory.aside(namespace).map(Some),
+            Self::Memory => Ok(None),
         }
     }
 

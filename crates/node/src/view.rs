@@ -134,6 +134,18 @@ impl View {
         Ok(scan::items(scan::keys(self, &range)?))
     }
 
+    /// The keys within the bounds that show something, with their kinds, in bytewise order.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when reading fails; each item fails for itself.
+    pub fn keys_within<K: AsRef<[u8]>>(
+        &self,
+        bounds: impl RangeBounds<K>,
+    ) -> Result<Items<'_, (Vec<u8>, Kind)>, Error> {
+        let range = scan::within(bounds);
+        Ok(scan::items(scan::keys(self, &range)?))
+    }
+
     /// The keys that begin with `prefix` and show a value, with these, in bytewise order.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Serialize;
 use syncline::{Error, Node};
@@ -24,7 +24,7 @@ use tokio::time::timeout;
 use crate::bounded::Bounded;
 use crate::metrics::{self, Measures};
 use crate::report::Readiness;
-use crate::{agreement, collect, dashboard, detail, events, history};
+use crate::{agreement, backup, collect, dashboard, detail, events, history};
 
 /// Connections at a time.
 const CONNECTIONS: usize = 64;
@@ -40,7 +40,7 @@ pub struct Options {
     pub address: SocketAddr,
     /// Whether that may be another address than loopback.
     pub exposed: bool,
-    /// The data directory, to be shown.
+    /// The data directory, to be shown. If it is there, the key to what the face does lies in it, as long as it is there.
     pub data: PathBuf,
     /// The version of the program, to be shown.
     pub version: &'static str,
@@ -58,6 +58,11 @@ pub enum AdminError {
         /// The address asked for.
         address: SocketAddr,
     },
+    /// The key cannot be left in the data directory.
+    #[error(
+        "the key of the admin face cannot be written ({0}); see to the permissions of the data directory"
+    )]
+    Key(#[source] io::Error),
     /// The address cannot be listened on.
     #[error(
         "the admin face cannot listen on {address} ({source}); choose another address or port, or stop what uses it"
@@ -94,6 +99,8 @@ pub(crate) struct Shown {
     /// Readers of the event stream that there may still be.
     pub(crate) readers: Arc<Semaphore>,
     pub(crate) closing: watch::Receiver<bool>,
+    /// To what not everybody may ask for.
+    pub(crate) key: Option<backup::Key>,
     draining: AtomicBool,
     measuring: Mutex<Vec<Arc<dyn Measures>>>,
     pub(crate) past: history::Past,
@@ -127,7 +134,12 @@ impl Admin {
         let listener = TcpListener::bind(wanted).await.map_err(unbound)?;
         let address = listener.local_addr().map_err(unbound)?;
         let (closing, closed) = watch::channel(false);
+        let key = match options.data.is_dir() {
+            true => Some(backup::Key::leave(&options.data, address).map_err(AdminError::Key)?),
+            false => None,
+        };
         let shown = Arc::new(Shown {
+            key,
             node,
             options,
             began: Instant::now(),
@@ -218,6 +230,7 @@ fn routes(shown: Arc<Shown>) -> Router {
         .route("/v1/history", get(history::history))
         .route("/metrics", get(metrics::scrape))
         .route("/v1/events", get(events::stream))
+        .route("/v1/backup", post(backup::run))
         .with_state(shown);
     match is_loopback {
         true => routes.layer(from_fn(of_this_machine)),

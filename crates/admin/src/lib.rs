@@ -15,14 +15,16 @@
 //! | `/v1/conflicts?namespace=&prefix=&after=&limit=` | [`Conflicts`]: what concurrency decided and what lost, a page at a time |
 //! | `/v1/history?since=` | [`History`]: how it has done in the last half an hour |
 //! | `/v1/events` | server-sent events: first `members`, the [`Peers`] as they are; then `change`, a [`Change`] each; `missed` with a new list after a reader was too slow |
+//! | `POST /v1/backup` | backs namespaces up; asks for a key that lies in the data directory ([`admin_key`]) |
 //!
-//! Nothing can be changed over it. There is no password: it is meant for the loopback address, and whoever lets it listen wider
+//! Nothing else can be changed over it. There is no password: it is meant for the loopback address, and whoever lets it listen wider
 //! ([`Options::exposed`]) shows names, addresses and sizes to whoever reaches it. Keys and values, which conflicts and the bounds of key ranges have, it shows on loopback alone. On loopback it answers only requests for an
 //! address or `localhost`, so that no web page that an operator visits can read it by a name of its own (DNS rebinding).
 //!
 //! Fields may be added to the answers in any version; none is renamed or taken away within a major one.
 
 mod agreement;
+mod backup;
 mod bounded;
 mod collect;
 mod dashboard;
@@ -35,6 +37,7 @@ pub mod metrics;
 mod report;
 mod trust;
 
+pub use backup::{BackedUp, BackupLine, BackupRequest, PrunedBackups, admin_key, back_up_all};
 pub use face::{Admin, AdminError, Options};
 pub use report::{
     Agreement, Branch, Carriers, Change, Conflict, Conflicts, ContextSummary, Convergence, Cost,

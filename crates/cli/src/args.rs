@@ -1,8 +1,10 @@
 //! The command line: parsed and validated here, carried out elsewhere. What a command receives needs no second look.
 
 mod ask;
+mod backup;
 mod bench;
 mod cluster;
+mod mcp;
 mod node;
 mod sim;
 
@@ -12,6 +14,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::ask::{Ask, AskConflicts, AskTopology, TopologyFormat, Whom};
+pub(crate) use self::backup::{Backup, Restore};
 pub(crate) use self::bench::{
     Baseline, Bench, BenchCluster, BenchMember, BenchMemory, BenchOpen, BenchRedis, BenchReopen,
     BenchResident, BenchServe, BenchSync, BenchWrite, BenchWriter, Kind, Workload,
@@ -19,6 +22,7 @@ pub(crate) use self::bench::{
 pub(crate) use self::cluster::{
     Cluster, ClusterInit, ClusterInvite, ClusterJoin, ClusterMembers, ClusterRevoke, ClusterRotate,
 };
+pub(crate) use self::mcp::Mcp;
 pub(crate) use self::node::Node;
 pub(crate) use self::sim::{Axis, Growth, Plot, Reach, Sim, Study};
 use crate::failure::{Failure, Reason};
@@ -29,7 +33,7 @@ Exit codes:
   1  failed: the text says what and what to do
   2  the arguments are wrong
   3  done, and something differs: replicas do not agree, or not with the reference; or damage was found
-  4  malformed input
+  4  malformed input, or a damaged backup
   5  the peer could not be reached, or refused
   6  the data directory or the address is in use by another process
 130  interrupted, and 143 terminated, without waiting for an orderly end";
@@ -69,10 +73,16 @@ pub(crate) enum Command {
     Import(Import),
     /// Print a namespace as JSON lines that `import` reads.
     Export(Export),
+    /// Back namespaces up: what has changed since the last backup, to a directory or an object store.
+    Backup(Backup),
+    /// Make namespaces from backups, or join backups into them.
+    Restore(Restore),
     /// Read everything that is stored and check it.
     Scrub(Scrub),
     /// Make up the differences with one peer, or serve peers that ask.
     Sync(Sync),
+    /// Serve a memory that agents share, by the Model Context Protocol on standard input and output.
+    Mcp(Mcp),
     /// Measure.
     #[command(subcommand)]
     Bench(Bench),

@@ -5,7 +5,7 @@ use std::path::Path;
 use syncline::{Namespace, Node};
 
 use crate::args::{Home, Place};
-use crate::failure::{Doing, Failure};
+use crate::failure::{Doing, Failure, Reason};
 
 /// A node that nobody connects to and that connects to nobody by itself.
 pub(crate) async fn open(home: &Home) -> Result<Node, Failure> {
@@ -25,10 +25,13 @@ async fn start(home: &Home, listen: Option<&str>) -> Result<Node, Failure> {
     if let Some(address) = listen {
         builder = builder.listen(address);
     }
-    builder
-        .start()
-        .await
-        .doing(|| "cannot start the node".to_owned())
+    builder.start().await.map_err(|error| {
+        let failure = Failure::caused("cannot start the node", &error);
+        match error.is_in_use() {
+            true => failure.because(Reason::InUse),
+            false => failure,
+        }
+    })
 }
 
 /// A node whose data directory is to be there already.

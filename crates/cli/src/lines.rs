@@ -76,8 +76,13 @@ impl From<Record> for Item {
 
 /// The line, without its end.
 pub(crate) fn print(item: &Item) -> String {
+    to_json(item).to_string()
+}
+
+/// The same as a value.
+pub(crate) fn to_json(item: &Item) -> Value {
     let key = text(&item.key);
-    let line = match &item.content {
+    match &item.content {
         Content::Value(value) => match number(value) {
             Some(number) => json!({"type": "counter", "key": key, "value": number}),
             None => json!({"type": "register", "key": key, "value": text(value)}),
@@ -99,8 +104,7 @@ pub(crate) fn print(item: &Item) -> String {
                 .map(|(member, number)| (text(member), score(number)));
             json!({"type": "sorted set", "key": key, "scores": scores.collect::<Map<_, _>>()})
         }
-    };
-    line.to_string()
+    }
 }
 
 /// Reads a line back.
@@ -180,14 +184,16 @@ fn string(value: Option<Value>, name: &str) -> Result<String, String> {
     }
 }
 
-fn text(bytes: &[u8]) -> String {
+/// Bytes as JSON has them.
+pub(crate) fn text(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) if !text.starts_with(BINARY) => text.to_owned(),
         _ => format!("{BINARY}{}", STANDARD.encode(bytes)),
     }
 }
 
-fn bytes(text: &str) -> Result<Vec<u8>, String> {
+/// The bytes that a text stands for.
+pub(crate) fn bytes(text: &str) -> Result<Vec<u8>, String> {
     match text.strip_prefix(BINARY) {
         None => Ok(text.as_bytes().to_vec()),
         Some(encoded) => STANDARD.decode(encoded).map_err(|error| {

@@ -5,6 +5,7 @@
 
 mod args;
 mod ask;
+mod backup;
 mod bench;
 mod by_kind;
 mod cluster;
@@ -14,6 +15,7 @@ mod failure;
 mod home;
 mod import;
 mod lines;
+mod mcp;
 mod node;
 mod progress;
 mod records;
@@ -59,8 +61,11 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Conflicts(ask) => ask::conflicts(ask),
         Command::Import(import) => runtime()?.block_on(import::run(import)),
         Command::Export(export) => runtime()?.block_on(export::run(export)),
+        Command::Backup(backup) => runtime()?.block_on(backup::run(backup)),
+        Command::Restore(restore) => runtime()?.block_on(backup::run_restore(restore)),
         Command::Scrub(scrub) => runtime()?.block_on(scrub::run(scrub)),
         Command::Sync(sync) => runtime()?.block_on(sync::run(sync)),
+        Command::Mcp(mcp) => runtime()?.block_on(mcp::run(mcp)),
         Command::Bench(bench) => bench::run(bench),
         Command::Sim(simulation) => sim::run(simulation),
         // It logs in its own way, and was begun above.

@@ -2,7 +2,7 @@
 
 mod layers;
 mod settings;
-mod signals;
+pub(crate) mod signals;
 mod units;
 
 use std::fs;

@@ -60,6 +60,12 @@ impl Progress {
         self.0.set_position(done);
     }
 
+    /// How much is done, of how much there turned out to be.
+    pub(crate) fn reach_of(&self, done: u64, total: u64) {
+        self.0.set_length(total);
+        self.0.set_position(done);
+    }
+
     pub(crate) fn say(&self, what: impl Into<String>) {
         self.0.set_message(what.into());
     }

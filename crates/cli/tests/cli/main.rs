@@ -3,14 +3,17 @@
 #![allow(missing_docs)]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod backup;
 mod bench;
 mod cluster;
 mod command;
 mod demo;
 mod help;
 mod import_export;
+mod mcp;
 mod member;
 mod node;
+mod s3;
 mod scrub;
 mod sim;
 mod sync;

@@ -159,7 +159,7 @@ fn a_peer_that_cannot_be_had_is_told_apart_from_a_failure_here() {
     assert!(error.contains("people"), "{error}");
 
     // A data directory in use.
-    let error = run(&["sync", "--data", text(&a), "--peer", "127.0.0.1:1"]).failed(1);
+    let error = run(&["sync", "--data", text(&a), "--peer", "127.0.0.1:1"]).failed(6);
     assert!(error.contains("in use"), "{error}");
     // A data directory without anything to sync.
     let empty = scratch.path().join("empty");

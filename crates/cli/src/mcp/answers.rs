@@ -132,6 +132,15 @@ fn entry_of(
                 room.take(members.members()?, after, |member| (member, member.len()))?;
             (Content::Members(members), cursor)
         }
+        Kind::SortedSet => {
+            let set = view.sorted_set(key);
+            let scores = set.members()?.map(|scored| {
+                let scored = scored?;
+                Ok((scored.member, scored.score))
+            });
+            let (scores, cursor) = room.take(scores, after, |(member, _)| (member, member.len()))?;
+            (Content::Scores(scores), cursor)
+        }
         _ => return Ok(json!({"key": lines::text(key), "type": "unknown"})),
     };
     let key = key.to_vec();
@@ -179,6 +188,7 @@ fn name(kind: Kind) -> &'static str {
         Kind::Value => "value",
         Kind::Map => "map",
         Kind::Set => "set",
+        Kind::SortedSet => "sorted set",
         _ => "unknown",
     }
 }

@@ -2,7 +2,7 @@
 
 use rmcp::model::CallToolResult;
 use serde_json::{Value, json};
-use syncline::{Error, Kind, View};
+use syncline::{Error, Kind, Score, View};
 
 use crate::failure::chain;
 use crate::lines::{self, Content, Item};
@@ -135,10 +135,13 @@ fn entry_of(
         Kind::SortedSet => {
             let set = view.sorted_set(key);
             let scores = set.members()?.map(|scored| {
-                let scored = scored?;
-                Ok((scored.member, scored.score))
+                let (member, score) = scored?;
+                let key = key.to_vec();
+                let score = Score::new(score).ok_or(Error::NotAScore { key })?;
+                Ok((member, score))
             });
-            let (scores, cursor) = room.take(scores, after, |(member, _)| (member, member.len()))?;
+            let (scores, cursor) =
+                room.take(scores, after, |(member, _)| (member, member.len()))?;
             (Content::Scores(scores), cursor)
         }
         _ => return Ok(json!({"key": lines::text(key), "type": "unknown"})),

@@ -238,7 +238,7 @@ impl Making<'_, '_> {
             }
             rest = cut.upper.map(|upper| KeyRange::new(upper, None));
         }
-        while self.uploads.len() > 0 {
+        while !self.uploads.is_empty() {
             self.uploaded().await?;
         }
         // Before the first key there may be no row.

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
+
+use crate::mail::Mail;
 
 /// A client that is connected.
 pub(crate) struct Client {
@@ -20,6 +22,10 @@ pub(crate) struct Client {
     active: AtomicU64,
     database: AtomicU8,
     said: Mutex<Said>,
+    /// How many subscriptions it has.
+    subscriptions: AtomicUsize,
+    /// What waits for it.
+    pub(crate) mail: Mail,
     /// Told when it is to be disconnected.
     pub(crate) ended: Notify,
 }
@@ -45,6 +51,8 @@ impl Client {
             active: AtomicU64::new(0),
             database: AtomicU8::new(0),
             said: Mutex::default(),
+            subscriptions: AtomicUsize::new(0),
+            mail: Mail::default(),
             ended: Notify::new(),
         }
     }
@@ -54,6 +62,25 @@ impl Client {
         let active = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.active.store(active, Ordering::Relaxed);
         lock(&self.said).command = command;
+    }
+
+    /// For how long it has asked for nothing.
+    pub(crate) fn idle(&self) -> Duration {
+        let active = Duration::from_millis(self.active.load(Ordering::Relaxed));
+        self.since.elapsed().saturating_sub(active)
+    }
+
+    pub(crate) fn subscriptions(&self) -> usize {
+        self.subscriptions.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn subscribed(&self, subscriptions: usize) {
+        self.subscriptions.store(subscriptions, Ordering::Relaxed);
+    }
+
+    /// Has it disconnected.
+    pub(crate) fn end(&self) {
+        self.ended.notify_one();
     }
 
     pub(crate) fn select(&self, database: u8) {
@@ -81,6 +108,17 @@ impl Client {
 #[derive(Default)]
 pub(crate) struct Clients {
     known: Mutex<Known>,
+    /// Whether `pause` is to be looked at.
+    is_paused: AtomicBool,
+    pause: Mutex<Option<Pause>>,
+    resumed: Notify,
+}
+
+#[derive(Clone, Copy)]
+struct Pause {
+    until: Instant,
+    /// Whether reads wait as well.
+    is_all: bool,
 }
 
 #[derive(Default)]
@@ -105,6 +143,48 @@ impl Clients {
         let client = Arc::new(Client::new(known.last, address, local));
         known.clients.insert(client.id, Arc::clone(&client));
         Some(client)
+    }
+
+    /// Has what clients ask for wait: all of it, or what may change something.
+    pub(crate) fn pause(&self, until: Instant, is_all: bool) {
+        let mut pause = lock(&self.pause);
+        // The stricter of two, and the longer, as in Redis.
+        *pause = Some(match *pause {
+            Some(before) if before.until > Instant::now() => Pause {
+                until: before.until.max(until),
+                is_all: before.is_all || is_all,
+            },
+            _ => Pause { until, is_all },
+        });
+        self.is_paused.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn unpause(&self) {
+        *lock(&self.pause) = None;
+        self.is_paused.store(false, Ordering::Release);
+        self.resumed.notify_waiters();
+    }
+
+    /// Waits while clients are paused; one that only reads, while all are.
+    pub(crate) async fn turn(&self, writes: bool) {
+        while self.is_paused.load(Ordering::Acquire) {
+            let resumed = self.resumed.notified();
+            let pause = *lock(&self.pause);
+            match pause {
+                Some(pause) if pause.until > Instant::now() => {
+                    if !writes && !pause.is_all {
+                        return;
+                    }
+                    tokio::select! {
+                        () = resumed => {}
+                        () = tokio::time::sleep_until(pause.until.into()) => {}
+                    }
+                }
+                _ => {
+                    self.is_paused.store(false, Ordering::Release);
+                }
+            }
+        }
     }
 
     pub(crate) fn leave(&self, id: u64) {

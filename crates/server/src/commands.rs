@@ -1,12 +1,16 @@
 //! What the commands do, a file for each family.
 
+pub(crate) mod client;
 pub(crate) mod command;
+pub(crate) mod config;
 pub(crate) mod connection;
 pub(crate) mod deadlines;
 pub(crate) mod generic;
 pub(crate) mod hashes;
+pub(crate) mod info;
 pub(crate) mod moving;
 pub(crate) mod object;
+pub(crate) mod pubsub;
 mod random;
 pub(crate) mod scan;
 pub(crate) mod server;
@@ -31,5 +35,6 @@ pub(crate) static FAMILIES: &[Family] = &[
     sets::FAMILY,
     hashes::FAMILY,
     transactions::FAMILY,
+    pubsub::FAMILY,
     server::FAMILY,
 ];

@@ -26,7 +26,7 @@ const REPLIES: usize = 256 * 1024;
 /// Serves a client until it leaves, is told to, or the server ends.
 pub(crate) async fn serve(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
-    mut session: Session,
+    session: &mut Session,
     mut closed: watch::Receiver<bool>,
 ) -> io::Result<()> {
     let (client, server) = (session.client.clone(), session.server.clone());
@@ -52,7 +52,8 @@ pub(crate) async fn serve(
             }
         }
         let are_more = requests.len() == BATCH || (!session.is_trusted && !requests.is_empty());
-        execute(&mut session, &mut requests, &mut out).await;
+        execute(session, &mut requests, &mut out).await;
+        session.deliver(&mut out);
         if let Some(error) = failed {
             let text = format!("-ERR Protocol error: {error}\r\n");
             out.extend_from_slice(text.as_bytes());
@@ -86,6 +87,7 @@ pub(crate) async fn serve(
         }
         let read = tokio::select! {
             read = stream.read_buf(&mut buffer) => read?,
+            () = client.mail.arrival() => continue,
             () = client.ended.notified() => return Ok(()),
             _ = closed.wait_for(|closing| *closing) => return Ok(()),
         };

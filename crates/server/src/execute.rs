@@ -98,7 +98,13 @@ pub(crate) async fn execute(
                 continue;
             }
         };
-        session.client.asks(command.name);
+        let entry = command.entry();
+        session.client.asks(&entry.name);
+        // Whoever is to end a pause must not wait for its end.
+        if !entry.name.starts_with("client") {
+            let writes = command.is(Flags::WRITE) || command.name == "exec";
+            session.server.clients.turn(writes).await;
+        }
         let is_alike = |other: &Run| match command.run {
             Run::Read(_) => matches!(other, Run::Read(_)),
             Run::Write(_) => matches!(other, Run::Write(_)),
@@ -157,6 +163,15 @@ impl Session {
         }
         if !self.is_trusted && !command.is(Flags::NO_AUTH) {
             return Err(Reply::error("NOAUTH Authentication required."));
+        }
+        if self.is_subscriber() && !command.is(Flags::SUBSCRIBED) {
+            return Err(Reply::Error(
+                format!(
+                    "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
+                    command.entry().name
+                )
+                .into(),
+            ));
         }
         Ok(command)
     }

@@ -86,6 +86,11 @@ impl Reply {
         Self::Array(items.into_iter().map(Self::bulk).collect())
     }
 
+    /// How many there are of something.
+    pub fn total(number: usize) -> Self {
+        Self::Integer(i64::try_from(number).unwrap_or(i64::MAX))
+    }
+
     /// Whether something went wrong.
     pub fn is_error(&self) -> bool {
         matches!(self, Self::Error(_))

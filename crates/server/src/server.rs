@@ -4,8 +4,10 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use syncline::{Namespace, Node};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -15,7 +17,9 @@ use tokio::time::{sleep, timeout};
 use crate::client::Clients;
 use crate::connection;
 use crate::cursors::Cursors;
+use crate::databases;
 use crate::notes::Events;
+use crate::pubsub::PubSub;
 use crate::refusal::Refusal;
 use crate::session::Session;
 use crate::settings::Settings;
@@ -97,8 +101,11 @@ pub(crate) struct Shared {
     pub(crate) stats: Stats,
     pub(crate) events: Events,
     pub(crate) cursors: Cursors,
+    pub(crate) pubsub: PubSub,
     pub(crate) address: SocketAddr,
     pub(crate) version: &'static str,
+    /// When all was last made durable because a client asked for it, in seconds since 1970.
+    pub(crate) last_save: AtomicU64,
     pub(crate) began: Instant,
     pub(crate) began_wall: SystemTime,
 }
@@ -113,6 +120,33 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// Has what depends on settings follow them.
+    pub(crate) fn settings_changed(&self) {
+        let most = self.settings.number("slowlog-max-len");
+        let slower_than = self.settings.number("slowlog-log-slower-than");
+        let most = usize::try_from(most).unwrap_or(0);
+        self.stats.slow.set(slower_than, most);
+    }
+
+    /// Has all subscribers told, and says how many of them are here.
+    pub(crate) fn publish(
+        &self,
+        is_sharded: bool,
+        channel: &Bytes,
+        payload: &Bytes,
+    ) -> Result<usize, Refusal> {
+        let limit = self.settings.pubsub_limit();
+        Ok(self.pubsub.publish(is_sharded, channel, payload, limit))
+    }
+}
+
+/// Since 1970.
+pub(crate) fn unix_seconds() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or_default().as_secs()
+}
+
 /// The namespace of a database.
 pub(crate) fn database_name(database: u8) -> String {
     format!("db{database}")
@@ -123,6 +157,8 @@ pub struct Server {
     shared: Arc<Shared>,
     closing: watch::Sender<bool>,
     task: JoinHandle<()>,
+    /// What goes on beside, and ends with it.
+    _followers: JoinSet<()>,
 }
 
 impl Server {
@@ -143,22 +179,28 @@ impl Server {
         let address = listener.local_addr().map_err(unbound)?;
         let shared = Arc::new(Shared {
             node,
-            settings: Settings::new(&options),
+            settings: Settings::new(&options, address.port()),
             clients: Clients::default(),
             stats: Stats::default(),
+            pubsub: PubSub::default(),
             events: Events::default(),
             cursors: Cursors::default(),
             address,
             version: options.version,
+            last_save: AtomicU64::new(unix_seconds()),
             began: Instant::now(),
             began_wall: SystemTime::now(),
         });
         let (closing, closed) = watch::channel(false);
+        let mut followers = JoinSet::new();
+        followers.spawn(databases::follow(shared.node.clone()));
+        followers.spawn(end_idle(shared.clone()));
         let task = tokio::spawn(listen(listener, shared.clone(), closed));
         Ok(Self {
             shared,
             closing,
             task,
+            _followers: followers,
         })
     }
 
@@ -188,6 +230,23 @@ impl fmt::Debug for Server {
         f.debug_struct("Server")
             .field("address", &self.shared.address)
             .finish_non_exhaustive()
+    }
+}
+
+/// Disconnects who has asked for nothing for too long, if there is such a limit.
+async fn end_idle(shared: Arc<Shared>) {
+    loop {
+        sleep(Duration::from_secs(1)).await;
+        let longest = shared.settings.timeout();
+        if longest.is_zero() {
+            continue;
+        }
+        for client in shared.clients.all() {
+            // Who has subscribed waits for others.
+            if client.subscriptions() == 0 && client.idle() > longest {
+                client.end();
+            }
+        }
     }
 }
 
@@ -234,9 +293,11 @@ async fn welcome(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "replies may be delayed");
     }
-    let session = Session::new(shared.clone(), client);
-    if let Err(error) = connection::serve(stream, session, closed).await {
+    shared.stats.connections.fetch_add(1, Ordering::Relaxed);
+    let mut session = Session::new(shared.clone(), client);
+    if let Err(error) = connection::serve(stream, &mut session, closed).await {
         tracing::debug!(client = id, %error, "a client is gone");
     }
+    session.leave_channels();
     shared.clients.leave(id);
 }

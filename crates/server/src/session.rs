@@ -7,6 +7,7 @@ use syncline::{Namespace, Recorded};
 
 use crate::client::Client;
 use crate::commands::transactions::Watched;
+use crate::pubsub::Subscriptions;
 use crate::refusal::Refusal;
 use crate::reply::{Protocol, Reply};
 use crate::request::Request;
@@ -32,6 +33,7 @@ pub(crate) struct Session {
     /// What must not change until `EXEC`.
     pub(crate) watched: Vec<Watched>,
     pub(crate) answering: Answering,
+    pub(crate) subscriptions: Subscriptions,
     /// Whether the connection is to be closed after the replies so far.
     pub(crate) is_ending: bool,
 }
@@ -70,6 +72,7 @@ impl Session {
             queued: None,
             watched: Vec::new(),
             answering: Answering::On,
+            subscriptions: Subscriptions::default(),
             is_ending: false,
         }
     }
@@ -103,11 +106,31 @@ impl Session {
     pub(crate) fn reset(&mut self) {
         self.queued = None;
         self.watched.clear();
+        self.leave_channels();
         self.select(0);
         self.protocol = Protocol::default();
         self.answering = Answering::On;
         self.is_trusted = self.server.settings.password().is_none();
         self.client.rename(bytes::Bytes::new());
+    }
+
+    /// Whether it may ask for little else than subscriptions: in the older protocol replies cannot be told from messages.
+    pub(crate) fn is_subscriber(&self) -> bool {
+        self.protocol == Protocol::Resp2 && self.subscriptions.total() > 0
+    }
+
+    /// Has no subscriptions any more.
+    pub(crate) fn leave_channels(&mut self) {
+        let subscriptions = std::mem::take(&mut self.subscriptions);
+        self.server.pubsub.leave(&subscriptions, self.client.id);
+        self.client.subscribed(0);
+    }
+
+    /// Writes what waits for the client that it has not asked for.
+    pub(crate) fn deliver(&self, out: &mut Vec<u8>) {
+        for letter in self.client.mail.take() {
+            letter.write(self.protocol, out);
+        }
     }
 
     /// Writes a reply, unless the client wants none.

@@ -10,7 +10,7 @@ use crate::table::{self, Command, Entry, Flags, Group, Keys};
 pub(crate) const COMMAND: Command = Command::of_parts(
     "command",
     &[
-        Command::quick("count", 2, |_, _| Ok(count(table::all().count()))).docs(
+        Command::quick("count", 2, |_, _| Ok(Reply::total(table::all().count()))).docs(
             "2.8.13",
             "O(1)",
             "Returns a count of commands.",
@@ -66,10 +66,6 @@ pub(crate) const COMMAND: Command = Command::of_parts(
     "O(N) where N is the total number of commands",
     "Returns detailed information about all commands.",
 );
-
-fn count(number: usize) -> Reply {
-    Reply::Integer(i64::try_from(number).unwrap_or(i64::MAX))
-}
 
 fn info(_: &mut Session, request: &Request) -> Result<Reply, Refusal> {
     let told = match request.len() {

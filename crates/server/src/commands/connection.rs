@@ -10,6 +10,7 @@ use crate::table::{Command, Family, Flags, Group};
 pub(crate) const FAMILY: Family = Family {
     group: Group::Connection,
     commands: &[
+        super::client::CLIENT,
         Command::quick("ping", -1, ping)
             .fast()
             .flags(Flags::SUBSCRIBED)
@@ -44,7 +45,11 @@ pub(crate) const FAMILY: Family = Family {
     ],
 };
 
-fn ping(_: &mut Session, request: &Request) -> Result<Reply, Refusal> {
+fn ping(session: &mut Session, request: &Request) -> Result<Reply, Refusal> {
+    if request.len() <= 2 && session.is_subscriber() {
+        let text = Reply::Bulk(request.share(1));
+        return Ok(Reply::Array(vec![Reply::word("pong"), text]));
+    }
     match request.len() {
         1 => Ok(Reply::Simple("PONG".into())),
         2 => Ok(Reply::Bulk(request.share(1))),

@@ -33,6 +33,8 @@ pub(crate) const FAMILY: Family = Family {
                 "Removes all keys from all databases.",
             ),
         super::command::COMMAND,
+        super::config::CONFIG,
+        super::info::INFO,
     ],
 };
 

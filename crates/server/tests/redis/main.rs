@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, unreachable_pub)]
 
 mod client;
+mod clients;
 mod clients_of_redis;
+mod pubsub;
 mod scan;
 mod transcripts;

@@ -1,6 +1,7 @@
 //! What the commands do, a file for each family.
 
 pub(crate) mod client;
+pub(crate) mod bits;
 pub(crate) mod command;
 pub(crate) mod config;
 pub(crate) mod connection;
@@ -34,6 +35,8 @@ pub(crate) static FAMILIES: &[Family] = &[
     strings::common::FAMILY,
     sets::FAMILY,
     hashes::FAMILY,
+    bits::FAMILY,
+    bits::fields::FAMILY,
     transactions::FAMILY,
     pubsub::FAMILY,
     server::FAMILY,

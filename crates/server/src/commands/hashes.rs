@@ -4,6 +4,7 @@ use syncline::Error;
 use syncline::ops::{Entry, Map};
 
 use super::random::Wanted;
+use super::scan::scan_parts;
 use crate::execute::{Reads, Writes};
 use crate::notes::Class;
 use crate::number::{self, required};
@@ -128,6 +129,11 @@ pub(crate) const FAMILY: Family = Family {
                 "O(log(M)) where M is the size of the hash.",
                 "Increments the floating point value of a field by a number. Uses 0 as initial value if the field doesn't exist.",
             ),
+        Command::read("hscan", -3, scan).key().slow().docs(
+            "2.8.0",
+            "O(log(M)) for every call and O(1) for each field, where M is the size of the hash.",
+            "Iterates over fields and values of a hash.",
+        ),
         Command::read("hrandfield", -2, random).key().slow().docs(
             "6.2.0",
             "O(log(M)) for each field, where M is the size of the hash.",
@@ -239,6 +245,15 @@ fn add_decimal(writes: &mut Writes<'_, '_>, request: &Request) -> Result<Reply, 
         Err(Error::NotANumber { .. }) => Err("ERR hash value is not a float".into()),
         Err(error) => Err(error.into()),
     }
+}
+
+fn scan(reads: &Reads<'_>, request: &Request) -> Result<Reply, Refusal> {
+    let map = Map::of(reads.rows, request.get(1));
+    scan_parts(reads, request, |bounds| {
+        let fields = map.fields_within(bounds)?;
+        let part = |(field, value)| (field, Some(value));
+        Ok(Box::new(fields.map(move |entry| entry.map(part))))
+    })
 }
 
 fn random(reads: &Reads<'_>, request: &Request) -> Result<Reply, Refusal> {

@@ -3,7 +3,8 @@
 use std::ops::Bound;
 
 use bytes::Bytes;
-use syncline::ops;
+use syncline::Error;
+use syncline::ops::{self, Items};
 
 use super::generic::kind_name;
 use crate::cursors::Place;
@@ -31,7 +32,8 @@ pub(crate) const FAMILY: Family = Family {
     ],
 };
 
-type Bounds = (Bound<Vec<u8>>, Bound<Vec<u8>>);
+/// Of names.
+pub(crate) type Bounds = (Bound<Vec<u8>>, Bound<Vec<u8>>);
 
 /// The keys that a pattern may mean, behind one if there is one.
 fn bounds(pattern: &[u8], last: Option<&[u8]>) -> Bounds {
@@ -125,27 +127,62 @@ fn scan(reads: &Reads<'_>, request: &Request) -> Result<Reply, Refusal> {
     let cursors = &reads.server.cursors;
     let last = cursors.recall(request.get(1), reads.database, None)?;
     let options = ScanOptions::read(request, 2, true)?;
-    let (mut found, mut looked, mut last_looked) = (Vec::new(), 0, None);
-    let mut cursor = 0;
-    for key in ops::keys(reads.rows, bounds(&options.pattern, last.as_deref()))? {
-        let (key, kind) = key?;
-        if looked == options.count {
-            cursor = cursors.remember(Place {
-                database: reads.database,
-                key: None,
-                last: last_looked.unwrap_or_default(),
-            });
-            break;
-        }
-        let key = Bytes::from(key);
+    let keys = ops::keys(reads.rows, bounds(&options.pattern, last.as_deref()))?;
+    let mut found = Vec::new();
+    let cursor = step(reads, None, options.count, keys, |(key, kind)| {
         if options.admits(&key) && options.admits_kind(kind_name(kind)) {
-            found.push(Reply::Bulk(key.clone()));
+            found.push(Reply::bulk(key.clone()));
         }
-        looked += 1;
-        last_looked = Some(key);
+        key
+    })?;
+    Ok(scanned(cursor, found))
+}
+
+/// The members of a set or the fields of a hash, as [`scan`] has keys: `parts` gives those within bounds, each by its name and with what else there is.
+pub(crate) fn scan_parts<'r>(
+    reads: &Reads<'_>,
+    request: &Request,
+    parts: impl FnOnce(Bounds) -> Result<Items<'r, (Vec<u8>, Option<Vec<u8>>)>, Error>,
+) -> Result<Reply, Refusal> {
+    let (key, cursors) = (request.get(1), &reads.server.cursors);
+    let last = cursors.recall(request.get(2), reads.database, Some(key))?;
+    let options = ScanOptions::read(request, 3, false)?;
+    let parts = parts(bounds(&options.pattern, last.as_deref()))?;
+    let mut found = Vec::new();
+    let cursor = step(reads, Some(key), options.count, parts, |(name, more)| {
+        if options.admits(&name) {
+            found.push(Reply::bulk(name.clone()));
+            found.extend(more.map(Reply::bulk));
+        }
+        name
+    })?;
+    Ok(scanned(cursor, found))
+}
+
+fn scanned(cursor: u64, found: Vec<Reply>) -> Reply {
+    Reply::Array(vec![Reply::bulk(cursor.to_string()), Reply::Array(found)])
+}
+
+/// Looks at as many items as are wanted, each of which `look` gives the name of; returns the cursor to go on with, 0 where nothing is left.
+fn step<T>(
+    reads: &Reads<'_>,
+    key: Option<&[u8]>,
+    count: usize,
+    mut items: Items<'_, T>,
+    mut look: impl FnMut(T) -> Vec<u8>,
+) -> Result<u64, Refusal> {
+    let names = items.by_ref().take(count).map(|item| item.map(&mut look));
+    let mut last = None;
+    for name in names {
+        last = Some(name?);
     }
-    Ok(Reply::Array(vec![
-        Reply::bulk(cursor.to_string()),
-        Reply::Array(found),
-    ]))
+    // Whether there is more is known by the next one.
+    let Some(last) = last.filter(|_| items.next().is_some()) else {
+        return Ok(0);
+    };
+    Ok(reads.server.cursors.remember(Place {
+        database: reads.database,
+        key: key.map(Bytes::copy_from_slice),
+        last: last.into(),
+    }))
 }

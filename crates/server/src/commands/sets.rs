@@ -5,6 +5,7 @@ mod algebra;
 use syncline::ops::Set;
 
 use super::random::Wanted;
+use super::scan::scan_parts;
 use crate::execute::{Reads, Writes};
 use crate::notes::Class;
 use crate::number::among;
@@ -74,6 +75,11 @@ pub(crate) const FAMILY: Family = Family {
             "1.0.0",
             "O(log(M)) for each member, where M is the size of the set.",
             "Get one or multiple random members from a set",
+        ),
+        Command::read("sscan", -3, scan).key().slow().docs(
+            "2.8.0",
+            "O(log(M)) for every call and O(1) for each member, where M is the size of the set.",
+            "Iterates over members of a set.",
         ),
         algebra::SINTER,
         algebra::SINTERCARD,
@@ -173,6 +179,14 @@ fn pop(writes: &mut Writes<'_, '_>, request: &Request) -> Result<Reply, Refusal>
     Ok(match request.len() {
         2 => Reply::maybe(popped.pop()),
         _ => Reply::Set(popped.into_iter().map(Reply::bulk).collect()),
+    })
+}
+
+fn scan(reads: &Reads<'_>, request: &Request) -> Result<Reply, Refusal> {
+    let set = Set::of(reads.rows, request.get(1));
+    scan_parts(reads, request, |bounds| {
+        let members = set.members_within(bounds)?;
+        Ok(Box::new(members.map(|member| Ok((member?, None)))))
     })
 }
 

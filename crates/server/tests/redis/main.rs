@@ -7,4 +7,5 @@ mod clients;
 mod clients_of_redis;
 mod pubsub;
 mod scan;
+mod semantics;
 mod transcripts;

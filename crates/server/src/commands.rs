@@ -1,7 +1,7 @@
 //! What the commands do, a file for each family.
 
-pub(crate) mod client;
 pub(crate) mod bits;
+pub(crate) mod client;
 pub(crate) mod command;
 pub(crate) mod config;
 pub(crate) mod connection;

@@ -136,7 +136,7 @@ pub(crate) const FAMILY: Family = Family {
         ),
         Command::read("hrandfield", -2, random).key().slow().docs(
             "6.2.0",
-            "O(log(M)) for each field, where M is the size of the hash.",
+            "O(M) where M is the size of the hash: fields are counted up to those that were drawn.",
             "Returns one or more random fields from a hash.",
         ),
     ],

@@ -68,12 +68,12 @@ pub(crate) const FAMILY: Family = Family {
             ),
         Command::write("spop", -2, pop).key().fast().docs(
             "1.0.0",
-            "O(log(M)) for each member, where M is the size of the set.",
+            "O(M) where M is the size of the set: members are counted up to those that were drawn.",
             "Returns one or more random members from a set after removing them. Deletes the set if the last member was popped.",
         ),
         Command::read("srandmember", -2, random).key().slow().docs(
             "1.0.0",
-            "O(log(M)) for each member, where M is the size of the set.",
+            "O(M) where M is the size of the set: members are counted up to those that were drawn.",
             "Get one or multiple random members from a set",
         ),
         Command::read("sscan", -3, scan).key().slow().docs(

@@ -6,6 +6,7 @@ pub(crate) mod command;
 pub(crate) mod config;
 pub(crate) mod connection;
 pub(crate) mod deadlines;
+pub(crate) mod dump;
 pub(crate) mod generic;
 pub(crate) mod hashes;
 pub(crate) mod info;
@@ -29,6 +30,7 @@ pub(crate) static FAMILIES: &[Family] = &[
     scan::FAMILY,
     moving::FAMILY,
     object::FAMILY,
+    dump::FAMILY,
     strings::FAMILY,
     strings::counting::FAMILY,
     strings::parts::FAMILY,

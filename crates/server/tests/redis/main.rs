@@ -5,6 +5,7 @@
 mod client;
 mod clients;
 mod clients_of_redis;
+mod dump;
 mod pubsub;
 mod scan;
 mod semantics;

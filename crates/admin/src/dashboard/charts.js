@@ -1,12 +1,13 @@
 // Lines over the last half an hour.
 
-import { byId, bytes, clock, count, digits, el, render, svg } from "./show.js";
+import { byId, bytes, clock, count, digits, el, render, span, svg } from "./show.js";
 
 const HEIGHT = 132;
 const EDGE = { left: 54, right: 6, top: 8, bottom: 20 };
 /// Samples further apart are not joined by a line: the node was not there in between.
 const GAP = 8000;
 const SHOWN = 30 * 60e3;
+const LEAST = 20e3;
 
 /// Rates between neighbouring samples. Where a count fell, the node was started anew.
 function rates(samples, of) {
@@ -85,7 +86,7 @@ function chart(id, told, write, gather = mean) {
   const inner = { width: width - EDGE.left - EDGE.right, height: HEIGHT - EDGE.top - EDGE.bottom };
   const times = told.flatMap(({ points }) => points.map(({ at }) => at));
   const last = times.reduce((a, b) => Math.max(a, b), 0) || Date.now();
-  const first = Math.max(times.reduce((a, b) => Math.min(a, b), last - 60e3), last - SHOWN);
+  const first = Math.max(times.reduce((a, b) => Math.min(a, b), last - LEAST), last - SHOWN);
   const step = Math.max(1, Math.ceil((last - first) / 2000 / (inner.width / 2.5))) * 2000;
   const series = told.map(({ name, points }) => ({ name, points: thinned(points.filter(({ at }) => at >= first), step, gather) }));
   const known = series.flatMap(({ points }) => points).filter(({ value }) => value !== null);
@@ -96,9 +97,9 @@ function chart(id, told, write, gather = mean) {
     svg("line", { class: "rule", x1: EDGE.left, x2: width - EDGE.right, y1: y(top * share), y2: y(top * share) }),
     svg("text", { class: "tick", x: EDGE.left - 8, y: y(top * share) + 4, "text-anchor": "end" }, write(top * share)),
   ]);
-  const minutes = Math.round((last - first) / 60e3);
+  const past = span(Math.round((last - first) / 1e3));
   const ends = [
-    svg("text", { class: "tick", x: EDGE.left, y: HEIGHT - 4 }, minutes < 1 ? "1 min ago" : `${minutes} min ago`),
+    svg("text", { class: "tick", x: EDGE.left, y: HEIGHT - 4 }, `${past} ago`),
     svg("text", { class: "tick", x: width - EDGE.right, y: HEIGHT - 4, "text-anchor": "end" }, "now"),
   ];
   const lines = series.map(({ points }, index) => {
@@ -121,7 +122,7 @@ function chart(id, told, write, gather = mean) {
   tell();
   const peaks = series.map(({ name, points }) => `${name} ${write(Math.max(0, ...points.map(({ value }) => value ?? 0)))}`);
   const picture = svg("svg", {
-    viewBox: `0 0 ${width} ${HEIGHT}`, height: HEIGHT, role: "img", "aria-label": `Over ${Math.max(1, minutes)} minutes, at most: ${peaks.join(", ")}`,
+    viewBox: `0 0 ${width} ${HEIGHT}`, height: HEIGHT, role: "img", "aria-label": `Over ${past}, at most: ${peaks.join(", ")}`,
     onpointermove: (event) => {
       const share = (event.offsetX - EDGE.left) / inner.width;
       if (share < 0 || share > 1) return;

@@ -72,5 +72,5 @@ function value(tag, written) {
   return el("div", { class: `value ${tag === "shown" ? "won" : ""}` },
     el("span", { class: "tag" }, tag),
     el("span", { class: "mono clamp", title: written.value }, written.value === "" ? el("em", {}, "empty") : written.value),
-    el("span", { class: "under" }, `${when} · replica ${written.replica}, mutation ${written.counter}${cut}`));
+    el("span", { class: "under" }, `${when} · by ${written.replica} #${written.counter}${cut}`));
 }

@@ -7,6 +7,7 @@ mod backup;
 mod bench;
 mod cluster;
 mod command;
+mod conflicts;
 mod demo;
 mod help;
 mod import_export;

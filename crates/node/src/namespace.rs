@@ -518,6 +518,17 @@ impl Namespace {
         )
     }
 
+    /// Names all that was written here since the namespace was opened, through whatever handle: more than a [`Recorded`] handle does, and at no cost for
+    /// the writes. What of it was removed or overwritten it does not name: whoever [waits](Namespace::wait_for) for it has heard of the removals,
+    /// which may yet have to reach their rows. To ask [who has it](Namespace::wait_replicated), that makes no difference.
+    ///
+    /// # Errors
+    /// See [`Namespace`].
+    pub async fn written(&self) -> Result<Token, Error> {
+        let open = self.replica.open().await?;
+        blocking(move || Ok(Token::up_to(open.store.group()?.last_dot()))).await
+    }
+
     /// Waits until all that a token names can be read here. See [`Recorded`].
     ///
     /// It wakes with the commit that brings it, by a sync or otherwise, and sees to no sync itself.

@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 
-use syncline_crdt::{Canonical, Context, Delta, Input};
+use syncline_crdt::{Canonical, Context, Delta, Dot, Input};
 #[cfg(feature = "net")]
 use syncline_gossip::convergence::Write;
 use syncline_store::{RangeDelta, Signal};
@@ -40,6 +40,18 @@ impl Token {
         token
     }
 
+    /// All that an opening of a store has made, up to this.
+    pub(crate) fn up_to(last: Option<Dot>) -> Self {
+        let mut live = Context::new();
+        if let Some(last) = last {
+            live.insert_range(last.replica, 1, last.counter);
+        }
+        Self {
+            live,
+            dead: Context::new(),
+        }
+    }
+
     pub(crate) fn of(delta: &Delta) -> Self {
         let live: Context = delta.rows().flat_map(|(_, row)| row.dots()).collect();
         let dead = delta.context().difference(&live);
@@ -48,9 +60,19 @@ impl Token {
 
     /// Names what was written later, too.
     pub(crate) fn add(&mut self, later: &Self) {
+        /// Dots that are taken out one by one, so that a long record costs no more per write than a short one.
+        const FEW: u128 = 1024;
         self.live.merge(&later.live);
         self.dead.merge(&later.dead);
-        self.live = self.live.difference(&self.dead);
+        if later.dead.len() > FEW {
+            self.live = self.live.difference(&self.dead);
+            return;
+        }
+        for (replica, first, last) in later.dead.intervals() {
+            for counter in first..=last {
+                self.live.remove(Dot::new(replica, counter));
+            }
+        }
     }
 
     /// As carriers are asked for it; nothing if it is too long for that.

@@ -24,8 +24,10 @@ pub(crate) struct Session {
     pub(crate) protocol: Protocol,
     /// The database that is selected.
     pub(crate) database: u8,
-    /// Its namespace, once it was used; it records what this client has written there.
-    namespace: Option<Recorded>,
+    /// Its namespace, once it was used.
+    namespace: Option<Namespace>,
+    /// The same, recording what this client writes there, since it has asked for that. Not all clients' are: a record grows with what it names.
+    recorded: Option<Recorded>,
     /// Whether the password was said, or there is none.
     pub(crate) is_trusted: bool,
     /// What waits for `EXEC`.
@@ -69,6 +71,7 @@ impl Session {
             protocol: Protocol::default(),
             database: 0,
             namespace: None,
+            recorded: None,
             queued: None,
             watched: Vec::new(),
             answering: Answering::On,
@@ -79,25 +82,26 @@ impl Session {
 
     /// The namespace of the database that is selected.
     pub(crate) fn namespace(&mut self) -> Result<Namespace, Refusal> {
-        if self.namespace.is_none() {
-            let namespace = self.server.namespace(self.database)?;
-            self.namespace = Some(namespace.recorded());
+        if let Some(namespace) = &self.namespace {
+            return Ok(namespace.clone());
         }
-        match &self.namespace {
-            Some(recorded) => Ok((**recorded).clone()),
-            None => Err(Refusal::said("ERR no database is selected")),
-        }
+        let namespace = self.server.namespace(self.database)?;
+        Ok(self.namespace.insert(namespace).clone())
     }
 
-    /// What this client has written in the database that is selected.
-    pub(crate) fn recorded(&self) -> Option<&Recorded> {
-        self.namespace.as_ref()
+    /// What this client has written in the database that is selected, since it was first asked for.
+    #[expect(dead_code, reason = "for the command that gives the client a token")]
+    pub(crate) fn record(&mut self) -> Result<&Recorded, Refusal> {
+        let namespace = self.namespace()?;
+        let recorded = self.recorded.get_or_insert_with(|| namespace.recorded());
+        self.namespace = Some((**recorded).clone());
+        Ok(recorded)
     }
 
     pub(crate) fn select(&mut self, database: u8) {
         if database != self.database {
             self.database = database;
-            self.namespace = None;
+            (self.namespace, self.recorded) = (None, None);
             self.client.select(database);
         }
     }

@@ -228,8 +228,7 @@ fn combine(writes: &mut Writes<'_, '_>, request: &Request) -> Result<Reply, Refu
     if is_not && request.len() != 4 {
         return Err("ERR BITOP NOT must be called with a single source key.".into());
     }
-    let mut value =
-        |at: usize| Ok::<_, Refusal>(writes.rows.get(request.get(at))?.unwrap_or_default());
+    let value = |at: usize| Ok::<_, Refusal>(writes.rows.get(request.get(at))?.unwrap_or_default());
     let mut result = value(3)?;
     for at in 4..request.len() {
         let mut other = value(at)?;

@@ -103,9 +103,9 @@ fn decode(bytes: &[u8]) -> Result<Shown, Refusal> {
         parts.push(part.to_vec());
         rest = behind;
     }
-    let shown = match kind {
-        &SET => Shown::Set(parts),
-        &MAP if parts.len().is_multiple_of(2) => {
+    let shown = match *kind {
+        SET => Shown::Set(parts),
+        MAP if parts.len().is_multiple_of(2) => {
             let mut parts = parts.into_iter();
             let mut entries = Vec::with_capacity(parts.len() / 2);
             while let (Some(field), Some(value)) = (parts.next(), parts.next()) {

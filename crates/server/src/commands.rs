@@ -12,12 +12,14 @@ pub(crate) mod hashes;
 pub(crate) mod info;
 pub(crate) mod moving;
 pub(crate) mod object;
+pub(crate) mod operators;
 pub(crate) mod pubsub;
 mod random;
 pub(crate) mod scan;
 pub(crate) mod server;
 pub(crate) mod sets;
 pub(crate) mod strings;
+pub(crate) mod syncline;
 pub(crate) mod transactions;
 
 use crate::table::Family;
@@ -42,4 +44,6 @@ pub(crate) static FAMILIES: &[Family] = &[
     transactions::FAMILY,
     pubsub::FAMILY,
     server::FAMILY,
+    operators::FAMILY,
+    syncline::FAMILY,
 ];

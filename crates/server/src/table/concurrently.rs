@@ -76,7 +76,7 @@ fn told(name: &str) -> Option<&'static str> {
         }
         "wait" => "the number of other nodes that have this connection's writes durably",
         "publish" | "spublish" => {
-            "to the subscribers of all nodes that can be reached, once each; nothing is kept for others"
+            "to the subscribers of this node alone, once each; nothing is kept for others"
         }
         _ => return None,
     })

@@ -6,6 +6,7 @@ mod client;
 mod clients;
 mod clients_of_redis;
 mod dump;
+mod operators;
 mod pubsub;
 mod scan;
 mod semantics;

@@ -1,0 +1,189 @@
+//! What Redis does not have: where this node stands among the others, and what concurrency decided.
+
+use std::time::Duration;
+
+use syncline::{Conflict, PeerAddr, Replicas, Token};
+
+use crate::refusal::Refusal;
+use crate::reply::Reply;
+use crate::request::{Request, integer};
+use crate::session::{Done, Session};
+use crate::table::{Command, Family, Flags, Group};
+
+pub(crate) const FAMILY: Family = Family {
+    group: Group::Syncline,
+    commands: &[
+        SYNCLINE,
+        Command::session("wait", 3, wait).flags(Flags::BLOCKING).docs(
+            "3.0.0",
+            "O(1), and a question to each carrier of the database",
+            "Blocks until so many other nodes have durably what this connection has written in the selected database, and returns how many have.",
+        ),
+    ],
+};
+
+const SYNCLINE: Command = Command::of_parts(
+    "syncline",
+    &[
+        Command::session("conflicts", -2, conflicts).docs(
+            "0.1.0",
+            "O(N) in the rows under the prefix, 10,000 at most",
+            "Lists the places under a prefix in which several values were written without knowledge of each other, the one that is shown first.",
+        ),
+        Command::session("digest", -2, digest).docs(
+            "0.1.0",
+            "O(log N)",
+            "Returns the number of rows of the database, and their digest: equal on nodes that hold the same.",
+        ),
+        Command::session("sync", 3, sync).flags(Flags::ADMIN).docs(
+            "0.1.0",
+            "O(D log N) where D is the number of rows that differ",
+            "Syncs the database with the node at an address, and tells what was exchanged.",
+        ),
+        Command::quick("token", 2, token).docs(
+            "0.1.0",
+            "O(N) in what the connection has written",
+            "Returns a token of what this connection has written in the database, for WAITFOR on another node.",
+        ),
+        Command::session("waitfor", 4, wait_for).flags(Flags::BLOCKING).docs(
+            "0.1.0",
+            "O(N) in what the token names",
+            "Blocks until this node has what a token names, so that one's own writes on another node are read; fails after so many milliseconds.",
+        ),
+        Command::HELP,
+    ],
+)
+.docs("0.1.0", "Depends on subcommand.", "A container for what Redis does not have.");
+
+/// Places that are listed at most, and rows that are looked at.
+const LISTED: usize = 1000;
+const LOOKED_AT: usize = 10_000;
+
+fn conflicts(session: &mut Session, request: Request) -> Done<'_> {
+    Box::pin(async move {
+        if request.len() > 3 {
+            return Err(Refusal::SYNTAX);
+        }
+        let namespace = session.namespace()?;
+        let prefix = request.get(2).to_vec();
+        let page = namespace.read(move |view| view.conflict_page(&prefix, None, LOOKED_AT, LISTED));
+        let conflicts = page.await?.conflicts;
+        Ok(Reply::Array(conflicts.iter().map(described).collect()))
+    })
+}
+
+/// Key, field, and for each value: the value, milliseconds since 1970, the writer.
+fn described(conflict: &Conflict) -> Reply {
+    let siblings = conflict.siblings.iter().map(|sibling| {
+        Reply::Map(vec![
+            (Reply::word("value"), Reply::bulk(sibling.payload.clone())),
+            (
+                Reply::word("written-at-ms"),
+                Reply::count(sibling.stamp.millis()),
+            ),
+            (Reply::word("dot"), Reply::bulk(sibling.dot.to_string())),
+        ])
+    });
+    Reply::Map(vec![
+        (Reply::word("key"), Reply::bulk(conflict.key.clone())),
+        (Reply::word("field"), Reply::maybe(conflict.field.clone())),
+        (Reply::word("values"), Reply::Array(siblings.collect())),
+    ])
+}
+
+fn digest(session: &mut Session, _: Request) -> Done<'_> {
+    Box::pin(async move {
+        let namespace = session.namespace()?;
+        let root = namespace.read(|view| view.root()).await?;
+        let digest = root.to_bytes();
+        let digest = digest.iter().map(|byte| format!("{byte:02x}"));
+        Ok(Reply::Map(vec![
+            (Reply::word("rows"), Reply::count(root.count())),
+            (
+                Reply::word("digest"),
+                Reply::bulk(digest.collect::<String>()),
+            ),
+        ]))
+    })
+}
+
+fn sync(session: &mut Session, request: Request) -> Done<'_> {
+    Box::pin(async move {
+        let peer = String::from_utf8_lossy(request.get(2)).into_owned();
+        let namespace = session.namespace()?;
+        let synced = namespace.sync_with(PeerAddr::from(peer)).await;
+        let report = synced.map_err(|error| Refusal::from(format!("ERR {error}")))?;
+        Ok(Reply::Map(vec![
+            (Reply::word("agreed"), Reply::Bool(report.agreed)),
+            (Reply::word("rows-sent"), Reply::count(report.rows_sent)),
+            (
+                Reply::word("rows-received"),
+                Reply::count(report.rows_received),
+            ),
+        ]))
+    })
+}
+
+/// What the connection has written in the database that is selected.
+fn written(session: &Session) -> Token {
+    let recorded = session.recorded();
+    recorded
+        .map(|recorded| recorded.token())
+        .unwrap_or_default()
+}
+
+fn token(session: &mut Session, _: &Request) -> Result<Reply, Refusal> {
+    Ok(Reply::bulk(written(session).to_string()))
+}
+
+fn milliseconds(text: &[u8]) -> Result<Duration, Refusal> {
+    let number = integer(text).ok_or(Refusal::said(
+        "ERR timeout is not an integer or out of range",
+    ))?;
+    let number = u64::try_from(number).map_err(|_| Refusal::said("ERR timeout is negative"))?;
+    Ok(Duration::from_millis(number))
+}
+
+fn wait_for(session: &mut Session, request: Request) -> Done<'_> {
+    Box::pin(async move {
+        let text = String::from_utf8_lossy(request.get(2)).into_owned();
+        let token: Token = text
+            .parse()
+            .map_err(|error| Refusal::from(format!("ERR {error}")))?;
+        let patience = milliseconds(request.get(3))?;
+        session.namespace()?.wait_for(&token, patience).await?;
+        Ok(Reply::OK)
+    })
+}
+
+fn wait(session: &mut Session, request: Request) -> Done<'_> {
+    Box::pin(async move {
+        let wanted = integer(request.get(1)).ok_or(Refusal::NOT_INTEGER)?;
+        // None is wanted of a negative number, as in Redis.
+        let wanted = usize::try_from(wanted).unwrap_or(0);
+        let patience = match milliseconds(request.get(2))? {
+            Duration::ZERO => Duration::MAX,
+            patience => patience,
+        };
+        let token = written(session);
+        let namespace = session.namespace()?;
+        let began = tokio::time::Instant::now();
+        let mut replicas = Replicas::N(wanted.saturating_add(1));
+        loop {
+            use syncline::QuorumError::{NotReplicated, TooFew};
+            let left = patience.saturating_sub(began.elapsed());
+            let holders = match namespace.wait_replicated(&token, replicas, left).await {
+                Ok(replicated) => replicated.holders,
+                Err(NotReplicated { holders, .. }) => holders,
+                // As many as there are, then.
+                Err(TooFew { carriers, .. }) => {
+                    replicas = Replicas::N(carriers);
+                    continue;
+                }
+                Err(error) => return Err(format!("ERR {error}").into()),
+            };
+            // This node is not counted.
+            return Ok(Reply::total(holders.len().saturating_sub(1)));
+        }
+    })
+}

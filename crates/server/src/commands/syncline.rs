@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use syncline::{Conflict, PeerAddr, Replicas, Token};
+use syncline::{Conflict, PeerAddr, Token};
 
 use crate::refusal::Refusal;
 use crate::reply::Reply;
@@ -12,14 +12,7 @@ use crate::table::{Command, Family, Flags, Group};
 
 pub(crate) const FAMILY: Family = Family {
     group: Group::Syncline,
-    commands: &[
-        SYNCLINE,
-        Command::session("wait", 3, wait).flags(Flags::BLOCKING).docs(
-            "3.0.0",
-            "O(1), and a question to each carrier of the database",
-            "Blocks until so many other nodes have durably what this connection has written in the selected database, and returns how many have.",
-        ),
-    ],
+    commands: &[SYNCLINE],
 };
 
 const SYNCLINE: Command = Command::of_parts(
@@ -39,11 +32,6 @@ const SYNCLINE: Command = Command::of_parts(
             "0.1.0",
             "O(D log N) where D is the number of rows that differ",
             "Syncs the database with the node at an address, and tells what was exchanged.",
-        ),
-        Command::quick("token", 2, token).docs(
-            "0.1.0",
-            "O(N) in what the connection has written",
-            "Returns a token of what this connection has written in the database, for WAITFOR on another node.",
         ),
         Command::session("waitfor", 4, wait_for).flags(Flags::BLOCKING).docs(
             "0.1.0",
@@ -124,18 +112,6 @@ fn sync(session: &mut Session, request: Request) -> Done<'_> {
     })
 }
 
-/// What the connection has written in the database that is selected.
-fn written(session: &Session) -> Token {
-    let recorded = session.recorded();
-    recorded
-        .map(|recorded| recorded.token())
-        .unwrap_or_default()
-}
-
-fn token(session: &mut Session, _: &Request) -> Result<Reply, Refusal> {
-    Ok(Reply::bulk(written(session).to_string()))
-}
-
 fn milliseconds(text: &[u8]) -> Result<Duration, Refusal> {
     let number = integer(text).ok_or(Refusal::said(
         "ERR timeout is not an integer or out of range",
@@ -153,37 +129,5 @@ fn wait_for(session: &mut Session, request: Request) -> Done<'_> {
         let patience = milliseconds(request.get(3))?;
         session.namespace()?.wait_for(&token, patience).await?;
         Ok(Reply::OK)
-    })
-}
-
-fn wait(session: &mut Session, request: Request) -> Done<'_> {
-    Box::pin(async move {
-        let wanted = integer(request.get(1)).ok_or(Refusal::NOT_INTEGER)?;
-        // None is wanted of a negative number, as in Redis.
-        let wanted = usize::try_from(wanted).unwrap_or(0);
-        let patience = match milliseconds(request.get(2))? {
-            Duration::ZERO => Duration::MAX,
-            patience => patience,
-        };
-        let token = written(session);
-        let namespace = session.namespace()?;
-        let began = tokio::time::Instant::now();
-        let mut replicas = Replicas::N(wanted.saturating_add(1));
-        loop {
-            use syncline::QuorumError::{NotReplicated, TooFew};
-            let left = patience.saturating_sub(began.elapsed());
-            let holders = match namespace.wait_replicated(&token, replicas, left).await {
-                Ok(replicated) => replicated.holders,
-                Err(NotReplicated { holders, .. }) => holders,
-                // As many as there are, then.
-                Err(TooFew { carriers, .. }) => {
-                    replicas = Replicas::N(carriers);
-                    continue;
-                }
-                Err(error) => return Err(format!("ERR {error}").into()),
-            };
-            // This node is not counted.
-            return Ok(Reply::total(holders.len().saturating_sub(1)));
-        }
     })
 }

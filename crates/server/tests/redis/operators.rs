@@ -16,13 +16,10 @@ fn slow_requests_are_listed() {
 }
 
 #[test]
-fn a_token_of_a_connection_names_what_it_wrote() {
+fn where_a_node_stands_is_told() {
     let redis = Redis::start();
     let mut ada = redis.client();
     ada.say("SET a 1");
-    let token = ada.say("SYNCLINE TOKEN");
-    let token = token.trim_matches('"');
-    assert_eq!(ada.say(&format!("SYNCLINE WAITFOR {token} 1000")), "OK");
     assert!(
         ada.say("SYNCLINE WAITFOR nonsense 1")
             .starts_with("(error) ERR this is not a token")
@@ -35,12 +32,10 @@ fn a_token_of_a_connection_names_what_it_wrote() {
 }
 
 #[test]
-fn who_is_alone_waits_for_nobody() {
+fn what_there_is_none_of_is_refused() {
     let redis = Redis::start();
     let mut ada = redis.client();
     ada.say("SET a 1");
-    assert_eq!(ada.say("WAIT 0 0"), "(integer) 0");
-    assert_eq!(ada.say("WAIT 1 0"), "(integer) 0", "there is no other");
     assert!(ada.say("SWAPDB 0 1").starts_with("(error) ERR SWAPDB"));
     assert!(
         ada.say("REPLICAOF NO ONE")

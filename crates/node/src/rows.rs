@@ -38,6 +38,13 @@ pub trait ReadRows: sealed::Rows {
     /// [`Error::Store`] when the row is damaged or the disk fails.
     fn first_row(&self, range: &KeyRange) -> Result<Option<(RowKey, Row)>, Error>;
 
+    /// The key of the row that has `n` others of the range before it; `None` if there are not so many. O(log n), and in a transaction O(m) in the rows
+    /// of the range that its group has looked at.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when the disk fails.
+    fn row_at(&self, range: &KeyRange, n: u64) -> Result<Option<RowKey>, Error>;
+
     /// How many rows lie in a range.
     ///
     /// # Errors
@@ -150,6 +157,10 @@ macro_rules! read_through {
                 (**self).first_row(range)
             }
 
+            fn row_at(&self, range: &KeyRange, n: u64) -> Result<Option<RowKey>, Error> {
+                (**self).row_at(range, n)
+            }
+
             fn count_rows(&self, range: &KeyRange) -> Result<u64, Error> {
                 (**self).count_rows(range)
             }
@@ -255,6 +266,10 @@ impl ReadRows for StoreRows<'_, '_> {
 
     fn first_row(&self, range: &KeyRange) -> Result<Option<(RowKey, Row)>, Error> {
         Ok(self.transaction.borrow_mut().scan(range, 1)?.pop())
+    }
+
+    fn row_at(&self, range: &KeyRange, n: u64) -> Result<Option<RowKey>, Error> {
+        Ok(self.transaction.borrow().row_at(range, n)?)
     }
 
     fn count_rows(&self, range: &KeyRange) -> Result<u64, Error> {

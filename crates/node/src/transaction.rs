@@ -162,6 +162,10 @@ impl ReadRows for Transaction<'_> {
         self.rows.first_row(range)
     }
 
+    fn row_at(&self, range: &KeyRange, n: u64) -> Result<Option<RowKey>, Error> {
+        self.rows.row_at(range, n)
+    }
+
     fn count_rows(&self, range: &KeyRange) -> Result<u64, Error> {
         self.rows.count_rows(range)
     }

@@ -259,6 +259,10 @@ impl ReadRows for View {
         Ok(self.store.first(range)?)
     }
 
+    fn row_at(&self, range: &KeyRange, n: u64) -> Result<Option<RowKey>, Error> {
+        Ok(self.store.row_at(range, n)?)
+    }
+
     fn count_rows(&self, range: &KeyRange) -> Result<u64, Error> {
         Ok(self.store.digest(range)?.count())
     }

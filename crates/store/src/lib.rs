@@ -51,6 +51,7 @@ mod group;
 mod join;
 mod opening;
 mod range_removal;
+mod ranked;
 mod recount;
 mod removals;
 mod restoring;

@@ -6,13 +6,13 @@ use syncline_crdt::{
     Context, Delta, Dot, Family, Hlc, ReplicaId, Row, RowKey, RowKeyError, Sibling, Siblings,
     Stamp, limits,
 };
-use syncline_merkle::{KeyRange, RangeDigest};
+use syncline_merkle::{KeyRange, RangeDigest, tree};
 
 use crate::engine::{Direction, Engine, Snapshot, Table};
 use crate::format;
 use crate::staging::Staging;
 use crate::view::damaged;
-use crate::{MAX_TRANSACTION_ROWS, Removal, StoreError};
+use crate::{MAX_TRANSACTION_ROWS, Removal, StoreError, ranked};
 
 /// A transaction in progress: what [`Store::transact`](crate::Store::transact) gives to its body.
 ///
@@ -128,6 +128,27 @@ impl<'g, E: Engine> Transaction<'g, E> {
             i64::from(!staged.row.is_empty()) - i64::from(staged.before.digest.is_some())
         });
         Ok(counted.saturating_add_signed(net.sum()))
+    }
+
+    /// As [`View::row_at`](crate::View::row_at), with what the group has done so far. O(log n), and with m rows of the range that the
+    /// group has loaded, O(m + log m log n).
+    ///
+    /// # Errors
+    /// Whatever keeps the engine from being read.
+    pub fn row_at(&self, range: &KeyRange, n: u64) -> Result<Option<RowKey>, StoreError> {
+        let Some(bounds) = range.bounds() else {
+            return Ok(None);
+        };
+        let staged = self.staging.rows.range::<[u8], _>(bounds);
+        let changes: Vec<_> = staged
+            .map(|(key, staged)| (key, !staged.row.is_empty(), staged.before.digest.is_some()))
+            .filter(|(_, is_there, was_there)| is_there != was_there)
+            .map(|(key, is_there, _)| (key.as_bytes(), is_there))
+            .collect();
+        let base = &self.staging.base;
+        let count = |range: &KeyRange| Ok(base.digest(range)?.count());
+        let found = ranked::nth(&changes, range, n, count, |n| tree::nth(base, range, n))?;
+        found.map(|key| format::read_row_key(&key)).transpose()
     }
 
     /// As [`View::count_entries`](crate::View::count_entries), with what the group has done so far. O(log n), and

@@ -134,6 +134,15 @@ impl<E: Engine> View<E> {
         tree::digest(self, range)
     }
 
+    /// The key of the row that has `n` others of the range before it; `None` if there are not so many. O(log n). A damaged row counts.
+    ///
+    /// # Errors
+    /// Whatever keeps the engine from being read.
+    pub fn row_at(&self, range: &KeyRange, n: u64) -> Result<Option<RowKey>, StoreError> {
+        let found = tree::nth(self, range, n)?;
+        found.map(|key| format::read_row_key(&key)).transpose()
+    }
+
     /// How many rows there are. O(1); the count of a range is in its digest.
     pub fn row_count(&self) -> u64 {
         self.head.state.rows

@@ -3,7 +3,7 @@
 use std::ops::RangeBounds;
 
 use syncline_crdt::{Decimal, Family, RowKey};
-use syncline_merkle::KeyRange;
+use syncline_merkle::{KeyRange, after};
 
 use super::{Entry, cell, expiry, key, scan};
 use crate::error::Error;
@@ -106,12 +106,28 @@ impl<S: ReadRows> Map<S> {
     }
 
     /// The field with a value that has `n` others before it, in bytewise order, with its value; `None` if there are not so many.
+    /// O(log n), for each run of remnants before it too; in a transaction O(m) in the fields that its group has looked at.
     ///
     /// # Errors
     /// See [`Map`].
     pub fn nth(&self, n: u64) -> Result<Option<Entry>, Error> {
-        let n = usize::try_from(n).unwrap_or(usize::MAX);
-        self.fields()?.nth(n).transpose()
+        if !self.exists()? {
+            return Ok(None);
+        }
+        let range = self.range();
+        // Remnants of deleted counters are rows, too, and do not count.
+        let mut at = n;
+        while let Some(row) = self.rows.row_at(&range, at)? {
+            let upper = after(row.as_bytes());
+            let passed = KeyRange::new(range.lower.clone(), Some(upper));
+            let hidden = self.rows.count_entries(&passed)?;
+            if at == n.saturating_add(hidden) {
+                let value = cell::bytes(&self.rows, &row)?;
+                return Ok(value.map(|value| (row.field_bytes().to_vec(), value)));
+            }
+            at = n.saturating_add(hidden);
+        }
+        Ok(None)
     }
 
     /// How many fields have a value. O(log n), and in a transaction O(m) in the fields that its group has looked at.

@@ -73,13 +73,17 @@ impl<S: ReadRows> Set<S> {
         Ok(scan::items(scan::members(&self.rows, &range)?))
     }
 
-    /// The member that has `n` others before it, in bytewise order; `None` if there are not so many.
+    /// The member that has `n` others before it, in bytewise order; `None` if there are not so many. O(log n), and in a transaction O(m) in the
+    /// members that its group has looked at.
     ///
     /// # Errors
     /// See [`Set`].
     pub fn nth(&self, n: u64) -> Result<Option<Vec<u8>>, Error> {
-        let n = usize::try_from(n).unwrap_or(usize::MAX);
-        self.members()?.nth(n).transpose()
+        if !self.exists()? {
+            return Ok(None);
+        }
+        let row = self.rows.row_at(&self.range(), n)?;
+        Ok(row.map(|row| row.field_bytes().to_vec()))
     }
 
     /// How many members there are. O(log n), and in a transaction O(m) in the members that its group has looked at.

@@ -92,7 +92,7 @@ async fn work_outlives_what_is_read_of_it_and_sizes_tell_what_is_kept_for_a_time
     assert!(work.reads >= 1 && work.commits >= 4);
     assert_eq!((sizes.deadlines, sizes.removals), (1, 1));
     assert!(sizes.bytes > 0 && sizes.removal_bytes > 0);
-    assert!(Sizes::COUNTED > 1);
+    const { assert!(Sizes::COUNTED > 1) };
     app.counter("visits").add(-1).await.unwrap();
 }
 

@@ -9,7 +9,7 @@ use syncline_merkle::{KeyRange, tree};
 use super::{Counts, entry};
 use crate::engine::{Direction, Engine, Snapshot, Table};
 use crate::staging::Staged;
-use crate::{StoreError, View};
+use crate::{StoreError, View, ranked};
 
 /// The entries in which an index differs from the one in a snapshot, each with whether it is there.
 #[derive(Debug, Default)]
@@ -102,35 +102,9 @@ impl<'v, E: Engine> Index<'v, E> {
     /// The entry that has `n` others of the range before it. O(log n), and with m changes there O(m + log m log n).
     pub(crate) fn nth(&self, range: &KeyRange, n: u64) -> Result<Option<Vec<u8>>, StoreError> {
         let changes: Vec<_> = self.changes.within(range, Direction::Forward).collect();
-        // How much the changes before each of them come to, and last, all of them.
-        let mut before = vec![0];
-        for (_, is_there) in &changes {
-            before.push(before[before.len() - 1] + net(*is_there));
-        }
-        let rank = |at: usize| -> Result<u64, StoreError> {
-            let below = KeyRange {
-                lower: range.lower.clone(),
-                upper: Some(changes[at].0.to_vec()),
-            };
-            Ok(self.count_base(&below)?.saturating_add_signed(before[at]))
-        };
-        // The changes that lie at or before the place wanted: ranks do not descend.
-        let (mut passed, mut end) = (0, changes.len());
-        while passed < end {
-            let middle = passed + (end - passed) / 2;
-            match rank(middle)? <= n {
-                true => passed = middle + 1,
-                false => end = middle,
-            }
-        }
-        if let Some(last) = passed.checked_sub(1)
-            && let (entry, true) = changes[last]
-            && rank(last)? == n
-        {
-            return Ok(Some(entry.to_vec()));
-        }
-        let n = n.saturating_add_signed(-before[passed]);
-        tree::nth(&Counts(self.base), range, n)
+        let count = |range: &KeyRange| self.count_base(range);
+        let nth = |n| tree::nth(&Counts(self.base), range, n);
+        ranked::nth(&changes, range, n, count, nth)
     }
 
     /// The entries of a range from one of its ends, at most `limit`.

@@ -15,6 +15,7 @@ pub mod laws;
 pub mod link;
 pub mod live;
 pub mod media;
+pub mod payload;
 pub mod reference;
 pub mod rng;
 pub mod session;

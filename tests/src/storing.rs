@@ -13,6 +13,7 @@ use syncline_store::{
     Scrub, Store, StoreError,
 };
 
+use crate::payload::payload;
 use crate::rng::{Bytes, Choices};
 
 /// What the rows are to show.
@@ -225,9 +226,10 @@ fn durability(choices: &mut Bytes<'_>) -> Durability {
 
 fn key(owner: u8, choices: &mut Bytes<'_>) -> RowKey {
     let user = [owner, choices.below(8) as u8];
-    match choices.below(3) {
+    match choices.below(4) {
         0 => RowKey::cell(&user),
         1 => RowKey::field(&user, b"f"),
+        2 => RowKey::score(&user, &[choices.below(4) as u8]),
         _ => RowKey::member(&user, &[choices.below(4) as u8]),
     }
 }
@@ -237,7 +239,8 @@ fn edits(owner: u8, choices: &mut Bytes<'_>) -> Vec<(RowKey, Option<Vec<u8>>)> {
     let edit = |choices: &mut Bytes<'_>| {
         let key = key(owner, choices);
         let len = choices.below(40);
-        (key, choices.chance(70).then(|| choices.bytes(len)))
+        let value = choices.chance(70).then(|| payload(&key, len, choices));
+        (key, value)
     };
     (0..1 + choices.below(5)).map(|_| edit(choices)).collect()
 }

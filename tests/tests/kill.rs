@@ -22,6 +22,7 @@ use syncline_store::{
 };
 use syncline_sync::{Request, Strategy};
 use syncline_tests::link::Link;
+use syncline_tests::payload::payload;
 use syncline_tests::reference::{Operation, Reference};
 use syncline_tests::rng::{Choices, Rng};
 
@@ -84,7 +85,11 @@ fn write(at: usize, store: &Durable, mut rng: Rng) {
                 superseded: Vec::new(),
             };
             for _ in 0..1 + rng.below(4) {
-                let key = RowKey::member(b"set", &[rng.below(KEYS) as u8]);
+                let member = [rng.below(KEYS) as u8];
+                let key = match rng.chance(50) {
+                    true => RowKey::member(b"set", &member),
+                    false => RowKey::score(b"game", &member),
+                };
                 operation
                     .superseded
                     .extend(txn.get(&key)?.unwrap_or_default().dots());
@@ -92,7 +97,7 @@ fn write(at: usize, store: &Durable, mut rng: Rng) {
                     txn.remove(&key)?;
                 } else {
                     let len = rng.below(200);
-                    let payload = rng.bytes(len);
+                    let payload = payload(&key, len, &mut rng);
                     operation
                         .writes
                         .push((key.clone(), txn.put(&key, payload.clone())?, payload));

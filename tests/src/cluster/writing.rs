@@ -6,6 +6,7 @@ use syncline_store::{Durability, Engine, StoreError, Transaction};
 use super::{Cluster, said};
 use crate::faulty::Wrong;
 use crate::media::Medium;
+use crate::payload::payload;
 use crate::reference::Operation;
 use crate::rng::{Choices, Rng};
 
@@ -20,9 +21,10 @@ pub(super) enum Act {
 
 pub(super) fn key(n: usize, rng: &mut Rng) -> RowKey {
     let user = [&[b'k', 0][..rng.below(3)], &n.to_be_bytes()[7..]].concat();
-    match rng.below(3) {
+    match rng.below(4) {
         0 => RowKey::cell(&user),
         1 => RowKey::field(&user, &rng.bytes(2)),
+        2 => RowKey::score(b"game", &user),
         _ => RowKey::member(b"set", &user),
     }
 }
@@ -39,7 +41,7 @@ pub(super) fn perform<E: Engine>(
     for (key, act) in acts {
         let mut observed: Vec<Dot> = txn.get(key)?.unwrap_or_default().dots().collect();
         let len = if rng.chance(3) { 2_000 } else { rng.below(12) };
-        let payload = rng.bytes(len);
+        let payload = payload(key, len, rng);
         match act {
             Act::Remove => {
                 txn.remove(key)?;

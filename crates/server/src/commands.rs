@@ -18,6 +18,7 @@ mod random;
 pub(crate) mod scan;
 pub(crate) mod server;
 pub(crate) mod sets;
+pub(crate) mod sorted_sets;
 pub(crate) mod strings;
 pub(crate) mod syncline;
 pub(crate) mod transactions;
@@ -39,6 +40,10 @@ pub(crate) static FAMILIES: &[Family] = &[
     strings::common::FAMILY,
     sets::FAMILY,
     hashes::FAMILY,
+    sorted_sets::FAMILY,
+    sorted_sets::ranges::FAMILY,
+    sorted_sets::pops::FAMILY,
+    sorted_sets::algebra::FAMILY,
     bits::FAMILY,
     bits::fields::FAMILY,
     transactions::FAMILY,

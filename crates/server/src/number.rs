@@ -38,6 +38,34 @@ pub(crate) fn float(text: &[u8]) -> Option<f64> {
     (!is_beyond).then_some(number)
 }
 
+/// A floating-point number as Redis prints it: by 17 significant digits, without the zeros at their end.
+pub(crate) fn print(number: f64) -> String {
+    const DIGITS: i32 = 17;
+    if number.is_infinite() {
+        return String::from(if number > 0.0 { "inf" } else { "-inf" });
+    }
+    let rounded = format!("{number:.16e}");
+    let (mantissa, exponent) = rounded.split_once('e').unwrap_or((&rounded, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let (text, power) = match exponent {
+        // So many digits in all, which are those that were rounded to.
+        -4..DIGITS => {
+            let places = usize::try_from(DIGITS - 1 - exponent).unwrap_or(0);
+            (format!("{number:.places$}"), String::new())
+        }
+        _ => {
+            let sign = if exponent < 0 { '-' } else { '+' };
+            let power = format!("e{sign}{:02}", exponent.unsigned_abs());
+            (mantissa.to_owned(), power)
+        }
+    };
+    let text = match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.'),
+        false => &text,
+    };
+    format!("{text}{power}")
+}
+
 /// Digits after the point that Redis prints of a sum.
 const PLACES: i32 = 17;
 
@@ -110,6 +138,26 @@ mod tests {
     }
 
     #[test]
+    fn floats_are_printed_as_redis_prints_them() {
+        for (number, text) in [
+            (0.0, "0"),
+            (1.0, "1"),
+            (-2.5, "-2.5"),
+            (0.1, "0.10000000000000001"),
+            (100.0, "100"),
+            (0.0001, "0.0001"),
+            (0.00001, "1.0000000000000001e-05"),
+            (1e16, "10000000000000000"),
+            (1e17, "1e+17"),
+            (1e300, "1.0000000000000001e+300"),
+            (f64::INFINITY, "inf"),
+            (f64::NEG_INFINITY, "-inf"),
+        ] {
+            assert_eq!(print(number), text);
+        }
+    }
+
+    #[test]
     fn decimals_are_exact_to_the_seventeenth_place() {
         for (text, read) in [
             ("0.1", Some("0.1")),
@@ -138,6 +186,14 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_printed_is_read_as_the_same(bits: u64) {
+            let number = f64::from_bits(bits);
+            if !number.is_nan() {
+                prop_assert_eq!(print(number).parse::<f64>().unwrap(), number);
+            }
+        }
+
         #[test]
         fn a_float_is_near_the_decimal_of_its_digits(number in -1e15..1e15f64, exponent in -20i32..3) {
             let number = number * 10f64.powi(exponent);

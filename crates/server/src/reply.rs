@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
+use crate::number;
+
 /// The version of the protocol that a client has chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Protocol {
@@ -84,6 +86,11 @@ impl Reply {
     /// Bytes, in an array.
     pub fn bulks<B: Into<Bytes>>(items: impl IntoIterator<Item = B>) -> Self {
         Self::Array(items.into_iter().map(Self::bulk).collect())
+    }
+
+    /// A number with digits after the point, as Redis prints it.
+    pub fn double(number: f64) -> Self {
+        Self::Double(number::print(number))
     }
 
     /// How many there are of something.

@@ -1,5 +1,7 @@
 //! A sorted set: each member is a row of its own, a cell that its score is counted in. Their order is kept by the store.
 
+use std::ops::RangeBounds;
+
 use syncline_crdt::{Family, RowKey, Score};
 use syncline_merkle::{KeyRange, after};
 use syncline_store::{Direction, read_score_entry, score_entry};
@@ -124,10 +126,23 @@ impl<S: ReadRows> SortedSet<S> {
     /// # Errors
     /// See [`SortedSet`].
     pub fn members(&self) -> Result<Items<'_, Scored>, Error> {
+        self.members_within::<&[u8]>(..)
+    }
+
+    /// The members within the bounds with their scores, whatever these are, in bytewise order of the members, each read when
+    /// it is asked for.
+    ///
+    /// # Errors
+    /// See [`SortedSet`].
+    pub fn members_within<M: AsRef<[u8]>>(
+        &self,
+        bounds: impl RangeBounds<M>,
+    ) -> Result<Items<'_, Scored>, Error> {
         if !self.exists()? {
             return Ok(Box::new(std::iter::empty()));
         }
-        Ok(scan::items(scan::scores(&self.rows, &self.range())?))
+        let range = scan::fields_within(self.range(), bounds);
+        Ok(scan::items(scan::scores(&self.rows, &range)?))
     }
 
     pub(crate) fn exists(&self) -> Result<bool, Error> {

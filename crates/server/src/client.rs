@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -17,7 +17,6 @@ pub(crate) struct Client {
     pub(crate) address: SocketAddr,
     pub(crate) local: SocketAddr,
     pub(crate) since: Instant,
-    pub(crate) since_wall: SystemTime,
     /// Milliseconds from `since` to its last request.
     active: AtomicU64,
     database: AtomicU8,
@@ -47,7 +46,6 @@ impl Client {
             address,
             local,
             since: Instant::now(),
-            since_wall: SystemTime::now(),
             active: AtomicU64::new(0),
             database: AtomicU8::new(0),
             said: Mutex::default(),

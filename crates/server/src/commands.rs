@@ -6,7 +6,9 @@ pub(crate) mod command;
 pub(crate) mod config;
 pub(crate) mod connection;
 pub(crate) mod deadlines;
+pub(crate) mod diagnosis;
 pub(crate) mod dump;
+pub(crate) mod durability;
 pub(crate) mod generic;
 pub(crate) mod hashes;
 pub(crate) mod info;
@@ -50,5 +52,7 @@ pub(crate) static FAMILIES: &[Family] = &[
     pubsub::FAMILY,
     server::FAMILY,
     operators::FAMILY,
+    durability::FAMILY,
+    diagnosis::FAMILY,
     syncline::FAMILY,
 ];

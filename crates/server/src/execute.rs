@@ -100,9 +100,10 @@ pub(crate) async fn execute(
         };
         let entry = command.entry();
         session.client.asks(&entry.name);
+        let writes = command.is(Flags::WRITE) || command.name == "exec";
+        session.has_written |= writes;
         // Whoever is to end a pause must not wait for its end.
         if !entry.name.starts_with("client") {
-            let writes = command.is(Flags::WRITE) || command.name == "exec";
             session.server.clients.turn(writes).await;
         }
         let is_alike = |other: &Run| match command.run {

@@ -27,6 +27,7 @@ mod cursors;
 mod databases;
 mod execute;
 mod glob;
+mod keyspace;
 mod mail;
 mod notes;
 mod number;

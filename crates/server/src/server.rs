@@ -4,13 +4,13 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use syncline::{Namespace, Node};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
@@ -18,6 +18,7 @@ use crate::client::Clients;
 use crate::connection;
 use crate::cursors::Cursors;
 use crate::databases;
+use crate::keyspace;
 use crate::notes::Events;
 use crate::pubsub::PubSub;
 use crate::refusal::Refusal;
@@ -106,8 +107,11 @@ pub(crate) struct Shared {
     pub(crate) version: &'static str,
     /// When all was last made durable because a client asked for it, in seconds since 1970.
     pub(crate) last_save: AtomicU64,
+    /// Whether that is being done, and nobody waits for it.
+    pub(crate) is_saving: AtomicBool,
     pub(crate) began: Instant,
-    pub(crate) began_wall: SystemTime,
+    /// Told when a client asks for the end of the process.
+    pub(crate) ending: Notify,
 }
 
 impl Shared {
@@ -127,6 +131,7 @@ impl Shared {
         let slower_than = self.settings.number("slowlog-log-slower-than");
         let most = usize::try_from(most).unwrap_or(0);
         self.stats.slow.set(slower_than, most);
+        self.events.want(keyspace::classes(&self.settings));
     }
 
     /// Has all subscribers told, and says how many of them are here.
@@ -188,9 +193,11 @@ impl Server {
             address,
             version: options.version,
             last_save: AtomicU64::new(unix_seconds()),
+            is_saving: AtomicBool::new(false),
             began: Instant::now(),
-            began_wall: SystemTime::now(),
+            ending: Notify::new(),
         });
+        keyspace::publish(&shared);
         let (closing, closed) = watch::channel(false);
         let mut followers = JoinSet::new();
         followers.spawn(databases::follow(shared.node.clone()));
@@ -207,6 +214,11 @@ impl Server {
     /// Where it listens.
     pub fn local_addr(&self) -> SocketAddr {
         self.shared.address
+    }
+
+    /// Waits until a client asks for the end of the process (`SHUTDOWN`). That is for who runs the process to see to.
+    pub async fn asked_to_end(&self) {
+        self.shared.ending.notified().await;
     }
 
     /// Ends it. Replies under way have a second.

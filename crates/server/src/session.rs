@@ -28,6 +28,8 @@ pub(crate) struct Session {
     namespace: Option<Namespace>,
     /// The same, recording what this client writes there, since it has asked for that. Not all clients' are: a record grows with what it names.
     recorded: Option<Recorded>,
+    /// Whether this client has asked for anything that writes.
+    pub(crate) has_written: bool,
     /// Whether the password was said, or there is none.
     pub(crate) is_trusted: bool,
     /// What waits for `EXEC`.
@@ -72,6 +74,7 @@ impl Session {
             database: 0,
             namespace: None,
             recorded: None,
+            has_written: false,
             queued: None,
             watched: Vec::new(),
             answering: Answering::On,
@@ -89,13 +92,17 @@ impl Session {
         Ok(self.namespace.insert(namespace).clone())
     }
 
-    /// What this client has written in the database that is selected, since it was first asked for.
-    #[expect(dead_code, reason = "for the command that gives the client a token")]
+    /// Records what this client writes in the database that is selected, from the first call on.
     pub(crate) fn record(&mut self) -> Result<&Recorded, Refusal> {
         let namespace = self.namespace()?;
         let recorded = self.recorded.get_or_insert_with(|| namespace.recorded());
         self.namespace = Some((**recorded).clone());
         Ok(recorded)
+    }
+
+    /// What was recorded so far, if anything is.
+    pub(crate) const fn recorded(&self) -> Option<&Recorded> {
+        self.recorded.as_ref()
     }
 
     pub(crate) fn select(&mut self, database: u8) {

@@ -1,9 +1,7 @@
 //! What operators ask: slow requests, durability, roles; and what there is none of here, with the reason.
 
-use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::commands::info::resident_bytes;
 use crate::refusal::Refusal;
 use crate::reply::Reply;
 use crate::request::{Request, integer};
@@ -31,31 +29,6 @@ pub(crate) const FAMILY: Family = Family {
         })
         .flags(Flags::ADMIN)
         .docs("6.2.0", "O(1)", "Refused: there is no leader."),
-        Command::quick("lastsave", 1, |session, _| {
-            Ok(Reply::count(session.server.last_save.load(Ordering::Relaxed)))
-        })
-        .fast()
-        .docs("1.0.0", "O(1)", "Returns when all was last made durable for a client, in seconds since 1970."),
-        Command::of_parts(
-            "memory",
-            &[
-                Command::quick("doctor", 2, |_, _| {
-                    Ok(Reply::Verbatim("Nothing is known to be wrong: memory is bounded by limits, and what is stored is on disk.".to_owned()))
-                })
-                .docs("4.0.0", "O(1)", "Outputs a memory problems report."),
-                Command::quick("stats", 2, |session, _| {
-                    let used = resident_bytes().unwrap_or(0);
-                    let clients = session.server.clients.len();
-                    Ok(Reply::Map(vec![
-                        (Reply::word("total.allocated"), Reply::count(used)),
-                        (Reply::word("clients.normal.count"), Reply::total(clients)),
-                    ]))
-                })
-                .docs("4.0.0", "O(1)", "Returns details about memory usage."),
-                Command::HELP,
-            ],
-        )
-        .docs("4.0.0", "Depends on subcommand.", "A container for memory diagnostics commands."),
         Command::quick("replicaof", 3, |_, _| Err(NO_LEADER.into()))
             .flags(Flags::ADMIN)
             .docs("5.0.0", "O(1)", "Refused: all nodes are equal."),

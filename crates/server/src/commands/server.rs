@@ -2,7 +2,7 @@
 
 use syncline::ops;
 
-use crate::execute::Reads;
+use crate::execute::{Reads, Writes};
 use crate::refusal::Refusal;
 use crate::reply::Reply;
 use crate::request::Request;
@@ -18,13 +18,11 @@ pub(crate) const FAMILY: Family = Family {
             "O(1), and a look at each key that has expired and is not yet collected",
             "Returns the number of keys in the database.",
         ),
-        Command::session("flushdb", -1, flush)
-            .flags(Flags::WRITE)
-            .docs(
-                "1.0.0",
-                "O(N) where N is the number of keys in the selected database",
-                "Removes all keys from the current database.",
-            ),
+        Command::both("flushdb", -1, flush_within, flush).docs(
+            "1.0.0",
+            "O(N) where N is the number of keys in the selected database",
+            "Removes all keys from the current database.",
+        ),
         Command::session("flushall", -1, flush_all)
             .flags(Flags::WRITE)
             .docs(
@@ -56,6 +54,23 @@ fn check_mode(request: &Request) -> Result<(), Refusal> {
         1 => Ok(()),
         2 if is_known => Ok(()),
         _ => Err(Refusal::SYNTAX),
+    }
+}
+
+/// With the rest of a transaction, all that is removed counts against what one may hold.
+fn flush_within(writes: &mut Writes<'_, '_>, request: &Request) -> Result<Reply, Refusal> {
+    /// Keys held at a time.
+    const PAGE: usize = 1024;
+    check_mode(request)?;
+    loop {
+        let keys = ops::keys::<&[u8]>(&*writes.rows, ..)?.take(PAGE);
+        let keys = keys.collect::<Result<Vec<_>, _>>()?;
+        if keys.is_empty() {
+            return Ok(Reply::OK);
+        }
+        for (key, _) in keys {
+            writes.rows.delete(key)?;
+        }
     }
 }
 

@@ -1,12 +1,11 @@
 //! What Redis does not have: where this node stands among the others, and what concurrency decided.
 
-use std::time::Duration;
+use syncline::{Conflict, NodeId, PeerAddr, Token};
 
-use syncline::{Conflict, PeerAddr, Token};
-
+use crate::commands::durability::milliseconds;
 use crate::refusal::Refusal;
 use crate::reply::Reply;
-use crate::request::{Request, integer};
+use crate::request::Request;
 use crate::session::{Done, Session};
 use crate::table::{Command, Family, Flags, Group};
 
@@ -28,15 +27,30 @@ const SYNCLINE: Command = Command::of_parts(
             "O(log N)",
             "Returns the number of rows of the database, and their digest: equal on nodes that hold the same.",
         ),
+        Command::quick("record", 2, record).docs(
+            "0.1.0",
+            "O(1)",
+            "Has what this connection writes from now on in the selected database recorded, until another is selected: for TOKEN.",
+        ),
         Command::session("sync", 3, sync).flags(Flags::ADMIN).docs(
             "0.1.0",
             "O(D log N) where D is the number of rows that differ",
             "Syncs the database with the node at an address, and tells what was exchanged.",
         ),
+        Command::quick("token", 2, token).docs(
+            "0.1.0",
+            "O(N) in what the connection has written since RECORD",
+            "Returns a token of what this connection has written since RECORD, for WAITFOR on another node.",
+        ),
         Command::session("waitfor", 4, wait_for).flags(Flags::BLOCKING).docs(
             "0.1.0",
             "O(N) in what the token names",
             "Blocks until this node has what a token names, so that one's own writes on another node are read; fails after so many milliseconds.",
+        ),
+        Command::session("whohas", 2, who_has).docs(
+            "0.1.0",
+            "O(N) in the members",
+            "Lists the other nodes that have all that was written here in the database, those that lack some of it, and those of which that is not known, by what they said last.",
         ),
         Command::HELP,
     ],
@@ -112,14 +126,6 @@ fn sync(session: &mut Session, request: Request) -> Done<'_> {
     })
 }
 
-fn milliseconds(text: &[u8]) -> Result<Duration, Refusal> {
-    let number = integer(text).ok_or(Refusal::said(
-        "ERR timeout is not an integer or out of range",
-    ))?;
-    let number = u64::try_from(number).map_err(|_| Refusal::said("ERR timeout is negative"))?;
-    Ok(Duration::from_millis(number))
-}
-
 fn wait_for(session: &mut Session, request: Request) -> Done<'_> {
     Box::pin(async move {
         let text = String::from_utf8_lossy(request.get(2)).into_owned();
@@ -129,5 +135,30 @@ fn wait_for(session: &mut Session, request: Request) -> Done<'_> {
         let patience = milliseconds(request.get(3))?;
         session.namespace()?.wait_for(&token, patience).await?;
         Ok(Reply::OK)
+    })
+}
+
+fn record(session: &mut Session, _: &Request) -> Result<Reply, Refusal> {
+    session.record()?;
+    Ok(Reply::OK)
+}
+
+fn token(session: &mut Session, _: &Request) -> Result<Reply, Refusal> {
+    match session.recorded() {
+        Some(recorded) => Ok(Reply::bulk(recorded.token().to_string())),
+        None => Err("ERR nothing is recorded here: say SYNCLINE RECORD first, then write".into()),
+    }
+}
+
+fn who_has(session: &mut Session, _: Request) -> Done<'_> {
+    Box::pin(async move {
+        let namespace = session.namespace()?;
+        let holders = namespace.holders(&namespace.written().await?).await?;
+        let named = |nodes: Vec<NodeId>| Reply::bulks(nodes.iter().map(ToString::to_string));
+        Ok(Reply::Map(vec![
+            (Reply::word("has"), named(holders.has)),
+            (Reply::word("lacks"), named(holders.lacks)),
+            (Reply::word("unknown"), named(holders.unknown)),
+        ]))
     })
 }

@@ -41,6 +41,12 @@ impl Redis {
     pub fn client(&self) -> Client {
         Client::connect(self.address)
     }
+
+    /// Waits until a client has asked for the end.
+    pub fn asked_to_end(&self) {
+        let server = self.server.as_ref().unwrap();
+        self.runtime.block_on(server.asked_to_end());
+    }
 }
 
 impl Drop for Redis {

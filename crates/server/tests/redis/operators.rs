@@ -1,6 +1,7 @@
 //! What operators ask, and what Redis does not have.
 
 use crate::client::Redis;
+use crate::semantics::Apart;
 
 #[test]
 fn slow_requests_are_listed() {
@@ -41,4 +42,161 @@ fn what_there_is_none_of_is_refused() {
         ada.say("REPLICAOF NO ONE")
             .starts_with("(error) ERR all nodes")
     );
+}
+
+#[test]
+fn a_write_is_durable_on_other_nodes_once_they_have_it() {
+    let mut apart = Apart::after(&["SET shared 1"]);
+    // Nothing was written by this client: so many could be asked, were there no cuts.
+    assert_eq!(apart.on(2, "WAIT 1 20"), "(integer) 0");
+    apart.on(0, "SET a 1");
+    assert_eq!(apart.on(0, "WAIT 0 0"), "(integer) 0");
+    assert_eq!(apart.on(0, "WAIT 1 20"), "(integer) 0");
+    apart.heal();
+    // All there are, where more are asked for.
+    assert_eq!(apart.on(0, "WAIT 7 0"), "(integer) 2");
+    assert_eq!(
+        apart.on(0, "WAIT x 0"),
+        "(error) ERR value is not an integer or out of range"
+    );
+    assert_eq!(apart.on(0, "WAIT 1 -1"), "(error) ERR timeout is negative");
+    assert_eq!(
+        apart.on(0, "WAIT 1 x"),
+        "(error) ERR timeout is not an integer or out of range"
+    );
+}
+
+#[test]
+fn a_token_is_waited_for_elsewhere() {
+    let mut apart = Apart::after(&[]);
+    assert!(
+        apart
+            .on(0, "SYNCLINE TOKEN")
+            .starts_with("(error) ERR nothing is recorded")
+    );
+    assert_eq!(apart.on(0, "SYNCLINE RECORD"), "OK");
+    apart.on(0, "SET a 1");
+    let token = apart.on(0, "SYNCLINE TOKEN").replace('"', "");
+    let wait = format!("SYNCLINE WAITFOR {token} 20");
+    assert!(apart.on(1, &wait).starts_with("(error)"), "it has not come");
+    apart.heal();
+    assert_eq!(apart.on(1, &wait), "OK");
+    let holders = apart.on(0, "SYNCLINE WHOHAS");
+    assert!(holders.starts_with("(array of 6)\n  \"has\""), "{holders}");
+    // It is of one database.
+    apart.on(0, "SELECT 1");
+    assert!(apart.on(0, "SYNCLINE TOKEN").starts_with("(error)"));
+}
+
+#[test]
+fn what_is_written_is_made_durable_when_asked_for() {
+    let redis = Redis::start();
+    let mut ada = redis.client();
+    ada.say("SET a 1");
+    assert_eq!(ada.say("SAVE"), "OK");
+    assert_eq!(ada.say("BGSAVE x"), "(error) ERR syntax error");
+    assert_eq!(ada.say("BGSAVE SCHEDULE"), "Background saving started");
+    assert!(ada.say("LASTSAVE").starts_with("(integer) "));
+}
+
+#[test]
+fn the_end_is_asked_for_and_its_connection_closed() {
+    let redis = Redis::start();
+    let mut ada = redis.client();
+    for wrong in ["SHUTDOWN x", "SHUTDOWN SAVE NOSAVE", "SHUTDOWN NOW ABORT"] {
+        assert_eq!(ada.say(wrong), "(error) ERR syntax error");
+    }
+    assert_eq!(
+        ada.say("SHUTDOWN ABORT"),
+        "(error) ERR No shutdown in progress."
+    );
+    ada.ask(["SHUTDOWN", "NOSAVE"]);
+    assert!(ada.is_closed());
+    redis.asked_to_end();
+}
+
+#[test]
+fn a_flush_is_a_part_of_a_transaction() {
+    let redis = Redis::start();
+    let mut ada = redis.client();
+    for line in [
+        "SET a 1",
+        "SADD b x y",
+        "HSET c f 1",
+        "INCR d",
+        "MULTI",
+        "SET e 1",
+        "FLUSHDB",
+        "SET f 1",
+    ] {
+        ada.say(line);
+    }
+    assert_eq!(ada.say("EXEC"), "(array of 3)\n  OK\n  OK\n  OK");
+    assert_eq!(ada.say("KEYS *"), "(array of 1)\n  \"f\"");
+    assert_eq!(ada.say("DBSIZE"), "(integer) 1");
+}
+
+#[test]
+fn what_is_done_to_keys_is_published_where_that_is_wanted() {
+    let redis = Redis::start();
+    let [mut ada, mut bob] = [redis.client(), redis.client()];
+    ada.say("PSUBSCRIBE __key*__:*");
+    let mut heard = |line: &str| {
+        bob.say(line);
+        bob.say("PUBLISH __keys__:end end");
+        let mut heard = Vec::new();
+        loop {
+            let message = ada.reply().to_string();
+            let words: Vec<_> = message.split('"').collect();
+            if words[7] == "end" {
+                return heard;
+            }
+            heard.push(format!("{} {}", words[5], words[7]));
+        }
+    };
+    assert!(heard("SET a 1").is_empty(), "nobody has asked");
+    heard("CONFIG SET notify-keyspace-events KEA");
+    assert_eq!(
+        heard("SET a 1"),
+        ["__keyspace@0__:a set", "__keyevent@0__:set a"]
+    );
+    assert!(heard("DEL nothing").is_empty());
+    assert_eq!(
+        heard("DEL a"),
+        ["__keyspace@0__:a del", "__keyevent@0__:del a"]
+    );
+    heard("CONFIG SET notify-keyspace-events Eg");
+    assert!(
+        heard("SET a 1").is_empty(),
+        "of strings, which are not wanted"
+    );
+    assert_eq!(heard("DEL a"), ["__keyevent@0__:del a"]);
+    heard("CONFIG SET notify-keyspace-events g");
+    heard("SET a 1");
+    assert!(heard("DEL a").is_empty(), "no channel is wanted");
+}
+
+#[test]
+fn the_size_of_a_key_is_estimated() {
+    let redis = Redis::start();
+    let mut ada = redis.client();
+    ada.say("SET a 12345");
+    ada.say("HSET h a 1 b 2 c 3 d 4 e 5 f 6");
+    ada.say("SADD s a b c");
+    assert_eq!(ada.say("MEMORY USAGE a"), "(integer) 70");
+    assert_eq!(ada.say("MEMORY USAGE h"), "(integer) 402");
+    assert_eq!(ada.say("MEMORY USAGE h SAMPLES 0"), "(integer) 402");
+    assert_eq!(ada.say("MEMORY USAGE s SAMPLES 1"), "(integer) 198");
+    assert_eq!(ada.say("MEMORY USAGE nothing"), "(nil)");
+    assert_eq!(
+        ada.say("MEMORY USAGE a SAMPLES -1"),
+        "(error) ERR syntax error"
+    );
+    assert_eq!(ada.say("DEBUG SLEEP 0"), "OK");
+    assert_eq!(
+        ada.say("DEBUG SLEEP x"),
+        "(error) ERR value is not a valid float"
+    );
+    assert_eq!(ada.say("LATENCY LATEST"), "(array of 0)");
+    assert_eq!(ada.say("LATENCY RESET"), "(integer) 0");
 }

@@ -20,7 +20,7 @@ use crate::client::Client;
 const NODES: usize = 3;
 
 /// Nodes that are apart until they are healed. The last one mostly writes nothing.
-struct Apart {
+pub struct Apart {
     clients: Vec<Client>,
     /// How far ahead of the system's each node's clock is, in milliseconds.
     ahead: Vec<Arc<AtomicU64>>,
@@ -44,7 +44,7 @@ impl Environment for Ahead {
 
 impl Apart {
     /// Nodes that all have what these commands come to.
-    fn after(lines: &[&str]) -> Self {
+    pub fn after(lines: &[&str]) -> Self {
         let runtime = Runtime::new().unwrap();
         let ahead: Vec<Arc<AtomicU64>> = (0..NODES).map(|_| Arc::default()).collect();
         let (cluster, servers) = runtime.block_on(async {
@@ -82,7 +82,7 @@ impl Apart {
     }
 
     /// What a node answers.
-    fn on(&mut self, node: usize, line: &str) -> String {
+    pub fn on(&mut self, node: usize, line: &str) -> String {
         self.clients[node].say(line)
     }
 
@@ -99,7 +99,7 @@ impl Apart {
     }
 
     /// Mends the wires, and has all that was written come everywhere.
-    fn heal(&mut self) {
+    pub fn heal(&mut self) {
         self.runtime.block_on(async {
             self.cluster.heal().await.unwrap();
             assert!(self.cluster.converged().await.unwrap());

@@ -87,7 +87,16 @@ async fn serve(settings: &Settings) -> Result<(), Failure> {
         }
     };
     greet(settings, &node, admin.as_ref(), redis.as_ref())?;
-    let Asked::End { .. } = signals.next().await;
+    let asked = async {
+        match &redis {
+            Some(redis) => redis.asked_to_end().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        Asked::End { .. } = signals.next() => {}
+        () = asked => tracing::info!("a Redis client asks for the end"),
+    }
     tracing::info!("ending in order; once more ends at once");
     if let Some(admin) = &admin {
         admin.drain();

@@ -1,4 +1,4 @@
-//! Scores of sorted sets: what a numeric [cell](crate::cell) comes to as a binary floating-point number.
+//! Scores of sorted sets: what a numeric [`cell`](mod@crate::cell) comes to as a binary floating-point number.
 //!
 //! A member of a sorted set is a cell, so that what is added to its score anywhere counts. Users see binary floating
 //! point, infinities included, which cells do not have: their numbers are exact decimals of bounded size, whose sums do not

@@ -14,6 +14,7 @@ mod import_export;
 mod mcp;
 mod member;
 mod node;
+mod redis;
 mod s3;
 mod scrub;
 mod sim;

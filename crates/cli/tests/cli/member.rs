@@ -22,8 +22,13 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    /// Starts one at a free port of this machine.
+    /// Starts one at a free port of this machine, which serves no Redis clients and so carries none of their databases.
     pub(crate) fn start(data: &Path, more: &[&str]) -> Self {
+        Self::start_with(data, &[&["--redis", "off"], more].concat())
+    }
+
+    /// Starts one at a free port of this machine, as it is without any more flags.
+    pub(crate) fn start_with(data: &Path, more: &[&str]) -> Self {
         let mut child = syncline()
             .args(["node", "--data", text(data), "--listen", "127.0.0.1:0"])
             .args(["--log", "json"])

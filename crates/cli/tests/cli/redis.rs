@@ -43,7 +43,13 @@ fn a_node_that_others_could_reach_wants_a_password_for_redis_clients() {
         "--listen",
         "127.0.0.1:0",
     ];
-    let refused = crate::command::run(&[&arguments[..], &["--redis", "0.0.0.0:0"]].concat());
+    let refused = crate::command::run(
+        &[
+            &arguments[..],
+            &["--redis", "0.0.0.0:0", "--log-level", "error"],
+        ]
+        .concat(),
+    );
     let error = refused.failed(2);
     assert!(error.contains("has no password"), "{error}");
 }

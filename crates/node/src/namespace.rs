@@ -47,10 +47,6 @@ use crate::writer::WriteStats;
 /// ```
 #[derive(Clone)]
 pub struct Namespace {
-    #[cfg_attr(
-        not(feature = "net"),
-        expect(dead_code, reason = "it holds the data directory")
-    )]
     pub(crate) core: Arc<Core>,
     replica: Replica,
     durability: Durability,

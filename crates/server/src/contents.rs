@@ -2,26 +2,28 @@
 
 use std::time::SystemTime;
 
-use syncline::ops::{Entry, Key, Kind, Map, ReadRows, Set};
+use syncline::ops::{Entry, Key, Kind, Map, ReadRows, Scored, Set, SortedSet};
 use syncline::{Error, ExpireIf, Transaction};
 
 use crate::refusal::Refusal;
 
 /// What a key shows, and until when.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Contents {
     pub(crate) shown: Shown,
     pub(crate) deadline: Option<SystemTime>,
 }
 
 /// What a key shows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Shown {
     Value(Vec<u8>),
     /// Fields with their values, in order.
     Map(Vec<Entry>),
     /// Members, in order.
     Set(Vec<Vec<u8>>),
+    /// Members with their scores, in the order of the members.
+    SortedSet(Vec<Scored>),
 }
 
 /// Fields or members that are taken out at most: what one transaction could write.
@@ -42,6 +44,7 @@ impl Contents {
             Kind::Value => Shown::Value(at.value()?.unwrap_or_default()),
             Kind::Map => Shown::Map(all(Map::of(rows, key).fields()?)?),
             Kind::Set => Shown::Set(all(Set::of(rows, key).members()?)?),
+            Kind::SortedSet => Shown::SortedSet(all(SortedSet::of(rows, key).members()?)?),
             _ => return Err("ERR the key holds what this version does not know".into()),
         };
         let deadline = at.deadline()?;
@@ -66,6 +69,13 @@ impl Contents {
                     set.insert(member)?;
                 }
             }
+            Shown::SortedSet(members) => {
+                rows.delete(key)?;
+                let mut set = rows.sorted_set(key);
+                for (member, score) in members {
+                    set.insert(member, *score)?;
+                }
+            }
         }
         if let Some(deadline) = self.deadline {
             rows.expire_at(key, deadline, ExpireIf::Always)?;
@@ -83,4 +93,17 @@ fn all<T>(parts: impl Iterator<Item = Result<T, Error>>) -> Result<Vec<T>, Refus
         all.push(part?);
     }
     Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_than_one_transaction_could_write_is_not_taken_out() {
+        let parts = |count| (0..count).map(Ok);
+        assert_eq!(all(parts(MAX_PARTS)).unwrap().len(), MAX_PARTS);
+        let refused = all(parts(MAX_PARTS + 1)).unwrap_err();
+        assert_eq!(refused.to_string(), TOO_MANY.to_string());
+    }
 }

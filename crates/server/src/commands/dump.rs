@@ -1,9 +1,10 @@
 //! `DUMP` and `RESTORE`: what a key shows as bytes that can be kept elsewhere.
 //!
-//! The bytes are ours, not Redis's: a version, a kind, then a value as it is, or members, or fields and values in turn, each after its length in
-//! 32 bits, lowest byte first, and in order; at the end 8 bytes of the BLAKE3 digest of all before. What is the same has the same bytes.
+//! The bytes are ours, not Redis's: a version, a kind, then a value as it is, or members, or fields and values in turn, or members and scores, each after its
+//! length in 32 bits, lowest byte first, and in order; at the end 8 bytes of the BLAKE3 digest of all before. A score is its 64 bits, lowest byte first.
+//! What is the same has the same bytes.
 
-use syncline::ops::ReadRows;
+use syncline::ops::{Entry, ReadRows};
 
 use super::deadlines::{time, unix_ms};
 use crate::contents::{Contents, MAX_PARTS, Shown};
@@ -42,6 +43,7 @@ const CHECKSUM: usize = 8;
 const VALUE: u8 = 0;
 const MAP: u8 = 1;
 const SET: u8 = 2;
+const SORTED_SET: u8 = 3;
 
 fn checksum(bytes: &[u8]) -> [u8; CHECKSUM] {
     let mut sum = [0; CHECKSUM];
@@ -71,6 +73,13 @@ fn encode(shown: &Shown) -> Vec<u8> {
         Shown::Set(members) => {
             out.push(SET);
             members.iter().for_each(|member| part(&mut out, member));
+        }
+        Shown::SortedSet(members) => {
+            out.push(SORTED_SET);
+            for (member, score) in members {
+                part(&mut out, member);
+                part(&mut out, &score.to_le_bytes());
+            }
         }
     }
     let sum = checksum(&out);
@@ -105,22 +114,40 @@ fn decode(bytes: &[u8]) -> Result<Shown, Refusal> {
     }
     let shown = match *kind {
         SET => Shown::Set(parts),
-        MAP if parts.len().is_multiple_of(2) => {
-            let mut parts = parts.into_iter();
-            let mut entries = Vec::with_capacity(parts.len() / 2);
-            while let (Some(field), Some(value)) = (parts.next(), parts.next()) {
-                entries.push((field, value));
-            }
-            Shown::Map(entries)
+        MAP => Shown::Map(pairs(parts)?),
+        SORTED_SET => {
+            let members = pairs(parts)?.into_iter();
+            let members = members.map(|(member, bits)| Ok((member, score(&bits)?)));
+            Shown::SortedSet(members.collect::<Result<_, Refusal>>()?)
         }
         _ => return Err(MALFORMED),
     };
     let is_sound = match &shown {
         Shown::Set(members) => !members.is_empty() && members.is_sorted_by(|a, b| a < b),
         Shown::Map(entries) => !entries.is_empty() && entries.is_sorted_by(|a, b| a.0 < b.0),
+        Shown::SortedSet(members) => !members.is_empty() && members.is_sorted_by(|a, b| a.0 < b.0),
         Shown::Value(_) => true,
     };
     is_sound.then_some(shown).ok_or(MALFORMED)
+}
+
+/// Of parts in turn.
+fn pairs(parts: Vec<Vec<u8>>) -> Result<Vec<Entry>, Refusal> {
+    let mut pairs = Vec::with_capacity(parts.len() / 2);
+    let mut parts = parts.into_iter();
+    while let Some(first) = parts.next() {
+        pairs.push((first, parts.next().ok_or(MALFORMED)?));
+    }
+    Ok(pairs)
+}
+
+/// One that a member can have: zero has no sign.
+fn score(bits: &[u8]) -> Result<f64, Refusal> {
+    let score = f64::from_le_bytes(bits.try_into().map_err(|_| MALFORMED)?);
+    match score.is_nan() || (score == 0.0 && score.is_sign_negative()) {
+        true => Err(MALFORMED),
+        false => Ok(score),
+    }
 }
 
 fn dump(reads: &Reads<'_>, request: &Request) -> Result<Reply, Refusal> {
@@ -196,11 +223,24 @@ mod tests {
                 (b"f".to_vec(), b"1".to_vec()),
                 (b"g".to_vec(), Vec::new()),
             ]),
+            Shown::SortedSet(vec![
+                (b"a".to_vec(), f64::NEG_INFINITY),
+                (b"b".to_vec(), 0.1),
+                (b"c".to_vec(), 0.0),
+            ]),
         ] {
             assert_eq!(decode(&encode(&shown)).unwrap(), shown);
         }
         let unordered = Shown::Set(vec![b"b".to_vec(), b"a".to_vec()]);
-        for malformed in [unordered, Shown::Set(Vec::new()), Shown::Map(Vec::new())] {
+        let scored = |score| Shown::SortedSet(vec![(b"a".to_vec(), score)]);
+        for malformed in [
+            unordered,
+            Shown::Set(Vec::new()),
+            Shown::Map(Vec::new()),
+            Shown::SortedSet(Vec::new()),
+            scored(f64::NAN),
+            scored(-0.0),
+        ] {
             assert!(decode(&encode(&malformed)).is_err());
         }
     }

@@ -1,6 +1,6 @@
 //! `OBJECT`: what Redis tells of how it keeps a key.
 
-use syncline::ops::{Key, Kind, Map, Set};
+use syncline::ops::{Key, Kind, Map, Scored, Set, SortedSet};
 
 use crate::execute::Reads;
 use crate::number::integer;
@@ -97,7 +97,9 @@ fn frequency(reads: &Reads<'_>, request: &Request) -> Result<Reply, Refusal> {
 const EMBEDDED: usize = 44;
 /// Members of a set of integers, and fields of a short hash, at most.
 const FEW: u64 = 512;
-/// Longest field or value of a short hash, in bytes.
+/// Members of a short sorted set at most.
+const FEW_SCORES: u64 = 128;
+/// Longest field or value of a short hash, and member of a short sorted set, in bytes.
 const SHORT: usize = 64;
 
 /// What Redis would choose for what there is, by the thresholds that it has at first; not by how it came to be so, which
@@ -133,6 +135,14 @@ fn encoding(reads: &Reads<'_>, request: &Request) -> Result<Reply, Refusal> {
             match map.len()? <= FEW && all(map.fields()?.map(is_short))? {
                 true => "listpack",
                 false => "hashtable",
+            }
+        }
+        Kind::SortedSet => {
+            let set = SortedSet::of(reads.rows, key);
+            let is_short = |scored: Result<Scored, _>| scored.map(|(it, _)| it.len() <= SHORT);
+            match set.len()? <= FEW_SCORES && all(set.members()?.map(is_short))? {
+                true => "listpack",
+                false => "skiplist",
             }
         }
         _ => "unknown",

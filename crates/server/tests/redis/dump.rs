@@ -9,10 +9,12 @@ fn what_is_dumped_comes_back() {
     client.say("SET string hello");
     client.say("SADD set b a");
     client.say("HSET hash f 1 g 2");
+    client.say("ZADD sorted 1.5 b -inf a 0.1 c");
     for (key, question) in [
         ("string", "GET string"),
         ("set", "SMEMBERS set"),
         ("hash", "HGETALL hash"),
+        ("sorted", "ZRANGE sorted 0 -1 WITHSCORES"),
     ] {
         let before = client.say(question);
         let Value::Bulk(_, bytes) = client.call(["DUMP", key]) else {

@@ -30,6 +30,7 @@
 mod any;
 pub(crate) mod cell;
 mod counter;
+mod draw;
 pub(crate) mod expiry;
 mod fingerprint;
 pub(crate) mod key;
@@ -42,6 +43,7 @@ mod span;
 
 pub use self::any::{Key, keys};
 pub use self::counter::Counter;
+pub use self::draw::random_key;
 pub use self::expiry::ExpireIf;
 pub use self::fingerprint::Fingerprint;
 pub use self::map::Map;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod copies;
+mod drawing;
 mod durability;
 mod enrolment;
 mod expiry;

@@ -3,6 +3,7 @@
 use std::ops::Bound;
 
 use bytes::Bytes;
+use rand::Rng;
 use syncline::Error;
 use syncline::ops::{self, Items};
 
@@ -23,6 +24,11 @@ pub(crate) const FAMILY: Family = Family {
             "1.0.0",
             "O(N) with N being the number of keys that begin as the pattern does, up to its first special character",
             "Returns all key names that match a pattern.",
+        ),
+        Command::read("randomkey", 1, random).docs(
+            "1.0.0",
+            "O(log(N)) for a draw, and some dozens of draws at most",
+            "Returns a random key name from the database.",
         ),
         Command::read("scan", -2, scan).slow().docs(
             "2.8.0",
@@ -68,6 +74,12 @@ fn keys(reads: &Reads<'_>, request: &Request) -> Result<Reply, Refusal> {
         }
     }
     Ok(Reply::Array(found))
+}
+
+fn random(reads: &Reads<'_>, _: &Request) -> Result<Reply, Refusal> {
+    let mut random = rand::rng();
+    let key = ops::random_key(reads.rows, |rows| random.random_range(0..rows))?;
+    Ok(Reply::maybe(key))
 }
 
 /// What a scan of keys, fields or members is asked for.

@@ -1,13 +1,14 @@
 //! The clients that are connected, as others see them.
 
 use std::collections::BTreeMap;
+use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 use crate::mail::Mail;
 
@@ -27,6 +28,38 @@ pub(crate) struct Client {
     pub(crate) mail: Mail,
     /// Told when it is to be disconnected.
     pub(crate) ended: Notify,
+    /// Told how its wait is to end; there while it waits for something, and nobody has ended that.
+    wait: Mutex<Option<oneshot::Sender<Unblock>>>,
+}
+
+/// How another client ends a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unblock {
+    /// As if its time were over.
+    AsIfOver,
+    WithError,
+}
+
+/// A client that waits for something, until this is dropped.
+pub(crate) struct Blocked<'c> {
+    client: &'c Client,
+    told: oneshot::Receiver<Unblock>,
+}
+
+impl Blocked<'_> {
+    /// Waits until another client ends the wait.
+    pub(crate) async fn unblocked(&mut self) -> Unblock {
+        match (&mut self.told).await {
+            Ok(how) => how,
+            Err(_) => pending().await,
+        }
+    }
+}
+
+impl Drop for Blocked<'_> {
+    fn drop(&mut self) {
+        *lock(&self.client.wait) = None;
+    }
 }
 
 /// What it says of itself.
@@ -52,7 +85,25 @@ impl Client {
             subscriptions: AtomicUsize::new(0),
             mail: Mail::default(),
             ended: Notify::new(),
+            wait: Mutex::default(),
         }
+    }
+
+    /// It waits for something.
+    pub(crate) fn block(&self) -> Blocked<'_> {
+        let (tell, told) = oneshot::channel();
+        *lock(&self.wait) = Some(tell);
+        Blocked { client: self, told }
+    }
+
+    pub(crate) fn is_blocked(&self) -> bool {
+        lock(&self.wait).is_some()
+    }
+
+    /// Ends its wait; whether it was waiting.
+    pub(crate) fn unblock(&self, how: Unblock) -> bool {
+        let wait = lock(&self.wait).take();
+        wait.is_some_and(|tell| tell.send(how).is_ok())
     }
 
     /// It has asked for something.

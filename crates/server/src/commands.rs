@@ -45,6 +45,7 @@ pub(crate) static FAMILIES: &[Family] = &[
     sorted_sets::FAMILY,
     sorted_sets::ranges::FAMILY,
     sorted_sets::pops::FAMILY,
+    sorted_sets::waits::FAMILY,
     sorted_sets::algebra::FAMILY,
     bits::FAMILY,
     bits::fields::FAMILY,

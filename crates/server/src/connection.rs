@@ -13,9 +13,10 @@ use crate::execute::execute;
 use crate::request::Parser;
 use crate::server::Shared;
 use crate::session::Session;
+use crate::waiting::wait;
 
 /// What a client that says nothing takes: room for a short request. Thousands of them wait.
-const IDLE: usize = 512;
+pub(crate) const IDLE: usize = 512;
 /// What is read at a time from one that says a lot.
 const BUSY: usize = 64 * 1024;
 /// Requests taken from what was read before they are executed.
@@ -51,26 +52,26 @@ pub(crate) async fn serve(
                 break;
             }
         }
-        let are_more = requests.len() == BATCH || (!session.is_trusted && !requests.is_empty());
+        let mut are_more = requests.len() == BATCH || (!session.is_trusted && !requests.is_empty());
         execute(session, &mut requests, &mut out).await;
+        while let Some(waiting) = session.waiting.take() {
+            let (buffer, out) = (&mut buffer, &mut out);
+            if !wait(waiting, session, &mut stream, buffer, out, &mut closed).await? {
+                return Ok(());
+            }
+            // Perhaps it has come meanwhile.
+            are_more = true;
+            execute(session, &mut requests, out).await;
+        }
         session.deliver(&mut out);
         if let Some(error) = failed {
             let text = format!("-ERR Protocol error: {error}\r\n");
             out.extend_from_slice(text.as_bytes());
             session.is_ending = true;
         }
-        if !out.is_empty() && (!are_more || out.len() >= REPLIES || session.is_ending) {
-            server
-                .stats
-                .bytes_out
-                .fetch_add(out.len() as u64, Ordering::Relaxed);
-            let mut left = &out[..];
-            tokio::select! {
-                sent = stream.write_all_buf(&mut left) => sent?,
-                () = client.ended.notified() => return Ok(()),
-            }
-            out.clear();
-            out.shrink_to(REPLIES);
+        let is_due = !are_more || out.len() >= REPLIES || session.is_ending;
+        if is_due && !send(&mut stream, session, &mut out).await? {
+            return Ok(());
         }
         if session.is_ending {
             return stream.shutdown().await;
@@ -91,18 +92,42 @@ pub(crate) async fn serve(
             () = client.ended.notified() => return Ok(()),
             _ = closed.wait_for(|closing| *closing) => return Ok(()),
         };
-        if read == 0 {
+        if !received(session, read) {
             return Ok(());
         }
-        server
-            .stats
-            .bytes_in
-            .fetch_add(read as u64, Ordering::Relaxed);
         if buffer.len() == buffer.capacity() {
             // There is probably more of it.
             buffer.reserve(BUSY);
         }
     }
+}
+
+/// Sends what there is to be sent; `false` if the client is to be disconnected.
+pub(crate) async fn send(
+    stream: &mut (impl AsyncWrite + Unpin),
+    session: &Session,
+    out: &mut Vec<u8>,
+) -> io::Result<bool> {
+    if out.is_empty() {
+        return Ok(true);
+    }
+    let bytes_out = &session.server.stats.bytes_out;
+    bytes_out.fetch_add(out.len() as u64, Ordering::Relaxed);
+    let mut left = &out[..];
+    tokio::select! {
+        sent = stream.write_all_buf(&mut left) => sent?,
+        () = session.client.ended.notified() => return Ok(false),
+    }
+    out.clear();
+    out.shrink_to(REPLIES);
+    Ok(true)
+}
+
+/// Counts what was read; `false` at the end of what the client sends.
+pub(crate) fn received(session: &Session, read: usize) -> bool {
+    let bytes_in = &session.server.stats.bytes_in;
+    bytes_in.fetch_add(read as u64, Ordering::Relaxed);
+    read > 0
 }
 
 /// Tells one for whom there is no place.

@@ -80,7 +80,7 @@ impl<'a, 't> Writes<'a, 't> {
 
 type Planned = (&'static Command, Request);
 
-/// Executes all requests in their order.
+/// Executes all requests in their order; those up to one that has to be waited for ([`Session::waiting`]), if there is such.
 pub(crate) async fn execute(
     session: &mut Session,
     requests: &mut VecDeque<Request>,
@@ -124,6 +124,9 @@ pub(crate) async fn execute(
             }
         }
         run(session, together, out).await;
+        if session.waiting.is_some() {
+            return;
+        }
     }
 }
 
@@ -221,7 +224,12 @@ async fn run(session: &mut Session, mut together: Vec<Planned>, out: &mut Vec<u8
             };
             let reply = done.unwrap_or_else(|refusal| refusal.reply());
             server.stats.end(command, &request, &reply, began);
-            Ok(vec![reply])
+            // Who waits is answered later.
+            Ok(if session.waiting.is_some() {
+                Vec::new()
+            } else {
+                vec![reply]
+            })
         }
     };
     match replies {

@@ -28,6 +28,7 @@ mod databases;
 mod execute;
 mod glob;
 mod keyspace;
+mod lines;
 mod mail;
 mod notes;
 mod number;
@@ -40,6 +41,7 @@ mod session;
 mod settings;
 mod stats;
 pub mod table;
+mod waiting;
 
 pub use reply::{Protocol, Reply};
 pub use request::{Parser, ProtocolError, Request};

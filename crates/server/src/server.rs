@@ -19,6 +19,7 @@ use crate::connection;
 use crate::cursors::Cursors;
 use crate::databases;
 use crate::keyspace;
+use crate::lines::Lines;
 use crate::notes::Events;
 use crate::pubsub::PubSub;
 use crate::refusal::Refusal;
@@ -102,6 +103,7 @@ pub(crate) struct Shared {
     pub(crate) stats: Stats,
     pub(crate) events: Events,
     pub(crate) cursors: Cursors,
+    pub(crate) lines: Lines,
     pub(crate) pubsub: PubSub,
     pub(crate) address: SocketAddr,
     pub(crate) version: &'static str,
@@ -190,6 +192,7 @@ impl Server {
             pubsub: PubSub::default(),
             events: Events::default(),
             cursors: Cursors::default(),
+            lines: Lines::default(),
             address,
             version: options.version,
             last_save: AtomicU64::new(unix_seconds()),
@@ -254,8 +257,9 @@ async fn end_idle(shared: Arc<Shared>) {
             continue;
         }
         for client in shared.clients.all() {
-            // Who has subscribed waits for others.
-            if client.subscriptions() == 0 && client.idle() > longest {
+            // Who has subscribed, or waits for something, waits for others.
+            let waits = client.subscriptions() > 0 || client.is_blocked();
+            if !waits && client.idle() > longest {
                 client.end();
             }
         }

@@ -13,6 +13,7 @@ use crate::reply::{Protocol, Reply};
 use crate::request::Request;
 use crate::server::Shared;
 use crate::table::Command;
+use crate::waiting::Waiting;
 
 /// What a command comes to that has to wait for something.
 pub(crate) type Done<'s> = Pin<Box<dyn Future<Output = Result<Reply, Refusal>> + Send + 's>>;
@@ -38,6 +39,8 @@ pub(crate) struct Session {
     pub(crate) watched: Vec<Watched>,
     pub(crate) answering: Answering,
     pub(crate) subscriptions: Subscriptions,
+    /// What it waits for before anything else is executed.
+    pub(crate) waiting: Option<Waiting>,
     /// Whether the connection is to be closed after the replies so far.
     pub(crate) is_ending: bool,
 }
@@ -79,6 +82,7 @@ impl Session {
             watched: Vec::new(),
             answering: Answering::On,
             subscriptions: Subscriptions::default(),
+            waiting: None,
             is_ending: false,
         }
     }

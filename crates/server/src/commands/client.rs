@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::client::Client;
+use crate::client::{Client, Unblock};
 use crate::commands::connection::check_name;
 use crate::refusal::Refusal;
 use crate::reply::Reply;
@@ -68,6 +68,11 @@ pub(crate) const CLIENT: Command = Command::of_parts(
             Err("ERR tracking is not there: keys change by what other nodes do, of which a client would not be told in time".into())
         })
         .docs("6.0.0", "O(1)", "Refused: there is no tracking."),
+        Command::quick("unblock", -3, unblock).flags(Flags::ADMIN).docs(
+            "5.0.0",
+            "O(N) where N is the number of client connections",
+            "Unblocks a client blocked by a blocking command from a different connection.",
+        ),
         Command::quick("unpause", 2, |session, _| {
             session.server.clients.unpause();
             Ok(Reply::OK)
@@ -155,7 +160,12 @@ fn described(client: &Client) -> String {
     let said = client.said();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let subscriptions = client.subscriptions();
-    let flags = if subscriptions > 0 { "P" } else { "N" };
+    let flags = match (subscriptions > 0, client.is_blocked()) {
+        (true, true) => "Pb",
+        (true, false) => "P",
+        (false, true) => "b",
+        (false, false) => "N",
+    };
     let mut line = String::new();
     // Writing to a string does not fail.
     let _written = write!(
@@ -266,6 +276,24 @@ fn kill(session: &mut Session, request: &Request) -> Result<Reply, Refusal> {
     clients.retain(|client| !skips_me || client.id != session.client.id);
     clients.iter().for_each(|client| end(session, client));
     Ok(Reply::total(clients.len()))
+}
+
+fn unblock(session: &mut Session, request: &Request) -> Result<Reply, Refusal> {
+    let how = match request.len() {
+        3 => Unblock::AsIfOver,
+        4 if is(request.get(3), "timeout") => Unblock::AsIfOver,
+        4 if is(request.get(3), "error") => Unblock::WithError,
+        4 => return Err("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR".into()),
+        _ => {
+            return Err("ERR unknown subcommand or wrong number of arguments for 'UNBLOCK'. Try CLIENT HELP.".into());
+        }
+    };
+    let id = integer(request.get(2)).ok_or(Refusal::NOT_INTEGER)?;
+    let clients = session.server.clients.all();
+    let mut found = clients.iter();
+    let found = found.find(|client| i64::try_from(client.id) == Ok(id));
+    let is_done = found.is_some_and(|client| client.unblock(how));
+    Ok(Reply::Integer(i64::from(is_done)))
 }
 
 /// One that ends itself is told so first.

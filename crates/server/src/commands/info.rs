@@ -118,9 +118,10 @@ fn clients(server: &Shared) -> String {
     let mut section = Section::new("Clients");
     let clients = server.clients.all();
     let subscribers = clients.iter().filter(|client| client.subscriptions() > 0);
+    let blocked = clients.iter().filter(|client| client.is_blocked());
     section.line("connected_clients", clients.len());
     section.line("maxclients", server.settings.max_clients());
-    section.line("blocked_clients", 0);
+    section.line("blocked_clients", blocked.count());
     section.line("tracking_clients", 0);
     section.line("pubsub_clients", subscribers.count());
     section.0

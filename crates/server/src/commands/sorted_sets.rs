@@ -3,6 +3,7 @@
 pub(crate) mod algebra;
 pub(crate) mod pops;
 pub(crate) mod ranges;
+pub(crate) mod waits;
 
 use syncline::Span;
 use syncline::ops::{Direction, Scored, SortedSet};

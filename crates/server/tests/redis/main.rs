@@ -11,3 +11,4 @@ mod pubsub;
 mod scan;
 mod semantics;
 mod transcripts;
+mod waits;

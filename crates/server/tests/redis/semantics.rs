@@ -3,6 +3,7 @@
 
 mod deadlines;
 mod sets_and_hashes;
+mod sorted_sets;
 mod strings;
 mod whole;
 
@@ -81,6 +82,11 @@ impl Apart {
         }
     }
 
+    /// Another client of a node.
+    pub fn client(&self, node: usize) -> Client {
+        Client::connect(self.servers[node].local_addr())
+    }
+
     /// What a node answers.
     pub fn on(&mut self, node: usize, line: &str) -> String {
         self.clients[node].say(line)
@@ -100,10 +106,14 @@ impl Apart {
 
     /// Mends the wires, and has all that was written come everywhere.
     pub fn heal(&mut self) {
-        self.runtime.block_on(async {
-            self.cluster.heal().await.unwrap();
-            assert!(self.cluster.converged().await.unwrap());
-        });
+        self.mend();
+        let converged = self.runtime.block_on(self.cluster.converged());
+        assert!(converged.unwrap());
+    }
+
+    /// The same, where it may go on changing.
+    pub fn mend(&mut self) {
+        self.runtime.block_on(self.cluster.heal()).unwrap();
     }
 
     /// What all nodes answer, which has to be the same.

@@ -1,7 +1,8 @@
 //! The least or the greatest members of sorted sets, taken out.
 
-use syncline::Span;
-use syncline::ops::{Scored, SortedSet};
+use bytes::Bytes;
+use syncline::ops::{ReadRows, Scored, SortedSet};
+use syncline::{Error, Span};
 
 use super::pairs;
 use crate::execute::Writes;
@@ -35,8 +36,8 @@ pub(crate) const FAMILY: Family = Family {
                 "Returns the highest-scoring members from a sorted set after removing them. Deletes the sorted set if the last member was popped.",
             ),
         Command::write("zmpop", -4, |writes, request| {
-            let wanted = Wanted::read(request, 1)?;
-            wanted.pop(writes)
+            let popped = Wanted::read(request, 1)?.pop(writes)?;
+            Ok(popped.map_or(Reply::NullArray, Popped::in_pairs))
         })
         .keys(Keys::Counted {
             at: 1,
@@ -52,7 +53,7 @@ pub(crate) const FAMILY: Family = Family {
 
 /// An end of a sorted set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+pub(super) enum End {
     Least,
     Greatest,
 }
@@ -99,16 +100,22 @@ fn flat(members: Vec<Scored>) -> Reply {
     Reply::Array(members.into_iter().flat_map(both).collect())
 }
 
-/// What `ZMPOP` is asked for: members of the first of these keys that has any.
-struct Wanted {
-    keys: Vec<Vec<u8>>,
-    end: End,
-    count: u64,
+/// What `ZMPOP` and the like are asked for: members of the first of these keys that has any.
+pub(super) struct Wanted {
+    pub(super) keys: Vec<Bytes>,
+    pub(super) end: End,
+    pub(super) count: u64,
+}
+
+/// What was taken out, and where.
+pub(super) struct Popped {
+    pub(super) key: Bytes,
+    pub(super) members: Vec<Scored>,
 }
 
 impl Wanted {
     /// From the number of keys on, which is at `at`.
-    fn read(request: &Request, at: usize) -> Result<Self, Refusal> {
+    pub(super) fn read(request: &Request, at: usize) -> Result<Self, Refusal> {
         let keys = among(request.get(at), 1.., "ERR numkeys should be greater than 0")?;
         let keys = usize::try_from(keys).unwrap_or(usize::MAX);
         let first = at + 1;
@@ -129,29 +136,58 @@ impl Wanted {
             }
             _ => return Err(Refusal::SYNTAX),
         };
-        let keys = request.from(first).take(keys).map(<[u8]>::to_vec);
+        let keys = request.from(first).take(keys);
         Ok(Self {
-            keys: keys.collect(),
+            keys: keys.map(Bytes::copy_from_slice).collect(),
             end,
             count,
         })
     }
 
-    /// The key, and pairs of members and scores.
-    fn pop(&self, writes: &mut Writes<'_, '_>) -> Result<Reply, Refusal> {
+    /// The first key that has members. Of those before it, none may be of another kind.
+    pub(super) fn find(&self, rows: &(impl ReadRows + ?Sized)) -> Result<Option<&Bytes>, Error> {
         for key in &self.keys {
-            if SortedSet::of(&*writes.rows, key).is_empty()? {
-                continue;
+            if !SortedSet::of(rows, key).is_empty()? {
+                return Ok(Some(key));
             }
-            let popped = take(writes, key, self.end, self.count)?;
-            let pair =
-                |(member, score)| Reply::Array(vec![Reply::bulk(member), Reply::double(score)]);
-            let popped = popped.into_iter().map(pair).collect();
-            return Ok(Reply::Array(vec![
-                Reply::bulk(key.clone()),
-                Reply::Array(popped),
-            ]));
         }
-        Ok(Reply::NullArray)
+        Ok(None)
+    }
+
+    pub(super) fn pop(&self, writes: &mut Writes<'_, '_>) -> Result<Option<Popped>, Refusal> {
+        match self.find(&*writes.rows)?.cloned() {
+            Some(key) => self.pop_of(writes, key).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    pub(super) fn pop_of(
+        &self,
+        writes: &mut Writes<'_, '_>,
+        key: Bytes,
+    ) -> Result<Popped, Refusal> {
+        let members = take(writes, &key, self.end, self.count)?;
+        Ok(Popped { key, members })
+    }
+}
+
+impl Popped {
+    /// The key, and pairs of members and scores.
+    pub(super) fn in_pairs(self) -> Reply {
+        let pair = |(member, score)| Reply::Array(vec![Reply::bulk(member), Reply::double(score)]);
+        let members = self.members.into_iter().map(pair);
+        Reply::Array(vec![Reply::Bulk(self.key), Reply::Array(members.collect())])
+    }
+
+    /// The key, the member and its score.
+    pub(super) fn in_turn(self) -> Reply {
+        let members = self.members.into_iter();
+        let members =
+            members.flat_map(|(member, score)| [Reply::bulk(member), Reply::double(score)]);
+        Reply::Array(
+            std::iter::once(Reply::Bulk(self.key))
+                .chain(members)
+                .collect(),
+        )
     }
 }

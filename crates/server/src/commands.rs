@@ -20,6 +20,7 @@ mod random;
 pub(crate) mod scan;
 pub(crate) mod server;
 pub(crate) mod sets;
+pub(crate) mod sort;
 pub(crate) mod sorted_sets;
 pub(crate) mod strings;
 pub(crate) mod syncline;
@@ -36,6 +37,7 @@ pub(crate) static FAMILIES: &[Family] = &[
     moving::FAMILY,
     object::FAMILY,
     dump::FAMILY,
+    sort::FAMILY,
     strings::FAMILY,
     strings::counting::FAMILY,
     strings::parts::FAMILY,

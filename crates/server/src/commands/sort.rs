@@ -1,9 +1,7 @@
 //! `SORT`: the members of a set or a sorted set, ordered by themselves or by what other keys hold, and shown as these or as what others hold.
 
-use std::cmp::Ordering;
-
-use syncline::Span;
 use syncline::ops::{Key, Kind, Map, ReadRows, Set, SortedSet};
+use syncline::{Score, Span};
 
 use crate::execute::Reads;
 use crate::number::{float, required};
@@ -40,6 +38,9 @@ const NO_LISTS: Refusal = Refusal::said(
     "ERR SORT with STORE is not there: it would write a list, and there are no lists",
 );
 const NO_NUMBER: Refusal = Refusal::said("ERR One or more scores can't be converted into double");
+
+/// What `GET` gives at most, in all: each of many may be of each member.
+const MOST: usize = 1 << 22;
 
 /// What is asked for.
 struct Asked {
@@ -178,7 +179,7 @@ fn sort(reads: &Reads<'_>, request: &Request, may_store: bool) -> Result<Reply, 
                 false => {
                     let number = |weight: Vec<u8>| number(&weight).ok_or(NO_NUMBER);
                     // What has no weight weighs nothing.
-                    let weigh = |member: &[u8]| by(member)?.map_or(Ok(0.0), number).map(Number);
+                    let weigh = |member: &[u8]| by(member)?.map_or(Ok(Score::ZERO), number);
                     asked.page.of(all, weigh)?
                 }
             }
@@ -186,6 +187,11 @@ fn sort(reads: &Reads<'_>, request: &Request, may_store: bool) -> Result<Reply, 
     };
     if asked.gets.is_empty() {
         return Ok(Reply::bulks(members));
+    }
+    if members.len().saturating_mul(asked.gets.len()) > MOST {
+        return Err(
+            format!("ERR these are more than {MOST} items: use LIMIT, or fewer GETs").into(),
+        );
     }
     let mut found = Vec::with_capacity(members.len() * asked.gets.len());
     for member in &members {
@@ -222,23 +228,11 @@ fn members(rows: &dyn ReadRows, key: &[u8], page: &Page) -> Result<Vec<Vec<u8>>,
     Ok(members?)
 }
 
-/// What a member weighs: any number but what is none.
-#[derive(PartialEq, PartialOrd)]
-struct Number(f64);
-
-impl Eq for Number {}
-
-impl Ord for Number {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.partial_cmp(other).unwrap_or(Ordering::Equal)
-    }
-}
-
 /// As the C library reads it: behind spaces, and nothing is zero.
-fn number(text: &[u8]) -> Option<f64> {
+fn number(text: &[u8]) -> Option<Score> {
     match text {
-        [] => Some(0.0),
-        text => float(text.trim_ascii_start()),
+        [] => Some(Score::ZERO),
+        text => float(text.trim_ascii_start()).and_then(Score::new),
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use syncline_crdt::{Row, RowKey};
 use syncline_merkle::{KeyRange, RangeDigest};
-use syncline_store::{Direction, Recount};
+use syncline_store::{Direction, DueMark, Recount, StoreError};
 
 use crate::engine::AnyEngine;
 use crate::error::Error;
@@ -179,25 +179,46 @@ impl View {
         Ok(scan::items(scan::values(self, range)?))
     }
 
-    /// How many keys there are, of all kinds. O(1), and a look at each key that has expired and is not yet collected.
+    /// How many keys there are, of all kinds. O(1), and a look at each key that has expired, and at each deleted counter, that is not yet collected.
     ///
-    /// The remnant of a deleted counter counts as long as it is kept, and so does the deadline of a key that was deleted
-    /// by its members.
+    /// The deadline of a key that was deleted by its members counts as long as it is kept.
     ///
     /// # Errors
     /// [`Error::Store`] when reading fails.
     pub fn count(&self) -> Result<u64, Error> {
+        let passed = self.each_due(
+            |after, page| self.store.deadlines_until(self.now_ms, after, page),
+            |key| expiry::is_hidden(self, key),
+        )?;
+        let deleted = self.each_due(
+            |after, page| self.store.remnants(after, page),
+            // What has expired was counted.
+            |key| Ok(key::kind(self, key)?.is_none() && !expiry::is_hidden(self, key)?),
+        )?;
+        let held = self.store.key_count();
+        Ok(held.saturating_sub(passed + deleted))
+    }
+
+    /// Of how many user keys of listed rows something holds. Rows of one key are looked at once where they follow one another.
+    fn each_due(
+        &self,
+        list: impl Fn(Option<&DueMark>, usize) -> Result<Vec<(DueMark, RowKey)>, StoreError>,
+        holds: impl Fn(&[u8]) -> Result<bool, Error>,
+    ) -> Result<u64, Error> {
         const PAGE: usize = 1024;
-        let (mut hidden, mut after) = (0, None);
+        let (mut count, mut after, mut last) = (0, None, None);
         loop {
-            let store = &self.store;
-            let due = store.deadlines_until(self.now_ms, after.as_ref(), PAGE)?;
-            for (_, deadline) in &due {
-                hidden += u64::from(expiry::is_hidden(self, &deadline.user_key())?);
+            let due = list(after.as_ref(), PAGE)?;
+            for (_, row) in &due {
+                let key = Some(row.user_key());
+                if key != last {
+                    count += u64::from(holds(key.as_deref().unwrap_or_default())?);
+                    last = key;
+                }
             }
             match due.into_iter().next_back() {
-                Some((last, _)) => after = Some(last),
-                None => return Ok(store.key_count().saturating_sub(hidden)),
+                Some((mark, _)) => after = Some(mark),
+                None => return Ok(count),
             }
         }
     }

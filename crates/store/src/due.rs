@@ -140,6 +140,19 @@ impl<E: Engine> View<E> {
         self.marked(after, &end, limit)
     }
 
+    /// The rows of which only the remnant of a deleted counter is left, in the order of their keys, from after `after`; `limit` at most.
+    ///
+    /// # Errors
+    /// Whatever keeps the engine from being read.
+    pub fn remnants(
+        &self,
+        after: Option<&DueMark>,
+        limit: usize,
+    ) -> Result<Vec<(DueMark, RowKey)>, StoreError> {
+        let first = DueMark(vec![REMNANT]);
+        self.marked(Some(after.unwrap_or(&first)), &[REMNANT + 1], limit)
+    }
+
     /// How many deadlines and how many remnants of counters are listed, each counted up to `limit`. O(limit).
     ///
     /// # Errors

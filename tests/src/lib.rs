@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 pub mod cluster;
+pub mod commands;
 pub mod decoders;
 pub mod faulty;
 pub mod formats;
@@ -17,6 +18,7 @@ pub mod live;
 pub mod media;
 pub mod payload;
 pub mod reference;
+pub mod requests;
 pub mod rng;
 pub mod session;
 pub mod storing;

@@ -4,10 +4,12 @@
 use std::fs;
 use std::path::Path;
 
+use syncline_tests::commands::commands;
 use syncline_tests::decoders::decoders;
 use syncline_tests::formats::{formats, unaltered};
 use syncline_tests::laws::merge_laws;
 use syncline_tests::live::live;
+use syncline_tests::requests::requests;
 use syncline_tests::rng::{Choices, Rng};
 use syncline_tests::session::session;
 use syncline_tests::storing::storing;
@@ -65,6 +67,16 @@ fn a_store_is_what_its_commits_have_left() {
 #[test]
 fn replicas_that_are_written_to_while_they_sync_end_in_what_was_done() {
     replay("live", 300, live);
+}
+
+#[test]
+fn requests_are_cut_the_same_however_they_arrive() {
+    replay("requests", 2_000, requests);
+}
+
+#[test]
+fn commands_are_answered_as_the_model_says() {
+    replay("commands", 300, commands);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! generator, not the session, says what differs and how many rows are needed.
 
 mod baseline;
+mod clients;
 pub(crate) mod cluster;
 mod cpu;
 mod interrupt;
@@ -11,6 +12,7 @@ mod memory;
 mod open;
 mod redis;
 mod reopen;
+mod servers;
 mod sync;
 mod timed;
 mod workload;
@@ -33,6 +35,7 @@ pub(crate) fn run(bench: &Bench) -> Result<(), Failure> {
         Bench::Write(arguments) => write::run(arguments),
         Bench::Cluster(arguments) => cluster::run(arguments),
         Bench::Redis(arguments) => redis::run(arguments),
+        Bench::Clients(arguments) => clients::run(arguments),
     }
 }
 

@@ -12,6 +12,7 @@ mod cluster;
 mod demo;
 mod export;
 mod failure;
+mod files;
 mod home;
 mod import;
 mod lines;

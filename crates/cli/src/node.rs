@@ -20,6 +20,7 @@ use self::settings::{LogForm, Settings};
 use self::signals::{Asked, Signals};
 use crate::args;
 use crate::failure::{Doing, Failure, Reason};
+use crate::files;
 
 pub(crate) fn run(arguments: &args::Node, verbose: u8) -> Result<(), Failure> {
     let layers = Layers::read(
@@ -35,6 +36,7 @@ pub(crate) fn run(arguments: &args::Node, verbose: u8) -> Result<(), Failure> {
     for name in &settings.unknown {
         tracing::warn!(variable = name, "no setting is called so; it is ignored");
     }
+    files::raise_limit();
     crate::runtime()?.block_on(serve(&settings))
 }
 
@@ -182,6 +184,7 @@ async fn serve_redis(settings: &Settings, node: &Node) -> Result<Option<Server>,
     let mut options = syncline_server::Options::new(address);
     options.exposed = settings.redis_exposed;
     options.version = env!("CARGO_PKG_VERSION");
+    options.tls.clone_from(&settings.redis_tls);
     if let Some(file) = &settings.redis_password_file {
         options.password = Some(password(file)?);
     }
@@ -189,7 +192,7 @@ async fn serve_redis(settings: &Settings, node: &Node) -> Result<Option<Server>,
         Ok(server) => Ok(Some(server)),
         Err(error) => Err(
             Failure::caused("cannot serve Redis clients", &error).because(match &error {
-                ServerError::Exposed { .. } => Reason::Usage,
+                ServerError::Exposed { .. } | ServerError::Tls(_) => Reason::Usage,
                 error if error.is_in_use() => Reason::InUse,
                 _ => Reason::Failed,
             }),

@@ -2,16 +2,14 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::watch;
 
-use crate::execute::execute;
+use crate::execute::{REPLIES, execute};
 use crate::request::Parser;
-use crate::server::Shared;
 use crate::session::Session;
 use crate::waiting::wait;
 
@@ -21,8 +19,6 @@ pub(crate) const IDLE: usize = 512;
 const BUSY: usize = 64 * 1024;
 /// Requests taken from what was read before they are executed.
 const BATCH: usize = 1024;
-/// Replies held back at most, before they are sent.
-const REPLIES: usize = 256 * 1024;
 
 /// Serves a client until it leaves, is told to, or the server ends.
 pub(crate) async fn serve(
@@ -36,47 +32,58 @@ pub(crate) async fn serve(
         server.settings.max_request(),
     );
     let (mut buffer, mut requests, mut out) = (BytesMut::new(), VecDeque::new(), Vec::new());
+    let mut failed = None;
     loop {
-        let mut failed = None;
-        while requests.len() < BATCH {
+        while failed.is_none() && requests.len() < BATCH {
             match parser.next(&mut buffer, session.is_trusted) {
                 Ok(Some(request)) => requests.push_back(request),
                 Ok(None) => break,
-                Err(error) => {
-                    failed = Some(error);
-                    break;
-                }
+                Err(error) => failed = Some(error),
             }
             // What follows the password is judged by whether it was right.
             if !session.is_trusted {
                 break;
             }
         }
-        let mut are_more = requests.len() == BATCH || (!session.is_trusted && !requests.is_empty());
+        let mut may_be_more =
+            requests.len() == BATCH || (!session.is_trusted && !requests.is_empty());
         execute(session, &mut requests, &mut out).await;
-        while let Some(waiting) = session.waiting.take() {
+        if let Some(waiting) = session.waiting.take() {
             let (buffer, out) = (&mut buffer, &mut out);
-            if !wait(waiting, session, &mut stream, buffer, out, &mut closed).await? {
+            // In a box: who does not wait should not have to keep room for it.
+            let over = Box::pin(wait(
+                waiting,
+                session,
+                &mut stream,
+                buffer,
+                out,
+                &mut closed,
+            ));
+            if !over.await? {
                 return Ok(());
             }
             // Perhaps it has come meanwhile.
-            are_more = true;
-            execute(session, &mut requests, out).await;
+            may_be_more = true;
         }
         session.deliver(&mut out);
-        if let Some(error) = failed {
+        let are_left = !requests.is_empty() && !session.is_ending;
+        if let Some(error) = failed
+            && !are_left
+            && !session.is_ending
+        {
             let text = format!("-ERR Protocol error: {error}\r\n");
             out.extend_from_slice(text.as_bytes());
             session.is_ending = true;
         }
-        let is_due = !are_more || out.len() >= REPLIES || session.is_ending;
-        if is_due && !send(&mut stream, session, &mut out).await? {
+        let is_turn_of_replies =
+            are_left || !may_be_more || out.len() >= REPLIES || session.is_ending;
+        if is_turn_of_replies && !send(&mut stream, session, &mut out).await? {
             return Ok(());
         }
         if session.is_ending {
             return stream.shutdown().await;
         }
-        if are_more {
+        if are_left || may_be_more {
             continue;
         }
         if buffer.is_empty() {
@@ -131,11 +138,7 @@ pub(crate) fn received(session: &Session, read: usize) -> bool {
 }
 
 /// Tells one for whom there is no place.
-pub(crate) async fn turn_away(mut stream: impl AsyncWrite + Unpin, server: &Arc<Shared>) {
-    server
-        .stats
-        .refused_connections
-        .fetch_add(1, Ordering::Relaxed);
+pub(crate) async fn turn_away(mut stream: impl AsyncWrite + Unpin) {
     let told = stream
         .write_all(b"-ERR max number of clients reached\r\n")
         .await;

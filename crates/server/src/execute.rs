@@ -2,9 +2,12 @@
 //!
 //! Neighbours that only read share a view, which is read on the spot. Neighbours that write are handed to the namespace's writer
 //! together; each is a transaction of its own, and what comes after them sees them.
+//!
+//! However many are asked for at once, no more replies are held than [`REPLIES`], and one: what is left waits until those are sent.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use syncline::ops::{Key, ReadRows};
 use syncline::{Error, Namespace, Transaction, View};
@@ -19,8 +22,10 @@ use crate::table::{self, Command, Flags, Run};
 
 /// Requests executed together at most.
 const TOGETHER: usize = 512;
-/// What may wait for `EXEC`, in bytes.
-const MAX_QUEUED: usize = 1 << 30;
+/// Replies held back at most, in bytes, before they are sent.
+pub(crate) const REPLIES: usize = 256 * 1024;
+/// What may wait for `EXEC`, in bytes; and what it may come to.
+pub(crate) const MAX_QUEUED: usize = 1 << 30;
 
 /// Rows to be read by a command.
 pub(crate) struct Reads<'a> {
@@ -80,13 +85,15 @@ impl<'a, 't> Writes<'a, 't> {
 
 type Planned = (&'static Command, Request);
 
-/// Executes all requests in their order; those up to one that has to be waited for ([`Session::waiting`]), if there is such.
+/// Executes requests in their order, until that is all, their replies are to be sent, or one has to be waited for ([`Session::waiting`]).
 pub(crate) async fn execute(
     session: &mut Session,
     requests: &mut VecDeque<Request>,
     out: &mut Vec<u8>,
 ) {
-    while let Some(request) = requests.pop_front() {
+    while out.len() < REPLIES
+        && let Some(request) = requests.pop_front()
+    {
         if session.is_ending {
             requests.clear();
             return;
@@ -98,6 +105,11 @@ pub(crate) async fn execute(
                 continue;
             }
         };
+        if command.is(Flags::BLOCKING) && !out.is_empty() {
+            // Whoever waits has had the replies before.
+            requests.push_front(request);
+            return;
+        }
         let entry = command.entry();
         session.client.asks(&entry.name);
         let writes = command.is(Flags::WRITE) || command.name == "exec";
@@ -111,7 +123,7 @@ pub(crate) async fn execute(
             Run::Write(_) => matches!(other, Run::Write(_)),
             _ => false,
         };
-        let mut together = vec![(command, request)];
+        let mut together = VecDeque::from([(command, request)]);
         if session.may_share(command) {
             while together.len() < TOGETHER
                 && let Some(next) = requests.front()
@@ -120,10 +132,13 @@ pub(crate) async fn execute(
                 && session.may_share(command)
                 && let Some(next) = requests.pop_front()
             {
-                together.push((command, next));
+                together.push_back((command, next));
             }
         }
-        run(session, together, out).await;
+        run(session, &mut together, out).await;
+        for (_, left) in together.into_iter().rev() {
+            requests.push_front(left);
+        }
         if session.waiting.is_some() {
             return;
         }
@@ -202,85 +217,97 @@ impl Session {
     }
 }
 
-async fn run(session: &mut Session, mut together: Vec<Planned>, out: &mut Vec<u8>) {
-    let replies = match together[0].0.run {
-        Run::Read(_) if together[0].0.is(Flags::SLOW) => read_apart(session, together).await,
-        Run::Read(_) => read(session, together).await,
-        Run::Write(_) => write(session, together).await,
-        run => {
-            let Some((command, request)) = together.pop() else {
-                return;
-            };
-            let began = session.server.stats.begin();
-            let server = session.server.clone();
-            let done = match run {
-                Run::Session(run) | Run::Both { alone: run, .. } => {
-                    run(session, request.clone()).await
-                }
-                run => match run.quick() {
-                    Some(run) => run(session, &request),
-                    None => Err(Refusal::SYNTAX),
-                },
-            };
-            let reply = done.unwrap_or_else(|refusal| refusal.reply());
-            server.stats.end(command, &request, &reply, began);
-            // Who waits is answered later.
-            Ok(if session.waiting.is_some() {
-                Vec::new()
-            } else {
-                vec![reply]
-            })
+/// Executes requests that go together, and leaves those whose turn comes after the replies so far are sent.
+async fn run(session: &mut Session, together: &mut VecDeque<Planned>, out: &mut Vec<u8>) {
+    let Some(&(first, _)) = together.front() else {
+        return;
+    };
+    let done = match first.run {
+        Run::Read(_) if first.is(Flags::SLOW) => read_apart(session, together, out).await,
+        Run::Read(_) => read(session, together, out).await,
+        Run::Write(_) => write(session, together, out).await,
+        _ => {
+            ask_session(session, together, out).await;
+            Ok(())
         }
     };
-    match replies {
-        Ok(replies) => replies.iter().for_each(|reply| session.answer(reply, out)),
-        Err((refusal, count)) => {
-            let reply = refusal.reply();
-            (0..count).for_each(|_| session.answer(&reply, out));
+    if let Err(refusal) = done {
+        // None of them could be executed.
+        let reply = refusal.reply();
+        for _ in together.drain(..) {
+            session.answer(&reply, out);
         }
     }
 }
 
-/// What all of a run come to, or why none of them was executed.
-type Replies = Result<Vec<Reply>, (Refusal, usize)>;
+/// What the session itself does.
+async fn ask_session(session: &mut Session, together: &mut VecDeque<Planned>, out: &mut Vec<u8>) {
+    let Some((command, request)) = together.pop_front() else {
+        return;
+    };
+    let server = session.server.clone();
+    let began = server.stats.begin();
+    let done = match command.run {
+        Run::Session(run) | Run::Both { alone: run, .. } => run(session, request.clone()).await,
+        run => match run.quick() {
+            Some(run) => run(session, &request),
+            None => Err(Refusal::SYNTAX),
+        },
+    };
+    let reply = done.unwrap_or_else(|refusal| refusal.reply());
+    server.stats.end(command, &request, &reply, began);
+    // Who waits is answered later.
+    if session.waiting.is_none() {
+        session.answer(&reply, out);
+    }
+}
 
-async fn read(session: &mut Session, together: Vec<Planned>) -> Replies {
-    let count = together.len();
-    let namespace = session.namespace().map_err(|refusal| (refusal, count))?;
-    let (server, database) = (&*session.server, session.database);
-    let mut replies = Vec::with_capacity(count);
-    let mut at = 0;
-    while at < count {
+async fn read(
+    session: &mut Session,
+    together: &mut VecDeque<Planned>,
+    out: &mut Vec<u8>,
+) -> Result<(), Refusal> {
+    let namespace = session.namespace()?;
+    let (server, database) = (session.server.clone(), session.database);
+    while out.len() < REPLIES && !together.is_empty() {
+        let before = together.len();
         // A damaged row is withdrawn behind the error; then what is left goes on.
         let read = namespace.read_here(|view| {
-            while let Some((command, request)) = together.get(at) {
-                at += 1;
-                replies.push(read_one(view, server, database, command, request)?);
+            while out.len() < REPLIES
+                && let Some((command, request)) = together.pop_front()
+            {
+                let reply = read_one(view, &server, database, command, &request)?;
+                session.answer(&reply, out);
             }
             Ok(())
         });
         if let Err(error) = read.await {
-            let reply = Refusal::Store(error).reply();
             // Where nothing could be read at all, the next one will find the same.
-            at = at.max(replies.len() + 1);
-            replies.push(reply);
+            if together.len() == before {
+                together.pop_front();
+            }
+            session.answer(&Refusal::Store(error).reply(), out);
         }
     }
-    Ok(replies)
+    Ok(())
 }
 
 /// Reads what takes long on a thread that may.
-async fn read_apart(session: &mut Session, mut together: Vec<Planned>) -> Replies {
-    let namespace = session.namespace().map_err(|refusal| (refusal, 1))?;
+async fn read_apart(
+    session: &mut Session,
+    together: &mut VecDeque<Planned>,
+    out: &mut Vec<u8>,
+) -> Result<(), Refusal> {
+    let namespace = session.namespace()?;
     let (server, database) = (session.server.clone(), session.database);
-    let Some((command, request)) = together.pop() else {
-        return Ok(Vec::new());
-    };
-    let read = namespace.read(move |view| read_one(view, &server, database, command, &request));
-    let reply = read
-        .await
-        .unwrap_or_else(|error| Refusal::Store(error).reply());
-    Ok(vec![reply])
+    if let Some((command, request)) = together.pop_front() {
+        let read = namespace.read(move |view| read_one(view, &server, database, command, &request));
+        let reply = read
+            .await
+            .unwrap_or_else(|error| Refusal::Store(error).reply());
+        session.answer(&reply, out);
+    }
+    Ok(())
 }
 
 /// What a command reads; an error if the store failed.
@@ -311,13 +338,22 @@ fn read_one(
     Ok(reply)
 }
 
-async fn write(session: &mut Session, together: Vec<Planned>) -> Replies {
-    let count = together.len();
-    let namespace = session.namespace().map_err(|refusal| (refusal, count))?;
+async fn write(
+    session: &mut Session,
+    together: &mut VecDeque<Planned>,
+    out: &mut Vec<u8>,
+) -> Result<(), Refusal> {
+    let namespace = session.namespace()?;
     let database = session.database;
-    let bodies = together.into_iter().map(|(command, request)| {
-        let server = session.server.clone();
+    let count = together.len();
+    // Some writes answer with what was there before.
+    let held = Arc::new(AtomicUsize::new(out.len()));
+    let bodies = together.drain(..).map(|(command, request)| {
+        let (server, held) = (session.server.clone(), held.clone());
         move |rows: &mut Transaction<'_>| {
+            if held.load(Ordering::Relaxed) >= REPLIES {
+                return Ok(Written::NotYet(command, request));
+            }
             let began = server.stats.begin();
             let mut writes = Writes::new(rows, &server, database);
             let done = write_one(&mut writes, command, &request);
@@ -328,19 +364,36 @@ async fn write(session: &mut Session, together: Vec<Planned>) -> Replies {
                 .end(command, &request, reply.unwrap_or(&Reply::Null), began);
             // Whatever it has written goes with a refusal.
             let reply = done.map_err(Refusal::into_error)?;
-            Ok((reply, notes))
+            held.fetch_add(reply.size(), Ordering::Relaxed);
+            Ok(Written::Done(reply, notes))
         }
     });
-    let done = namespace.transactions(bodies.collect()).await;
-    let done = done.map_err(|error| (Refusal::Store(error), count))?;
-    let replies = done.into_iter().map(|done| match done {
-        Ok((reply, notes)) => {
-            session.server.events.announce(database, notes);
-            reply
+    let done = match namespace.transactions(bodies.collect()).await {
+        Ok(done) => done,
+        Err(error) => {
+            let reply = Refusal::Store(error).reply();
+            (0..count).for_each(|_| session.answer(&reply, out));
+            return Ok(());
         }
-        Err(error) => Refusal::Store(error).reply(),
-    });
-    Ok(replies.collect())
+    };
+    for done in done {
+        match done {
+            Ok(Written::Done(reply, notes)) => {
+                session.server.events.announce(database, notes);
+                session.answer(&reply, out);
+            }
+            Ok(Written::NotYet(command, request)) => together.push_back((command, request)),
+            Err(error) => session.answer(&Refusal::Store(error).reply(), out),
+        }
+    }
+    Ok(())
+}
+
+/// What became of a request that writes.
+enum Written {
+    Done(Reply, Notes),
+    /// The replies before it are to be sent first.
+    NotYet(&'static Command, Request),
 }
 
 impl Session {
@@ -413,3 +466,6 @@ fn unknown_part(command: &Command, word: &[u8]) -> Reply {
     let name = command.name.to_ascii_uppercase();
     Reply::Error(format!("ERR unknown subcommand '{word}'. Try {name} HELP.").into())
 }
+
+#[cfg(test)]
+mod tests;

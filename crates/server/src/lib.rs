@@ -41,8 +41,10 @@ mod session;
 mod settings;
 mod stats;
 pub mod table;
+mod tls;
 mod waiting;
 
 pub use reply::{Protocol, Reply};
 pub use request::{Parser, ProtocolError, Request};
 pub use server::{Options, Server, ServerError};
+pub use tls::{TlsError, TlsFiles};

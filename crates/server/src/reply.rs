@@ -103,6 +103,25 @@ impl Reply {
         matches!(self, Self::Error(_))
     }
 
+    /// How many bytes of memory it takes, about. O(parts).
+    pub(crate) fn size(&self) -> usize {
+        let of_pairs = |pairs: &[(Self, Self)]| -> usize {
+            let sizes = pairs.iter().map(|(key, value)| key.size() + value.size());
+            sizes.sum()
+        };
+        let held = match self {
+            Self::Simple(text) | Self::Error(text) => text.len(),
+            Self::Bulk(bytes) => bytes.len(),
+            Self::Verbatim(text) | Self::Double(text) => text.len(),
+            Self::Integer(_) | Self::Null | Self::NullArray | Self::Bool(_) => 0,
+            Self::Array(items) | Self::Set(items) | Self::Push(items) | Self::Several(items) => {
+                items.iter().map(Self::size).sum()
+            }
+            Self::Map(pairs) | Self::Pairs(pairs) => of_pairs(pairs),
+        };
+        size_of::<Self>() + held
+    }
+
     /// Writes it.
     pub fn write(&self, protocol: Protocol, out: &mut Vec<u8>) {
         let is_new = protocol == Protocol::Resp3;

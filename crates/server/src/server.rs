@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use syncline::{Namespace, Node};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
@@ -26,6 +27,7 @@ use crate::refusal::Refusal;
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::stats::Stats;
+use crate::tls::{Tls, TlsError, TlsFiles};
 
 /// Databases that there are.
 pub(crate) const DATABASES: u8 = 16;
@@ -42,6 +44,8 @@ pub struct Options {
     pub exposed: bool,
     /// What clients have to say first.
     pub password: Option<String>,
+    /// By what they are spoken to in TLS; `None` for plain TCP.
+    pub tls: Option<TlsFiles>,
     /// Clients at a time.
     pub max_clients: usize,
     /// Longest request in bytes, all told.
@@ -51,12 +55,13 @@ pub struct Options {
 }
 
 impl Options {
-    /// Those usual at an address: no password, 10,000 clients, requests of 1 GiB.
+    /// Those usual at an address: no password, no TLS, 10,000 clients, requests of 1 GiB.
     pub fn new(address: SocketAddr) -> Self {
         Self {
             address,
             exposed: false,
             password: None,
+            tls: None,
             max_clients: 10_000,
             max_request: 1 << 30,
             version: env!("CARGO_PKG_VERSION"),
@@ -70,12 +75,15 @@ impl Options {
 pub enum ServerError {
     /// Others could reach it, there is no password, and nobody said that they may.
     #[error(
-        "the Redis face has no password, and {address} may be reached by others; set a password, use a loopback address, or say that it may be exposed"
+        "the Redis face asks for no password and for no certificate, and {address} may be reached by others; ask for one, use a loopback address, or say that it may be exposed"
     )]
     Exposed {
         /// The address asked for.
         address: SocketAddr,
     },
+    /// TLS is wanted and cannot be had.
+    #[error("the Redis face has no TLS: {0}")]
+    Tls(#[from] TlsError),
     /// The address cannot be listened on.
     #[error(
         "the Redis face cannot listen on {address} ({source}); choose another address or port, or stop what uses it"
@@ -105,6 +113,7 @@ pub(crate) struct Shared {
     pub(crate) cursors: Cursors,
     pub(crate) lines: Lines,
     pub(crate) pubsub: PubSub,
+    pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) address: SocketAddr,
     pub(crate) version: &'static str,
     /// When all was last made durable because a client asked for it, in seconds since 1970.
@@ -175,12 +184,25 @@ impl Server {
     /// [`ServerError`], whose text says what to do.
     pub async fn start(node: Node, options: Options) -> Result<Self, ServerError> {
         let wanted = options.address;
-        if !wanted.ip().is_loopback() && !options.exposed && options.password.is_none() {
+        let asks_for_certificates =
+            matches!(&options.tls, Some(files) if files.client_authorities.is_some());
+        let is_guarded = options.password.is_some() || asks_for_certificates;
+        if !wanted.ip().is_loopback() && !options.exposed && !is_guarded {
             return Err(ServerError::Exposed { address: wanted });
         }
         let unbound = |source| ServerError::Bind {
             address: wanted,
             source,
+        };
+        let mut followers = JoinSet::new();
+        let tls = match options.tls.clone() {
+            Some(files) => {
+                let (tls, followed) = Tls::new(files).await?;
+                let tls = Arc::new(tls);
+                followers.spawn(tls.clone().follow(followed));
+                Some(tls)
+            }
+            None => None,
         };
         let listener = TcpListener::bind(wanted).await.map_err(unbound)?;
         let address = listener.local_addr().map_err(unbound)?;
@@ -193,6 +215,7 @@ impl Server {
             events: Events::default(),
             cursors: Cursors::default(),
             lines: Lines::default(),
+            tls,
             address,
             version: options.version,
             last_save: AtomicU64::new(unix_seconds()),
@@ -202,7 +225,6 @@ impl Server {
         });
         keyspace::publish(&shared);
         let (closing, closed) = watch::channel(false);
-        let mut followers = JoinSet::new();
         followers.spawn(databases::follow(shared.node.clone()));
         followers.spawn(end_idle(shared.clone()));
         let task = tokio::spawn(listen(listener, shared.clone(), closed));
@@ -214,9 +236,45 @@ impl Server {
         })
     }
 
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        self.shared.clone()
+    }
+
     /// Where it listens.
     pub fn local_addr(&self) -> SocketAddr {
         self.shared.address
+    }
+
+    /// Serves one client that has come in another way: by a Unix socket, say, or a pipe. Ends when it leaves, is told to, or the server ends.
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    ///
+    /// let node = syncline::Node::in_memory().await?;
+    /// let options = syncline_server::Options::new(([127, 0, 0, 1], 0).into());
+    /// let server = syncline_server::Server::start(node, options).await?;
+    /// let (mut ours, theirs) = tokio::io::duplex(1024);
+    /// let talk = async {
+    ///     ours.write_all(b"PING\r\n").await?;
+    ///     let mut reply = [0; 7];
+    ///     ours.read_exact(&mut reply).await?;
+    ///     drop(ours);
+    ///     Ok::<_, std::io::Error>(reply)
+    /// };
+    /// let (_, reply) = tokio::join!(server.serve(theirs), talk);
+    /// assert_eq!(&reply?, b"+PONG\r\n");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn serve(&self, stream: impl AsyncRead + AsyncWrite + Unpin) {
+        let here = self.local_addr();
+        match Guest::admit(&self.shared, here, here) {
+            Some(mut guest) => guest.serve(stream, self.closing.subscribe()).await,
+            None => connection::turn_away(stream).await,
+        }
     }
 
     /// Waits until a client asks for the end of the process (`SHUTDOWN`). That is for who runs the process to see to.
@@ -295,25 +353,66 @@ async fn welcome(
     stream: TcpStream,
     peer: SocketAddr,
     shared: Arc<Shared>,
-    closed: watch::Receiver<bool>,
+    mut closed: watch::Receiver<bool>,
 ) {
     let local = stream.local_addr().unwrap_or(shared.address);
-    let Some(client) = shared
-        .clients
-        .admit(peer, local, shared.settings.max_clients())
-    else {
-        return connection::turn_away(stream, &shared).await;
+    let Some(mut guest) = Guest::admit(&shared, peer, local) else {
+        // By TLS it would not be understood before a handshake, which is not worth it.
+        if shared.tls.is_none() {
+            connection::turn_away(stream).await;
+        }
+        return;
     };
-    let id = client.id;
     // Replies go out as they are: nothing would be gained by waiting for more.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "replies may be delayed");
     }
-    shared.stats.connections.fetch_add(1, Ordering::Relaxed);
-    let mut session = Session::new(shared.clone(), client);
-    if let Err(error) = connection::serve(stream, &mut session, closed).await {
-        tracing::debug!(client = id, %error, "a client is gone");
+    let Some(tls) = shared.tls.clone() else {
+        return guest.serve(stream, closed).await;
+    };
+    // In a box: whoever needs no TLS should not have to keep room for it.
+    let greeted = Box::pin(async {
+        tokio::select! {
+            greeted = tls.accept(stream) => greeted,
+            _ = closed.wait_for(|closing| *closing) => Err(io::ErrorKind::Interrupted.into()),
+        }
+    });
+    match greeted.await {
+        Ok(stream) => Box::pin(guest.serve(stream, closed)).await,
+        Err(error) => tracing::debug!(%peer, %error, "a client has not finished the handshake"),
     }
-    session.leave_channels();
-    shared.clients.leave(id);
+}
+
+/// A client that has been let in. It is out when this is dropped.
+struct Guest(Session);
+
+impl Guest {
+    /// `None` where there are too many.
+    fn admit(shared: &Arc<Shared>, peer: SocketAddr, local: SocketAddr) -> Option<Self> {
+        let most = shared.settings.max_clients();
+        let stats = &shared.stats;
+        let Some(client) = shared.clients.admit(peer, local, most) else {
+            stats.refused_connections.fetch_add(1, Ordering::Relaxed);
+            return None;
+        };
+        stats.connections.fetch_add(1, Ordering::Relaxed);
+        Some(Self(Session::new(shared.clone(), client)))
+    }
+
+    async fn serve(
+        &mut self,
+        stream: impl AsyncRead + AsyncWrite + Unpin,
+        closed: watch::Receiver<bool>,
+    ) {
+        if let Err(error) = connection::serve(stream, &mut self.0, closed).await {
+            tracing::debug!(client = self.0.client.id, %error, "a client is gone");
+        }
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.0.leave_channels();
+        self.0.server.clients.leave(self.0.client.id);
+    }
 }

@@ -1,6 +1,9 @@
 //! The table of commands: what dispatch, `COMMAND`, `COMMAND DOCS` and the page of commands in the documentation are made of.
 
 mod concurrently;
+mod flags;
+mod group;
+mod keys;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,6 +17,9 @@ use crate::request::Request;
 use crate::session::Done;
 
 pub use self::concurrently::concurrently;
+pub use self::flags::Flags;
+pub use self::group::Group;
+pub use self::keys::Keys;
 
 /// One command, or one word after a command such as `CLIENT`.
 pub struct Command {
@@ -33,26 +39,6 @@ pub struct Command {
     pub summary: &'static str,
     /// How.
     pub(crate) run: Run,
-}
-
-impl Group {
-    /// As a heading of the documentation.
-    #[cfg(test)]
-    const fn title(self) -> &'static str {
-        match self {
-            Self::Generic => "Keys",
-            Self::String => "Strings",
-            Self::Bitmap => "Bits",
-            Self::Set => "Sets",
-            Self::Hash => "Hashes",
-            Self::SortedSet => "Sorted sets",
-            Self::Transactions => "Transactions",
-            Self::PubSub => "Publications",
-            Self::Connection => "Connection",
-            Self::Server => "Server",
-            Self::Syncline => "Syncline",
-        }
-    }
 }
 
 impl fmt::Debug for Command {
@@ -90,207 +76,6 @@ impl Run {
         match self {
             Self::Quick(run) | Self::Parts(_, Some(run)) => Some(run),
             _ => None,
-        }
-    }
-}
-
-/// What should be known of a command: a set of marks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Flags(u16);
-
-impl Flags {
-    /// No mark.
-    pub const NONE: Self = Self(0);
-    /// It may change something.
-    pub const WRITE: Self = Self(1);
-    /// It changes nothing.
-    pub const READONLY: Self = Self(1 << 1);
-    /// It takes more room.
-    pub const DENYOOM: Self = Self(1 << 2);
-    /// It is for operators.
-    pub const ADMIN: Self = Self(1 << 3);
-    /// It is of publications.
-    pub const PUBSUB: Self = Self(1 << 4);
-    /// It may wait for others.
-    pub const BLOCKING: Self = Self(1 << 5);
-    /// It takes constant or logarithmic time.
-    pub const FAST: Self = Self(1 << 6);
-    /// It may be asked before the password.
-    pub const NO_AUTH: Self = Self(1 << 7);
-    /// It is executed at once after `MULTI`, or refused, and never queued.
-    pub const NO_MULTI: Self = Self(1 << 8);
-    /// It may be asked while subscribed, by the older protocol. Not told to clients.
-    pub const SUBSCRIBED: Self = Self(1 << 9);
-    /// It can take long, so it goes to a thread of its own. Not told to clients.
-    pub const SLOW: Self = Self(1 << 10);
-
-    const NAMES: [(Self, &'static str); 9] = [
-        (Self::WRITE, "write"),
-        (Self::READONLY, "readonly"),
-        (Self::DENYOOM, "denyoom"),
-        (Self::ADMIN, "admin"),
-        (Self::PUBSUB, "pubsub"),
-        (Self::BLOCKING, "blocking"),
-        (Self::FAST, "fast"),
-        (Self::NO_AUTH, "no_auth"),
-        (Self::NO_MULTI, "no_multi"),
-    ];
-
-    /// Both sets of marks.
-    #[must_use]
-    pub const fn and(self, more: Self) -> Self {
-        Self(self.0 | more.0)
-    }
-
-    /// Whether all of these marks are there.
-    #[must_use]
-    pub const fn has(self, marks: Self) -> bool {
-        self.0 & marks.0 == marks.0
-    }
-
-    /// What clients call them.
-    pub fn names(self) -> impl Iterator<Item = &'static str> {
-        let names = Self::NAMES.into_iter();
-        names
-            .filter(move |(mark, _)| self.has(*mark))
-            .map(|(_, name)| name)
-    }
-}
-
-/// Where the keys of a command are among its arguments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keys {
-    /// It has none.
-    None,
-    /// From the first position to the last, each so many after the one before. The last is counted from the end where negative.
-    Range {
-        /// Of the first key, where the command's name is at 0.
-        first: i16,
-        /// Of the last key; -1 is the last argument.
-        last: i16,
-        /// From one key to the next.
-        step: i16,
-    },
-    /// As many as the argument at this position says, after it; and the fixed one before, if any.
-    Counted {
-        /// Of the number of keys.
-        at: i16,
-        /// Of a key that stands before, such as the destination.
-        before: Option<i16>,
-    },
-    /// A key at 1; and one after a word such as `STORE`, if that is there.
-    Sort,
-}
-
-impl Keys {
-    /// One key, as the first argument.
-    pub const FIRST: Self = Self::Range {
-        first: 1,
-        last: 1,
-        step: 1,
-    };
-    /// Each argument is a key.
-    pub const ALL: Self = Self::Range {
-        first: 1,
-        last: -1,
-        step: 1,
-    };
-
-    /// The positions of the keys of a request.
-    pub fn of(self, request: &Request) -> Vec<usize> {
-        let len = request.len();
-        let within = |at: i16| usize::try_from(at).ok().filter(|at| *at < len);
-        match self {
-            Self::None => Vec::new(),
-            Self::Range { first, last, step } => {
-                let end = match last {
-                    last if last < 0 => len.checked_sub(usize::from(last.unsigned_abs())),
-                    last => within(last),
-                };
-                match (within(first), end, usize::try_from(step)) {
-                    (Some(first), Some(end), Ok(step)) if step > 0 => {
-                        (first..=end).step_by(step).collect()
-                    }
-                    _ => Vec::new(),
-                }
-            }
-            Self::Counted { at, before } => {
-                let mut keys: Vec<_> = before.and_then(within).into_iter().collect();
-                let first = usize::try_from(at).unwrap_or(usize::MAX).saturating_add(1);
-                let count = crate::request::integer(request.get(first - 1));
-                let count = count
-                    .and_then(|count| usize::try_from(count).ok())
-                    .unwrap_or(0);
-                keys.extend((first..len).take(count));
-                keys
-            }
-            Self::Sort => {
-                let is_store = |at: &usize| request.get(*at).eq_ignore_ascii_case(b"store");
-                let mut keys = vec![1];
-                // The last one counts.
-                keys.extend((2..len.saturating_sub(1)).rfind(is_store).map(|at| at + 1));
-                keys
-            }
-        }
-    }
-
-    /// As `COMMAND INFO` tells it: first, last, step; zeros where they are found in another way.
-    pub(crate) const fn legacy(self) -> [i64; 3] {
-        match self {
-            Self::None => [0, 0, 0],
-            Self::Range { first, last, step } => [first as i64, last as i64, step as i64],
-            Self::Counted {
-                before: Some(at), ..
-            } => [at as i64, at as i64, 1],
-            Self::Counted { before: None, .. } => [0, 0, 0],
-            Self::Sort => [1, 1, 1],
-        }
-    }
-}
-
-/// What a command belongs to, as Redis's documentation sorts them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum Group {
-    /// Keys of all kinds.
-    Generic,
-    /// Strings and numbers.
-    String,
-    /// Bits of strings.
-    Bitmap,
-    /// Sets.
-    Set,
-    /// Hashes.
-    Hash,
-    /// Sorted sets.
-    SortedSet,
-    /// Several commands that happen together.
-    Transactions,
-    /// Publications.
-    PubSub,
-    /// The client's connection.
-    Connection,
-    /// The server.
-    Server,
-    /// What Redis does not have.
-    Syncline,
-}
-
-impl Group {
-    /// As `COMMAND DOCS` tells it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Generic => "generic",
-            Self::String => "string",
-            Self::Bitmap => "bitmap",
-            Self::Set => "set",
-            Self::Hash => "hash",
-            Self::SortedSet => "sorted-set",
-            Self::Transactions => "transactions",
-            Self::PubSub => "pubsub",
-            Self::Connection => "connection",
-            Self::Server => "server",
-            Self::Syncline => "syncline",
         }
     }
 }

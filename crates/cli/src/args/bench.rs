@@ -11,7 +11,7 @@ mod sync;
 
 pub(crate) use baseline::Baseline;
 pub(crate) use cluster::{BenchCluster, BenchMember};
-pub(crate) use redis::BenchRedis;
+pub(crate) use redis::{BenchClients, BenchRedis};
 pub(crate) use sync::{BenchReopen, BenchServe, BenchSync, Kind, Workload};
 
 #[derive(Debug, Subcommand)]
@@ -32,6 +32,8 @@ pub(crate) enum Bench {
     Cluster(BenchCluster),
     /// Redis clients of a node, and of redis-server beside it.
     Redis(BenchRedis),
+    /// The memory that idle Redis clients take of a node, and of redis-server beside it.
+    Clients(BenchClients),
 }
 
 #[derive(Debug, Args)]

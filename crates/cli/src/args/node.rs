@@ -60,6 +60,16 @@ pub(crate) struct Flags {
     /// A file with the password that Redis clients have to say, on one line.
     #[arg(long, value_name = "FILE")]
     redis_password_file: Option<String>,
+    /// A file with the certificate that is shown to Redis clients, and those between it and its authority, in PEM: they then have to speak TLS. A new
+    /// content is taken up without a restart.
+    #[arg(long, value_name = "FILE")]
+    redis_tls_certificate: Option<String>,
+    /// A file with the key of that certificate, in PEM.
+    #[arg(long, value_name = "FILE")]
+    redis_tls_key: Option<String>,
+    /// A file with the authorities, in PEM, by one of which the certificate that each Redis client then has to show must be signed.
+    #[arg(long, value_name = "FILE")]
+    redis_tls_client_authorities: Option<String>,
     /// Where others reach this node, if that is another address than it listens on: behind address translation, or in a container. A host alone
     /// keeps the port.
     #[arg(long, value_name = "HOST[:PORT]")]
@@ -120,6 +130,9 @@ impl Flags {
             redis,
             redis_exposed,
             redis_password_file,
+            redis_tls_certificate,
+            redis_tls_key,
+            redis_tls_client_authorities,
             join,
             namespace,
             sync_every,
@@ -146,6 +159,12 @@ impl Flags {
             ("redis", one(redis)),
             ("redis-exposed", flag(*redis_exposed)),
             ("redis-password-file", one(redis_password_file)),
+            ("redis-tls-certificate", one(redis_tls_certificate)),
+            ("redis-tls-key", one(redis_tls_key)),
+            (
+                "redis-tls-client-authorities",
+                one(redis_tls_client_authorities),
+            ),
             ("join", join.clone()),
             ("namespace", namespace.clone()),
             ("sync-every", one(sync_every)),

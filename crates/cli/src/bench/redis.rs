@@ -5,23 +5,18 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
 
 use serde::Serialize;
 
 use super::baseline::{Measure, Measured};
+use super::servers::{node, redis};
 use super::{print, rounded, scratch};
 use crate::args::BenchRedis;
 use crate::failure::{Doing, Failure};
 use crate::progress::Progress;
 use crate::table::{Align, Table, count};
-
-/// How long either may take to listen.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) fn run(arguments: &BenchRedis) -> Result<(), Failure> {
     let scratch = scratch()?;
@@ -55,97 +50,6 @@ pub(super) fn run(arguments: &BenchRedis) -> Result<(), Failure> {
         rows,
     };
     print(&figures, arguments.json, &arguments.baseline)
-}
-
-/// A server under test. Dropping it kills the process.
-struct Process {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ended = self.child.kill();
-        let _reaped = self.child.wait();
-    }
-}
-
-fn node(scratch: &Path) -> Result<Process, Failure> {
-    let starting = || "cannot start a node".to_owned();
-    let log = std::fs::File::create(scratch.join("node.log")).doing(starting)?;
-    let mut child = Command::new(std::env::current_exe().doing(starting)?)
-        .args(["node", "--listen", "127.0.0.1:0", "--redis", "127.0.0.1:0"])
-        .args([
-            "--admin",
-            "off",
-            "--log",
-            "json",
-            "--durability",
-            "buffered",
-        ])
-        .arg("--data")
-        .arg(scratch.join("node"))
-        .stdout(Stdio::piped())
-        .stderr(log)
-        .spawn()
-        .doing(starting)?;
-    let mut line = String::new();
-    let output = child.stdout.take().map(BufReader::new);
-    output
-        .map(|mut output| output.read_line(&mut line))
-        .transpose()
-        .doing(starting)?;
-    let said: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
-    let address = said["redis"]
-        .as_str()
-        .and_then(|address| address.parse().ok());
-    // Made before it is looked at, so that it is killed in any case.
-    let unknown = SocketAddr::from(([127, 0, 0, 1], 0));
-    let process = Process {
-        child,
-        address: address.unwrap_or(unknown),
-    };
-    match address {
-        Some(_) => Ok(process),
-        None => Err(Failure::failed(
-            "the node does not say where it serves Redis clients",
-        )),
-    }
-}
-
-fn redis(scratch: &Path) -> Result<Process, Failure> {
-    let starting =
-        || "cannot start redis-server; install it, or see that it is on the PATH".to_owned();
-    let folder = scratch.join("redis");
-    std::fs::create_dir(&folder).doing(|| format!("cannot make {}", folder.display()))?;
-    // Free now, and most probably still so in a moment.
-    let listener = TcpListener::bind("127.0.0.1:0").doing(starting)?;
-    let address = listener.local_addr().doing(starting)?;
-    drop(listener);
-    let child = Command::new("redis-server")
-        .args([
-            "--port",
-            &address.port().to_string(),
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-        ])
-        .args(["--appendonly", "yes", "--appendfsync", "everysec", "--dir"])
-        .arg(&folder)
-        .stdout(Stdio::null())
-        .spawn()
-        .doing(starting)?;
-    let process = Process { child, address };
-    let began = Instant::now();
-    while TcpStream::connect(address).is_err() {
-        if began.elapsed() > PATIENCE {
-            return Err(Failure::failed("redis-server does not listen"));
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    Ok(process)
 }
 
 /// Requests per second of each kind that a test of redis-benchmark is of.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use syncline::{Durability, ScrubRate, SpaceLimits};
+use syncline_server::TlsFiles;
 use tracing::level_filters::LevelFilter;
 
 use super::layers::{Layers, Said, Source, wrong};
@@ -27,6 +28,7 @@ pub(crate) struct Settings {
     pub(crate) redis: Option<SocketAddr>,
     pub(crate) redis_exposed: bool,
     pub(crate) redis_password_file: Option<PathBuf>,
+    pub(crate) redis_tls: Option<TlsFiles>,
     pub(crate) join: Vec<String>,
     pub(crate) namespaces: Vec<String>,
     pub(crate) sync_every: Duration,
@@ -74,6 +76,23 @@ impl Settings {
         )?;
         let redis_exposed = from.one("redis-exposed", "false", yes_or_no)?;
         let redis_password_file = from.maybe("redis-password-file", path)?;
+        let redis_tls_certificate = from.maybe("redis-tls-certificate", path)?;
+        let redis_tls_key = from.maybe("redis-tls-key", path)?;
+        let redis_tls_client_authorities = from.maybe("redis-tls-client-authorities", path)?;
+        let redis_tls = match (redis_tls_certificate, redis_tls_key) {
+            (Some(certificate), Some(key)) => Some(TlsFiles {
+                certificate,
+                key,
+                client_authorities: redis_tls_client_authorities,
+            }),
+            (None, None) if redis_tls_client_authorities.is_none() => None,
+            _ => {
+                return Err(wrong(
+                    "TLS for Redis clients needs both --redis-tls-certificate and --redis-tls-key"
+                        .to_owned(),
+                ));
+            }
+        };
         let join = from.list("join", host_and_port)?;
         let namespaces = from.list("namespace", |name| {
             syncline::Namespace::check_name(name).map_err(|error| error.to_string())?;
@@ -125,6 +144,7 @@ impl Settings {
             redis,
             redis_exposed,
             redis_password_file,
+            redis_tls,
             join,
             namespaces,
             sync_every,

@@ -5,7 +5,7 @@ use std::mem;
 use syncline::Error;
 use syncline::ops::Fingerprint;
 
-use crate::execute::write_one;
+use crate::execute::{MAX_QUEUED, write_one};
 use crate::refusal::Refusal;
 use crate::reply::Reply;
 use crate::request::Request;
@@ -135,7 +135,7 @@ async fn exec(session: &mut Session) -> Result<Reply, Refusal> {
                 return Ok(None);
             }
         }
-        let mut replies = Vec::with_capacity(commands.len());
+        let (mut replies, mut held) = (Vec::with_capacity(commands.len()), 0);
         for (command, request) in &commands {
             // Of the session, not of the rows: it has its turn when all of this has happened.
             if command.run.quick().is_some() {
@@ -150,6 +150,10 @@ async fn exec(session: &mut Session) -> Result<Reply, Refusal> {
                 Err(refusal) => return Err(refusal),
             };
             server.stats.end(command, request, &reply, began);
+            held += reply.size();
+            if held > MAX_QUEUED {
+                return Err("ERR the replies of the transaction are over the limit of the server, so nothing of it has happened".into());
+            }
             replies.push(Some(reply));
         }
         Ok(Some((replies, commands)))

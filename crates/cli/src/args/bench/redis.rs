@@ -1,4 +1,4 @@
-//! The arguments of `syncline bench redis`.
+//! The arguments of `syncline bench redis` and `syncline bench clients`.
 
 use clap::Args;
 
@@ -34,6 +34,23 @@ pub(crate) struct BenchRedis {
     /// Times that each test is run with either, by turns; the median of the ratios counts.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=99))]
     pub(crate) rounds: u32,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) baseline: Baseline,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+redis-server has to be installed. Works on Linux.
+
+Example:
+  syncline bench clients --clients 10000")]
+pub(crate) struct BenchClients {
+    /// Clients that are connected at once.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=15_000))]
+    pub(crate) clients: u32,
     /// Print one JSON object.
     #[arg(long)]
     pub(crate) json: bool,

@@ -93,6 +93,16 @@ fn who_came_first_is_served_first() {
     until_blocked(&mut bob, 1);
     bob.say("ZADD z 4 d");
     assert_eq!(reply(&mut ada), popped("z", "d", "4"));
+    // Who is woken for another key leaves alone what is for those before.
+    let mut eve = redis.client();
+    for _ in 0..20 {
+        wait(&mut ada, "BZPOPMIN z 0", &mut bob, 1);
+        wait(&mut eve, "BZPOPMIN z y 0", &mut bob, 2);
+        bob.send(b"MULTI\r\nZADD y 1 b\r\nZADD z 1 a\r\nEXEC\r\n");
+        assert_eq!(reply(&mut ada), popped("z", "a", "1"));
+        assert_eq!(reply(&mut eve), popped("y", "b", "1"));
+        (0..4).for_each(|_| drop(bob.reply()));
+    }
 }
 
 #[test]
@@ -216,19 +226,19 @@ fn nothing_is_taken_in_a_pause() {
 fn many_keys_are_waited_for() {
     let redis = Redis::start();
     let mut bob = redis.client();
-    // More than are followed one by one.
+    // More than are followed one by one, and none begins as another.
     let mut waiting: Vec<_> = (0..40).map(|_| redis.client()).collect();
     for (at, client) in waiting.iter_mut().enumerate() {
         wait(
             client,
-            &format!("BZPOPMIN none{at} key{at} 0"),
+            &format!("BZPOPMIN none{at} key{at:02} 0"),
             &mut bob,
             at + 1,
         );
     }
     for (at, client) in waiting.iter_mut().enumerate().rev() {
-        bob.say(&format!("ZADD key{at} 1 m"));
-        assert_eq!(reply(client), popped(&format!("key{at}"), "m", "1"));
+        bob.say(&format!("ZADD key{at:02} 1 m"));
+        assert_eq!(reply(client), popped(&format!("key{at:02}"), "m", "1"));
     }
     let keys: Vec<_> = (0..1001).map(|at| format!("k{at}")).collect();
     let refused = bob.say(&format!("BZPOPMIN {} 0", keys.join(" ")));

@@ -1,5 +1,6 @@
 //! What the commands do, a file for each family.
 
+mod beside;
 pub(crate) mod bits;
 pub(crate) mod client;
 pub(crate) mod command;

@@ -46,6 +46,18 @@ impl<S: ReadRows> SortedSet<S> {
         }
     }
 
+    /// To look up many members: what the key shows is looked at once, and each score is O(log n).
+    ///
+    /// # Errors
+    /// See [`SortedSet`]; each look-up fails for itself, as [`SortedSet::score`] does.
+    pub fn lookup(&self) -> Result<impl Fn(&[u8]) -> Result<Option<f64>, Error> + '_, Error> {
+        let exists = self.exists()?;
+        Ok(move |member: &[u8]| match exists {
+            true => self.score_of(&self.member(member)),
+            false => Ok(None),
+        })
+    }
+
     fn score_of(&self, row: &RowKey) -> Result<Option<f64>, Error> {
         Ok(cell::score(&self.rows, row)?.map(Score::get))
     }

@@ -131,8 +131,11 @@ fn check(
     let all = in_order(model);
     assert_eq!(set.len()?, all.len() as u64);
     assert_eq!(set.is_empty()?, all.is_empty());
+    let lookup = set.lookup()?;
+    assert_eq!(lookup(b"none")?, None);
     for (rank, (member, score)) in all.iter().enumerate() {
         assert_eq!(set.score(member)?, Some(*score));
+        assert_eq!(lookup(member)?, Some(*score));
         assert_eq!(set.rank(member, Direction::Forward)?, Some(rank as u64));
         let behind = (all.len() - 1 - rank) as u64;
         assert_eq!(set.rank(member, Direction::Backward)?, Some(behind));

@@ -1,11 +1,11 @@
 //! Intersections, unions and differences of sets.
 
 use std::collections::BTreeSet;
-use std::iter::Peekable;
 
 use syncline::Error;
 use syncline::ops::{Items, ReadRows, Set};
 
+use crate::commands::beside::Beside;
 use crate::execute::{Reads, Writes};
 use crate::notes::Class;
 use crate::number::among;
@@ -159,7 +159,7 @@ fn intersection<R: ReadRows>(sets: &[Set<R>], limit: u64) -> Result<Vec<Vec<u8>>
     };
     let mut others = others
         .iter()
-        .map(|(other, set)| Beside::new(set, *other, *size))
+        .map(|(_, set)| beside(set, *size))
         .collect::<Result<Vec<_>, _>>()?;
     let mut found = Vec::new();
     'members: for member in least.members()? {
@@ -168,7 +168,7 @@ fn intersection<R: ReadRows>(sets: &[Set<R>], limit: u64) -> Result<Vec<Vec<u8>>
         }
         let member = member?;
         for other in &mut others {
-            if !other.has(&member)? {
+            if other.find(&member)?.is_none() {
                 continue 'members;
             }
         }
@@ -194,13 +194,13 @@ fn difference<R: ReadRows>(sets: &[Set<R>]) -> Result<Vec<Vec<u8>>, Refusal> {
         return Ok(Vec::new());
     };
     let size = first.len()?;
-    let others = others.iter().map(|set| Beside::new(set, set.len()?, size));
+    let others = others.iter().map(|set| beside(set, size));
     let mut others = others.collect::<Result<Vec<_>, _>>()?;
     let mut found = Vec::new();
     'members: for member in first.members()? {
         let member = member?;
         for other in &mut others {
-            if other.has(&member)? {
+            if other.find(&member)?.is_some() {
                 continue 'members;
             }
         }
@@ -209,45 +209,16 @@ fn difference<R: ReadRows>(sets: &[Set<R>]) -> Result<Vec<Vec<u8>>, Refusal> {
     Ok(found)
 }
 
-type LookUp<'a> = dyn Fn(&[u8]) -> Result<bool, Error> + 'a;
-
-/// A set that is asked for the members of another in their order.
-enum Beside<'a> {
-    /// It is not much larger: read along.
-    Walk(Peekable<Items<'a, Vec<u8>>>),
-    /// It is: each member is looked up.
-    LookUp(Box<LookUp<'a>>),
-}
-
-impl<'a> Beside<'a> {
-    /// Of so many members, beside one of `asked`.
-    fn new<R: ReadRows>(set: &'a Set<R>, size: u64, asked: u64) -> Result<Self, Error> {
-        /// A look-up costs as much as reading so many members in their order.
-        const LOOK_UP: u64 = 16;
-        Ok(match size <= asked.saturating_mul(LOOK_UP) {
-            true => Self::Walk(set.members()?.peekable()),
-            false => Self::LookUp(Box::new(set.lookup()?)),
-        })
+/// A set that is asked for the members of another, which has so many.
+fn beside<R: ReadRows>(set: &Set<R>, asked: u64) -> Result<Beside<'_, ()>, Error> {
+    if Beside::<()>::is_walk(set.len()?, asked) {
+        let members = set
+            .members()?
+            .map(|member| member.map(|member| (member, ())));
+        let members: Items<'_, _> = Box::new(members);
+        return Ok(Beside::Walk(members.peekable()));
     }
-
-    /// Whether it has a member, which comes after all that it was asked for so far.
-    fn has(&mut self, member: &[u8]) -> Result<bool, Error> {
-        match self {
-            Self::LookUp(contains) => contains(member),
-            Self::Walk(members) => {
-                let is_passed = |other: &Result<Vec<u8>, Error>| {
-                    other.as_ref().is_ok_and(|other| other.as_slice() < member)
-                };
-                while members.next_if(is_passed).is_some() {}
-                match members.peek() {
-                    Some(Ok(other)) => Ok(other.as_slice() == member),
-                    Some(Err(_)) => match members.next() {
-                        Some(Err(error)) => Err(error),
-                        _ => Ok(false),
-                    },
-                    None => Ok(false),
-                }
-            }
-        }
-    }
+    let contains = set.lookup()?;
+    let find = move |member: &[u8]| Ok(contains(member)?.then_some(()));
+    Ok(Beside::LookUp(Box::new(find)))
 }

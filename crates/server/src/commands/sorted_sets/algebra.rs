@@ -6,6 +6,7 @@ use syncline::Error;
 use syncline::ops::{Items, Key, Kind, ReadRows, Scored, Set, SortedSet};
 
 use super::pairs;
+use crate::commands::beside::Beside;
 use crate::execute::{Reads, Writes};
 use crate::notes::Class;
 use crate::number::{among, float, required};
@@ -177,11 +178,22 @@ impl<R: ReadRows + Copy> Source<R> {
         })
     }
 
-    fn score(&self, member: &[u8]) -> Result<Option<f64>, Error> {
-        Ok(match &self.members {
-            Members::Scored(set) => set.score(member)?.map(|score| number(self.weight * score)),
-            Members::Plain(set) => set.contains(member)?.then_some(self.weight),
-        })
+    /// To be asked for the members of another, which has so many.
+    fn beside(&self, asked: u64) -> Result<Beside<'_, f64>, Error> {
+        if Beside::<f64>::is_walk(self.len()?, asked) {
+            return Ok(Beside::Walk(self.members()?.peekable()));
+        }
+        Ok(Beside::LookUp(match &self.members {
+            Members::Scored(set) => {
+                let score = set.lookup()?;
+                let weigh = |score: f64| number(self.weight * score);
+                Box::new(move |member| Ok(score(member)?.map(weigh)))
+            }
+            Members::Plain(set) => {
+                let contains = set.lookup()?;
+                Box::new(move |member| Ok(contains(member)?.then_some(self.weight)))
+            }
+        }))
     }
 }
 
@@ -284,11 +296,14 @@ impl<R: ReadRows + Copy> Asked<R> {
         let Some((first, others)) = self.sources.split_first() else {
             return Ok(Vec::new());
         };
+        let size = first.len()?;
+        let others = others.iter().map(|other| other.beside(size));
+        let mut others = others.collect::<Result<Vec<_>, _>>()?;
         let mut found = Vec::new();
         'members: for scored in first.members()? {
             let scored = scored?;
-            for other in others {
-                if other.score(&scored.0)?.is_some() {
+            for other in &mut others {
+                if other.find(&scored.0)?.is_some() {
                     continue 'members;
                 }
             }
@@ -310,17 +325,19 @@ fn intersection<R: ReadRows + Copy>(
     }
     // The fewer members, the fewer have to be looked up elsewhere, and the sooner one is missed.
     by_size.sort_by_key(|(size, _)| *size);
-    let Some(((_, least), others)) = by_size.split_first() else {
+    let Some(((size, least), others)) = by_size.split_first() else {
         return Ok(Vec::new());
     };
+    let others = others.iter().map(|(_, other)| other.beside(*size));
+    let mut others = others.collect::<Result<Vec<_>, _>>()?;
     let mut found = Vec::new();
     'members: for scored in least.members()? {
         if found.len() as u64 == limit {
             break;
         }
         let (member, mut sum) = scored?;
-        for (_, other) in others {
-            match other.score(&member)? {
+        for other in &mut others {
+            match other.find(&member)? {
                 Some(score) => sum = aggregate.of(sum, score),
                 None => continue 'members,
             }

@@ -76,7 +76,6 @@ impl DataDir {
         }
     }
 
-    #[cfg(unix)]
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }

@@ -1,6 +1,7 @@
 //! The node: its start, and its end.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::core::Core;
@@ -109,6 +110,11 @@ impl Node {
     /// The names of the namespaces that the node carries: those with a file, and those that were asked for.
     pub fn namespaces(&self) -> Vec<String> {
         self.core.carried().into_keys().collect()
+    }
+
+    /// The directory that its data lies in; `None` in memory.
+    pub fn data_dir(&self) -> Option<&Path> {
+        self.core.storage.directory()
     }
 
     /// The cluster that it is a member of.

@@ -1,6 +1,7 @@
 //! What a node keeps its namespaces on.
 
 use std::io;
+use std::path::Path;
 
 use syncline_store::MemoryDisk;
 
@@ -26,6 +27,13 @@ impl Storage {
                 cache_bytes,
             },
             Self::Memory => Place::Memory(MemoryDisk::new()),
+        }
+    }
+
+    pub(crate) fn directory(&self) -> Option<&Path> {
+        match self {
+            Self::Directory(directory) => Some(directory.path()),
+            Self::Memory => None,
         }
     }
 

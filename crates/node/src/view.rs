@@ -244,6 +244,15 @@ impl View {
         Ok(self.store.root()?)
     }
 
+    /// The digest of the rows of all keys that begin with `prefix`. Two replicas of one namespace hold the same there exactly if these are equal.
+    /// O(log n).
+    ///
+    /// # Errors
+    /// [`Error::Store`] when reading fails.
+    pub fn digest_of(&self, prefix: impl AsRef<[u8]>) -> Result<RangeDigest, Error> {
+        Ok(self.store.digest(&scan::with_prefix(prefix.as_ref()))?)
+    }
+
     /// How large the record of what was seen is. O(n) in the replicas that ever wrote.
     pub fn context_size(&self) -> ContextSize {
         let context = self.store.context();

@@ -206,9 +206,10 @@ impl Server {
         };
         let listener = TcpListener::bind(wanted).await.map_err(unbound)?;
         let address = listener.local_addr().map_err(unbound)?;
+        let settings = Settings::new(&options, address.port(), node.data_dir());
         let shared = Arc::new(Shared {
             node,
-            settings: Settings::new(&options, address.port()),
+            settings,
             clients: Clients::default(),
             stats: Stats::default(),
             pubsub: PubSub::default(),

@@ -1,6 +1,7 @@
 //! What can be set while clients are served, by `CONFIG SET`: the table of settings, and what they are now.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -70,6 +71,7 @@ const TABLE: &[Setting] = &[
         "1073741824",
     ),
     real("databases", Takes::Fixed, ""),
+    real("dir", Takes::Fixed, ""),
     real("latency-monitor-threshold", Takes::Number(0, ANY), "0"),
     real("maxclients", Takes::Number(1, u32::MAX as i64), "10000"),
     real("notify-keyspace-events", Takes::Events, ""),
@@ -86,7 +88,6 @@ const TABLE: &[Setting] = &[
     idle("activerehashing", Takes::YesOrNo, "yes"),
     idle("appendfsync", Takes::Text, "everysec"),
     idle("appendonly", Takes::YesOrNo, "yes"),
-    idle("dir", Takes::Fixed, "."),
     idle("hash-max-listpack-entries", Takes::Number(0, ANY), "512"),
     idle("hash-max-listpack-value", Takes::Number(0, ANY), "64"),
     idle("hash-max-ziplist-entries", Takes::Number(0, ANY), "512"),
@@ -220,7 +221,8 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    pub(crate) fn new(options: &Options, port: u16) -> Self {
+    pub(crate) fn new(options: &Options, port: u16, directory: Option<&Path>) -> Self {
+        let directory = directory.map(|path| path.display().to_string());
         let defaults = TABLE
             .iter()
             .map(|setting| (setting.name, setting.default.to_owned()));
@@ -229,6 +231,7 @@ impl Settings {
             ("bind", options.address.ip().to_string()),
             ("port", port.to_string()),
             ("databases", DATABASES.to_string()),
+            ("dir", directory.unwrap_or_default()),
             ("requirepass", options.password.clone().unwrap_or_default()),
             ("maxclients", options.max_clients.to_string()),
             ("client-query-buffer-limit", options.max_request.to_string()),

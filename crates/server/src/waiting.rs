@@ -100,7 +100,7 @@ pub(crate) async fn wait(
             () = passed(until) => break Reply::NullArray,
             how = blocked.unblocked() => break match how {
                 Unblock::AsIfOver => Reply::NullArray,
-                Unblock::WithError => Reply::error("UNBLOCKED client unblocked via CLIENT UNBLOCK"),
+                Unblock::WithError => Refusal::UNBLOCKED.reply(),
             },
             read = stream.read_buf(buffer) => {
                 let goes_on = received(session, read?);
@@ -122,4 +122,25 @@ pub(crate) async fn wait(
     };
     session.answer(&reply, out);
     Ok(true)
+}
+
+/// Waits for something in the midst of a command, unless another client ends the wait or the connection; nothing where the wait is to end as if its
+/// time were over.
+pub(crate) async fn unless_ended<T>(
+    session: &mut Session,
+    work: impl Future<Output = T>,
+) -> Result<Option<T>, Refusal> {
+    let client = session.client.clone();
+    let mut blocked = client.block();
+    tokio::select! {
+        done = work => Ok(Some(done)),
+        how = blocked.unblocked() => match how {
+            Unblock::AsIfOver => Ok(None),
+            Unblock::WithError => Err(Refusal::UNBLOCKED),
+        },
+        () = client.ended.notified() => {
+            session.is_ending = true;
+            Err("ERR the connection is closed by another client".into())
+        }
+    }
 }

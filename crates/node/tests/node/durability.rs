@@ -42,6 +42,7 @@ async fn everything_is_there_after_a_restart() {
 async fn a_data_directory_belongs_to_one_node_at_a_time() {
     let directory = tempfile::tempdir().unwrap();
     let node = start(directory.path()).await;
+    assert_eq!(node.data_dir(), Some(directory.path()));
     let again = Node::builder().data_dir(directory.path()).start().await;
     let error = again.unwrap_err();
     assert!(matches!(error, StartError::AlreadyOpen { .. }), "{error}");

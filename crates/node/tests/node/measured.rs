@@ -21,6 +21,9 @@ async fn the_key_range_is_told_in_parts_of_about_the_same_size() {
         .iter()
         .fold(RangeDigest::ZERO, |sum, it| sum + it.digest);
     assert_eq!(sum, app.read(|view| view.root()).await.unwrap());
+    let digest = app.read(|view| Ok((view.digest_of("")?, view.digest_of("key:01")?)));
+    let (all, some) = digest.await.unwrap();
+    assert_eq!((all, some.count()), (sum, 1000));
     let largest = parts.iter().map(|it| it.digest.count()).max().unwrap();
     assert!(largest < 4 * 30_000 / 64, "{largest}");
 }

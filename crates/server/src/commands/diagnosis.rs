@@ -12,6 +12,7 @@ use crate::reply::Reply;
 use crate::request::Request;
 use crate::session::{Done, Session};
 use crate::table::{Command, Family, Flags, Group, Keys};
+use crate::waiting::unless_ended;
 
 pub(crate) const FAMILY: Family = Family {
     group: Group::Server,
@@ -86,14 +87,8 @@ fn sleep(session: &mut Session, request: Request) -> Done<'_> {
         let text = String::from_utf8_lossy(request.get(2));
         let seconds: f64 = text.parse().map_err(|_| Refusal::NOT_FLOAT)?;
         let time = Duration::try_from_secs_f64(seconds).map_err(|_| Refusal::NOT_FLOAT)?;
-        let client = session.client.clone();
-        tokio::select! {
-            () = tokio::time::sleep(time) => Ok(Reply::OK),
-            () = client.ended.notified() => {
-                session.is_ending = true;
-                Err("ERR the connection is closed by another client".into())
-            }
-        }
+        unless_ended(session, tokio::time::sleep(time)).await?;
+        Ok(Reply::OK)
     })
 }
 

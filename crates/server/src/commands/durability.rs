@@ -13,6 +13,7 @@ use crate::request::{Request, integer};
 use crate::server::{DATABASES, Shared, database_name, unix_seconds};
 use crate::session::{Answering, Done, Session};
 use crate::table::{Command, Family, Flags, Group};
+use crate::waiting::unless_ended;
 
 pub(crate) const FAMILY: Family = Family {
     group: Group::Server,
@@ -132,6 +133,9 @@ pub(crate) fn milliseconds(text: &[u8]) -> Result<Duration, Refusal> {
     Ok(Duration::from_millis(number))
 }
 
+/// How long others have to answer after a wait was ended by another client.
+const LAST_QUESTION: Duration = Duration::from_millis(100);
+
 fn wait(session: &mut Session, request: Request) -> Done<'_> {
     Box::pin(async move {
         let wanted = integer(request.get(1)).ok_or(Refusal::NOT_INTEGER)?;
@@ -147,14 +151,12 @@ fn wait(session: &mut Session, request: Request) -> Done<'_> {
             // Whoever answers has it.
             false => Token::default(),
         };
-        let client = session.client.clone();
-        tokio::select! {
-            count = others_with(&namespace, &written, wanted, patience) => Ok(Reply::total(count?)),
-            () = client.ended.notified() => {
-                session.is_ending = true;
-                Err("ERR the connection is closed by another client".into())
-            }
-        }
+        let counted = others_with(&namespace, &written, wanted, patience);
+        let count = match unless_ended(session, counted).await? {
+            Some(count) => count?,
+            None => others_with(&namespace, &written, wanted, LAST_QUESTION).await?,
+        };
+        Ok(Reply::total(count))
     })
 }
 

@@ -1,6 +1,6 @@
 //! What Redis does not have: where this node stands among the others, and what concurrency decided.
 
-use syncline::{Conflict, NodeId, PeerAddr, Token};
+use syncline::{Conflict, Error, NodeId, PeerAddr, Token};
 
 use crate::commands::durability::milliseconds;
 use crate::refusal::Refusal;
@@ -8,6 +8,7 @@ use crate::reply::Reply;
 use crate::request::Request;
 use crate::session::{Done, Session};
 use crate::table::{Command, Family, Flags, Group};
+use crate::waiting::unless_ended;
 
 pub(crate) const FAMILY: Family = Family {
     group: Group::Syncline,
@@ -25,7 +26,7 @@ const SYNCLINE: Command = Command::of_parts(
         Command::session("digest", -2, digest).docs(
             "0.1.0",
             "O(log N)",
-            "Returns the number of rows of the database, and their digest: equal on nodes that hold the same.",
+            "Returns the number of rows of the database, or of its keys with a prefix, and their digest: equal on nodes that hold the same there.",
         ),
         Command::quick("record", 2, record).docs(
             "0.1.0",
@@ -93,10 +94,17 @@ fn described(conflict: &Conflict) -> Reply {
     ])
 }
 
-fn digest(session: &mut Session, _: Request) -> Done<'_> {
+fn digest(session: &mut Session, request: Request) -> Done<'_> {
     Box::pin(async move {
+        if request.len() > 3 {
+            return Err(Refusal::SYNTAX);
+        }
         let namespace = session.namespace()?;
-        let root = namespace.read(|view| view.root()).await?;
+        let root = namespace.read(move |view| match request.len() {
+            2 => view.root(),
+            _ => view.digest_of(request.get(2)),
+        });
+        let root = root.await?;
         let digest = root.to_bytes();
         let digest = digest.iter().map(|byte| format!("{byte:02x}"));
         Ok(Reply::Map(vec![
@@ -133,7 +141,10 @@ fn wait_for(session: &mut Session, request: Request) -> Done<'_> {
             .parse()
             .map_err(|error| Refusal::from(format!("ERR {error}")))?;
         let patience = milliseconds(request.get(3))?;
-        session.namespace()?.wait_for(&token, patience).await?;
+        let namespace = session.namespace()?;
+        let arrival = namespace.wait_for(&token, patience);
+        let late = Err(Error::NotArrived { timeout: patience });
+        unless_ended(session, arrival).await?.unwrap_or(late)?;
         Ok(Reply::OK)
     })
 }

@@ -82,3 +82,44 @@ fn info_tells_what_happened() {
     ada.say("CONFIG RESETSTAT");
     assert!(!ada.say("INFO commandstats").contains("cmdstat_set"));
 }
+
+#[test]
+fn who_asks_for_nothing_for_too_long_is_disconnected() {
+    let redis = Redis::start();
+    let [mut idle, mut subscriber, mut waiting, mut bob] = [(); 4].map(|()| redis.client());
+    subscriber.say("SUBSCRIBE news");
+    waiting.ask(["BZPOPMIN", "z", "0"]);
+    assert_eq!(idle.say("PING"), "PONG");
+    bob.say("CONFIG SET timeout 1");
+    assert!(idle.is_closed());
+    // Whoever is still there waits for others.
+    let mut eve = redis.client();
+    eve.say("CONFIG SET timeout 0");
+    assert_eq!(eve.say("PUBLISH news hello"), "(integer) 1");
+    assert!(subscriber.reply().to_string().contains("hello"));
+    eve.say("ZADD z 1 a");
+    assert!(waiting.reply().to_string().contains("\"a\""));
+}
+
+#[test]
+fn waits_within_commands_are_ended_by_others() {
+    let redis = Redis::start();
+    let [mut ada, mut bob] = [redis.client(), redis.client()];
+    let id = ada.say("CLIENT ID").replace("(integer) ", "");
+    assert_eq!(ada.say("SYNCLINE RECORD"), "OK");
+    ada.say("SET a 1");
+    let token = ada.say("SYNCLINE TOKEN").replace('"', "");
+    // Of a database that has nothing of it.
+    ada.say("SELECT 1");
+    let unblocked = "(error) UNBLOCKED client unblocked via CLIENT UNBLOCK";
+    let wait_for = format!("SYNCLINE WAITFOR {token} 100000000");
+    for (line, over) in [("DEBUG SLEEP 100000", "OK"), (&wait_for, "(error) ERR ")] {
+        for (how, told) in [("TIMEOUT", over), ("ERROR", unblocked)] {
+            ada.ask(line.split(' '));
+            while bob.say(&format!("CLIENT UNBLOCK {id} {how}")) == "(integer) 0" {
+                std::thread::yield_now();
+            }
+            assert!(ada.reply().to_string().starts_with(told), "{line} {how}");
+        }
+    }
+}

@@ -34,6 +34,16 @@ fn where_a_node_stands_is_told() {
             .contains("\"rows\"\n  (integer) 1")
     );
     assert_eq!(ada.say("SYNCLINE CONFLICTS"), "(array of 0)");
+    // Of keys that begin alike, whatever else there is.
+    ada.say("MSET user:ada 1 user:bob 2 v 3");
+    let users = ada.say("SYNCLINE DIGEST user:");
+    assert!(users.contains("\"rows\"\n  (integer) 2"), "{users}");
+    ada.say("SET v 4");
+    assert_eq!(ada.say("SYNCLINE DIGEST user:"), users);
+    ada.say("SET user:ada 2");
+    assert_ne!(ada.say("SYNCLINE DIGEST user:"), users);
+    assert_eq!(ada.say("SYNCLINE DIGEST a b"), "(error) ERR syntax error");
+    assert_eq!(ada.say("CONFIG GET dir"), "(array of 2)\n  \"dir\"\n  \"\"");
 }
 
 #[test]
@@ -83,6 +93,14 @@ fn a_write_is_durable_on_another_node_once_that_has_it() {
     runtime.block_on(bob_node.shutdown()).unwrap();
     ada.say("SET b 1");
     assert_eq!(ada.say("WAIT 1 20"), "(integer) 0");
+    let mut eve = Client::connect(server.local_addr());
+    let id = ada.say("CLIENT ID").replace("(integer) ", "");
+    ada.ask(["WAIT", "1", "0"]);
+    while eve.say(&format!("CLIENT UNBLOCK {id}")) == "(integer) 0" {
+        std::thread::yield_now();
+    }
+    assert_eq!(ada.reply().to_string().trim(), "(integer) 0");
+    drop(eve);
     drop(ada);
     runtime.block_on(async {
         server.stop().await;

@@ -121,8 +121,13 @@ pub(crate) async fn send(
     let bytes_out = &session.server.stats.bytes_out;
     bytes_out.fetch_add(out.len() as u64, Ordering::Relaxed);
     let mut left = &out[..];
+    let sent = async {
+        stream.write_all_buf(&mut left).await?;
+        // What is encrypted is held back where the socket is full.
+        stream.flush().await
+    };
     tokio::select! {
-        sent = stream.write_all_buf(&mut left) => sent?,
+        sent = sent => sent?,
         () = session.client.ended.notified() => return Ok(false),
     }
     out.clear();
@@ -144,5 +149,38 @@ pub(crate) async fn turn_away(mut stream: impl AsyncWrite + Unpin) {
         .await;
     if let Err(error) = told {
         tracing::debug!(%error, "a client that is turned away does not listen");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{BufStream, duplex};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn replies_that_a_stream_holds_back_are_sent() {
+        let (mut session, _server) = crate::execute::tests::session().await;
+        let (ours, mut theirs) = duplex(1024);
+        let (_closing, closed) = watch::channel(false);
+        let serving = serve(BufStream::new(ours), &mut session, closed);
+        let asking = async {
+            for _ in 0..2 {
+                theirs.write_all(b"PING\r\n").await?;
+                let mut reply = [0; 7];
+                theirs.read_exact(&mut reply).await?;
+                assert_eq!(reply, *b"+PONG\r\n");
+            }
+            drop(theirs);
+            Ok(())
+        };
+        let both = timeout(Duration::from_secs(20), async {
+            tokio::join!(serving, asking)
+        });
+        let (served, asked) = both.await.expect("all is answered");
+        served.and::<()>(asked).unwrap();
     }
 }

@@ -468,4 +468,4 @@ fn unknown_part(command: &Command, word: &[u8]) -> Reply {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

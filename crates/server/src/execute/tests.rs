@@ -5,7 +5,7 @@ use crate::server::{Options, Server};
 
 const MIB: usize = 1024 * 1024;
 
-async fn session() -> (Session, Server) {
+pub(crate) async fn session() -> (Session, Server) {
     let node = syncline::Node::in_memory().await.unwrap();
     let nowhere: SocketAddr = ([127, 0, 0, 1], 0).into();
     let server = Server::start(node, Options::new(nowhere)).await.unwrap();

@@ -24,6 +24,13 @@ async function main() {
   assert.equal(await redis.scard("s"), 3);
   await redis.zadd("z", 1, "one", 2, "two");
   assert.deepEqual(await redis.zrange("z", 0, -1, "WITHSCORES"), ["one", "1", "two", "2"]);
+  const worker = redis.duplicate();
+  await worker.connect();
+  const jobs = [worker.bzpopmin("jobs", 0), worker.bzpopmax("nothing", 0.01)];
+  await redis.zadd("jobs", 1, "first", 2, "second");
+  assert.deepEqual(await Promise.all(jobs), [["jobs", "first", "1"], null]);
+  await redis.del("jobs");
+  assert.deepEqual(await redis.sort("s", "DESC", "LIMIT", 0, 2), ["3", "2"]);
   const keys = [];
   for await (const page of redis.scanStream({ match: "?" })) keys.push(...page);
   assert.deepEqual(keys.sort(), ["a", "h", "k", "n", "s", "z"]);
@@ -35,7 +42,7 @@ async function main() {
   await redis.publish("news", "hello");
   assert.deepEqual(await heard, ["news", "hello"]);
 
-  for (const client of [subscriber, redis]) client.disconnect();
+  for (const client of [worker, subscriber, redis]) client.disconnect();
   console.log("ok", require("ioredis/package.json").version);
 }
 

@@ -35,6 +35,20 @@ for protocol in (2, 3):
     assert r.zrank("z", "cy") == 2 and r.zincrby("z", 1, "ada") == 2.0
     assert r.zrangebyscore("z", 2, 2.5) == ["ada", "bob"]
 
+    assert tuple(r.bzpopmax("z", 1)) == ("z", "cy", 3.0)
+    assert r.bzpopmin("nothing", 0.01) is None
+    jobs = []
+    worker = redis.Redis(port=port, protocol=protocol, decode_responses=True)
+    waiting = threading.Thread(target=lambda: jobs.append(worker.bzpopmin("jobs", 0)), daemon=True)
+    waiting.start()
+    while r.info("clients")["blocked_clients"] < 1:
+        pass
+    r.zadd("jobs", {"first": 1, "second": 2})
+    waiting.join(20)
+    assert [tuple(job) for job in jobs] == [("jobs", "first", 1.0)]
+    worker.close()
+    assert r.sort("s", alpha=True, desc=True) == ["z", "y"]
+
     with r.pipeline(transaction=True) as pipe:
         assert pipe.set("p", "1").incr("p").get("p").execute() == [True, 2, "2"]
     with r.pipeline() as pipe:

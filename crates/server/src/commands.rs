@@ -1,5 +1,6 @@
 //! What the commands do, a file for each family.
 
+pub(crate) mod acl;
 mod beside;
 pub(crate) mod bits;
 pub(crate) mod client;

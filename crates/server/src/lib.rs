@@ -17,6 +17,8 @@
 //! 2. All requests that have come are executed (`execute.rs`): neighbours that only read share one view, on the spot; neighbours that write are handed to the
 //!    namespace's writer together, each a transaction of its own; between `MULTI` and `EXEC` they are one.
 //! 3. A family of commands (`commands/`) does the work, on rows that may be those of a view or of a transaction.
+//!    One that has to wait for what others write leaves what it wants (`waiting.rs`) and stands in line (`lines.rs`), while its connection goes on listening
+//!    to the client.
 //! 4. The [`Reply`] is written in the client's version of the protocol, and all replies go out at once.
 
 mod client;

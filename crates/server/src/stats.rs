@@ -56,6 +56,19 @@ impl Calls {
         }
     }
 
+    /// How many there were, and for each bound in microseconds at which that grows, how many took no longer.
+    pub(crate) fn histogram(&self) -> (u64, Vec<(u64, u64)>) {
+        let (mut sum, mut grown) = (0, Vec::new());
+        for (at, took) in self.took.iter().enumerate() {
+            let count = took.load(Ordering::Relaxed);
+            if count > 0 {
+                sum += count;
+                grown.push((1 << at, sum));
+            }
+        }
+        (sum, grown)
+    }
+
     /// A time in microseconds that so many of a hundred did not exceed, as far as the buckets tell.
     pub(crate) fn percentile(&self, percent: f64) -> u64 {
         let counts: Vec<u64> = self
@@ -256,6 +269,7 @@ mod tests {
         calls.add(1_000_000, true);
         assert_eq!(calls.percentile(50.0), 4);
         assert_eq!(calls.percentile(99.9), 1024);
+        assert_eq!(calls.histogram(), (100, vec![(4, 99), (1 << 10, 100)]));
     }
 
     #[test]

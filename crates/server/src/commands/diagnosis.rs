@@ -11,7 +11,7 @@ use crate::refusal::Refusal;
 use crate::reply::Reply;
 use crate::request::Request;
 use crate::session::{Done, Session};
-use crate::table::{Command, Family, Flags, Group, Keys};
+use crate::table::{self, Command, Family, Flags, Group, Keys};
 use crate::waiting::unless_ended;
 
 pub(crate) const FAMILY: Family = Family {
@@ -37,6 +37,25 @@ pub(crate) const FAMILY: Family = Family {
                     Ok(Reply::Verbatim("Spikes are not recorded here. INFO commandstats and latencystats tell how long commands take, SLOWLOG which requests took long, and the node's metrics how long its disk does.".to_owned()))
                 })
                 .docs("2.8.13", "O(1)", "Returns where latencies are told."),
+                Command::quick("graph", 3, |_, request| {
+                    let event = String::from_utf8_lossy(request.get(2));
+                    Err(format!("ERR No samples available for event '{event}'").into())
+                })
+                .docs(
+                    "2.8.13",
+                    "O(1)",
+                    "Returns a latency graph for an event: no samples are recorded.",
+                ),
+                Command::quick("histogram", -2, histogram).docs(
+                    "7.0.0",
+                    "O(N) where N is the number of commands",
+                    "Returns the cumulative distribution of latencies of a subset or all commands.",
+                ),
+                Command::quick("history", 3, |_, _| Ok(Reply::Array(Vec::new()))).docs(
+                    "2.8.13",
+                    "O(1)",
+                    "Returns timestamp-latency samples for an event: none are recorded.",
+                ),
                 Command::quick("latest", 2, |_, _| Ok(Reply::Array(Vec::new()))).docs(
                     "2.8.13",
                     "O(1)",
@@ -81,6 +100,27 @@ pub(crate) const FAMILY: Family = Family {
         .docs("4.0.0", "Depends on subcommand.", "A container for memory diagnostics commands."),
     ],
 };
+
+/// Of commands by their names, those with words behind them included; of all that were asked for where none is named.
+fn histogram(session: &mut Session, request: &Request) -> Result<Reply, Refusal> {
+    let is_wanted = |entry: &&table::Entry| {
+        let (whole, _) = entry.name.split_once('|').unwrap_or((&entry.name, ""));
+        let mut names = request.from(2);
+        let is_it = |name: &[u8], it: &str| name.eq_ignore_ascii_case(it.as_bytes());
+        request.len() == 2 || names.any(|name| is_it(name, &entry.name) || is_it(name, whole))
+    };
+    let told = table::entries().filter(is_wanted).filter_map(|entry| {
+        let (calls, buckets) = session.server.stats.of(entry).histogram();
+        let bucket = |(upper, count)| (Reply::count(upper), Reply::count(count));
+        let buckets = buckets.into_iter().map(bucket).collect();
+        let told = Reply::Map(vec![
+            (Reply::word("calls"), Reply::count(calls)),
+            (Reply::word("histogram_usec"), Reply::Map(buckets)),
+        ]);
+        (calls > 0).then(|| (Reply::word(&entry.name), told))
+    });
+    Ok(Reply::Map(told.collect()))
+}
 
 fn sleep(session: &mut Session, request: Request) -> Done<'_> {
     Box::pin(async move {

@@ -12,18 +12,7 @@ use crate::table::{Command, Family, Flags, Group};
 pub(crate) const FAMILY: Family = Family {
     group: Group::Server,
     commands: &[
-        Command::of_parts(
-            "acl",
-            &[
-                Command::quick("whoami", 2, |_, _| Ok(Reply::word("default")))
-                    .docs("6.0.0", "O(1)", "Returns the user of the connection: there is one."),
-                Command::quick("users", 2, |_, _| Ok(Reply::bulks(["default"])))
-                    .flags(Flags::ADMIN)
-                    .docs("6.0.0", "O(1)", "Lists all users: there is one."),
-                Command::HELP,
-            ],
-        )
-        .docs("6.0.0", "Depends on subcommand.", "A container for the only user there is."),
+        super::acl::ACL,
         Command::quick("failover", -1, |_, _| {
             Err("ERR FAILOVER is not there: all nodes take writes, and none takes the place of another".into())
         })

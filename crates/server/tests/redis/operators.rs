@@ -238,6 +238,30 @@ fn the_size_of_a_key_is_estimated() {
         ada.say("DEBUG SLEEP x"),
         "(error) ERR value is not a valid float"
     );
-    assert_eq!(ada.say("LATENCY LATEST"), "(array of 0)");
-    assert_eq!(ada.say("LATENCY RESET"), "(integer) 0");
+}
+
+#[test]
+fn how_long_commands_took_is_told() {
+    let redis = Redis::start();
+    let mut ada = redis.client();
+    for _ in 0..3 {
+        ada.say("SET a 1");
+        ada.say("CONFIG GET timeout");
+    }
+    let histogram = ada.say("LATENCY HISTOGRAM set config nosuch");
+    for part in [
+        "\"set\"",
+        "\"config|get\"",
+        "(integer) 3",
+        "\"histogram_usec\"",
+    ] {
+        assert!(histogram.contains(part), "{part} is not in {histogram}");
+    }
+    assert!(!ada.say("LATENCY HISTOGRAM config|get").contains("\"set\""));
+    assert!(
+        ada.say("LATENCY HISTOGRAM")
+            .contains("\"latency|histogram\"")
+    );
+    ada.say("CONFIG RESETSTAT");
+    assert_eq!(ada.say("LATENCY HISTOGRAM set"), "(array of 0)");
 }

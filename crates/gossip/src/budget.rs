@@ -15,6 +15,8 @@ pub enum Class {
     Membership,
     /// Writes that were just made.
     Rumour,
+    /// What is said to those who listen now, and of no use later.
+    Publication,
     /// What somebody knows to be missing.
     Pull,
     /// The search for what is missing, and what it finds.
@@ -23,11 +25,15 @@ pub enum Class {
     Bootstrap,
 }
 
+/// How many there are.
+const CLASSES: usize = 6;
+
 impl Class {
     /// All, in the order of their importance.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; CLASSES] = [
         Self::Membership,
         Self::Rumour,
+        Self::Publication,
         Self::Pull,
         Self::Walk,
         Self::Bootstrap,
@@ -39,6 +45,7 @@ impl Class {
         match self {
             Self::Membership => "membership",
             Self::Rumour => "rumour",
+            Self::Publication => "publication",
             Self::Pull => "pull",
             Self::Walk => "walk",
             Self::Bootstrap => "bootstrap",
@@ -48,7 +55,7 @@ impl Class {
     /// What is to be dropped when too much is waiting: the oldest, where newer news make up for it and others heal it, or what comes now, whose sender is
     /// there to be told.
     const fn drops_oldest(self) -> bool {
-        matches!(self, Self::Membership | Self::Rumour)
+        matches!(self, Self::Membership | Self::Rumour | Self::Publication)
     }
 }
 
@@ -182,10 +189,10 @@ pub struct Budget<N, T> {
     limits: Limits,
     node: Bucket,
     buckets: BTreeMap<N, Bucket>,
-    queues: [Queue<N, T>; 5],
+    queues: [Queue<N, T>; CLASSES],
     blocked: BTreeSet<N>,
     waiting: u64,
-    spent: [Spent; 5],
+    spent: [Spent; CLASSES],
     asked: Option<Duration>,
     outputs: Vec<Output<N, T>>,
 }
@@ -225,7 +232,7 @@ impl<N: Copy + Ord, T> Budget<N, T> {
             }),
             blocked: BTreeSet::new(),
             waiting: 0,
-            spent: [Spent::default(); 5],
+            spent: [Spent::default(); CLASSES],
             asked: None,
             outputs: Vec::new(),
         }

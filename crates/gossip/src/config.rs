@@ -69,6 +69,9 @@ pub struct Config {
     /// Rumours with longer payloads are offered to peers, who ask for them unless they have them: a round trip more, and
     /// no copy too many.
     pub offer_above: usize,
+    /// Whether peers are asked in every period what they know that is not known here. Without, what neither comes nor is announced
+    /// never comes.
+    pub pulls: bool,
     /// Bytes of recent rumours that are kept for those who missed them.
     pub recent_bytes: usize,
     /// Intervals of dots that are remembered as heard; beyond it, rumours that would add another are refused, and sessions bring
@@ -92,6 +95,7 @@ impl Config {
             ask_after: Duration::from_millis(400),
             gather: Duration::from_millis(5),
             offer_above: 64 << 10,
+            pulls: strategy.pulls(),
             recent_bytes: 4 << 20,
             by_latency: true,
             max_missing: 4096,

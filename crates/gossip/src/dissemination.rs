@@ -23,7 +23,7 @@ use crate::rumour::{Rumour, RumourId};
 use crate::stats::Stats;
 use allowance::Allowances;
 use asking::Asking;
-use outbox::{Outbox, Posted};
+use outbox::Outbox;
 
 /// What happens to a node.
 #[derive(Clone, Debug)]
@@ -32,6 +32,8 @@ pub enum Input<N> {
     Publish(Rumour),
     /// It has seen these dots by other ways, in sessions: rumours of them are no news any more.
     Learned(Context),
+    /// What was heard of these dots is of no interest any more. Rumours of them would be news again.
+    Forget(Context),
     /// A message has come.
     Received {
         /// Who sent it, as the transport knows it.
@@ -215,6 +217,7 @@ impl<N: Copy + Ord + Debug> Dissemination<N> {
                 self.hear(rumour, 0, None, random);
             }
             Input::Learned(context) => self.core.known.merge(&context),
+            Input::Forget(context) => self.core.known = self.core.known.difference(&context),
             Input::Received { from, message } => self.receive(from, message, random),
             Input::Timer(Timer::Period) => self.period(random),
             Input::Timer(Timer::Announce) => {
@@ -243,7 +246,12 @@ impl<N: Copy + Ord + Debug> Dissemination<N> {
                 self.moved(random);
             }
         }
-        self.core.outbox.handled();
+        if let Some(batches) = self.core.outbox.handled() {
+            self.core.wake(Timer::Gather, self.core.config.gather);
+            for (to, batch) in batches {
+                self.core.send_batch(to, batch);
+            }
+        }
         core::mem::take(&mut self.core.outputs)
     }
 
@@ -263,7 +271,7 @@ impl<N: Copy + Ord + Debug> Dissemination<N> {
             Way::Tree(tree) => tree.period(&mut self.core, random),
             Way::None => {}
         }
-        if self.core.config.strategy.pulls() {
+        if self.core.config.pulls {
             self.pulls.period(&mut self.core, random);
         }
     }
@@ -301,6 +309,8 @@ impl<N: Copy + Ord + Debug> Dissemination<N> {
                     tree.receive(from, message, &mut self.core);
                 }
             }
+            Message::Compare(_) | Message::Same | Message::Pull { .. }
+                if !self.core.config.pulls => {}
             Message::Compare(_) | Message::Same | Message::Pull { .. } => {
                 let way = &self.way;
                 let is_under_way = |id| match way {
@@ -414,13 +424,8 @@ impl<N: Copy + Ord> Core<N> {
         if self.config.gather.is_zero() {
             return self.send_batch(to, [pushed].into());
         }
-        match self.outbox.post(to, pushed) {
-            Posted::Later => {}
-            Posted::Now(batch) => self.send_batch(to, batch),
-            Posted::NowAndOpen(batch) => {
-                self.wake(Timer::Gather, self.config.gather);
-                self.send_batch(to, batch);
-            }
+        if let Some(batch) = self.outbox.post(to, pushed) {
+            self.send_batch(to, batch);
         }
     }
 

@@ -26,7 +26,7 @@
 //!    to begin a [session](Output::Lagging).
 //!
 //! Beside that, with the same manners: [`membership`] says who is there, [`Selection`] with whom to talk, [`schedule`] when replicas are
-//! compared, [`budget`] what is sent first, [`convergence`] who has what.
+//! compared, [`budget`] what is sent first, [`convergence`] who has what. And [`publication`] spreads what is for those alone who listen now.
 //!
 //! ```
 //! use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
@@ -64,6 +64,7 @@ mod dissemination;
 mod members;
 pub mod membership;
 mod message;
+pub mod publication;
 mod recent;
 mod rumour;
 pub mod schedule;

@@ -1,5 +1,5 @@
 //! Single machines: what they answer, and what a peer cannot make them do.
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::panic, clippy::unwrap_used)]
 
 use std::time::Duration;
 
@@ -513,4 +513,19 @@ fn some_links_stay_left_to_chance_though_all_others_are_near() {
     let far = neighbours.iter().filter(|it| *it % 2 == 1).count();
     assert!((1..=8).contains(&far), "{neighbours:?}");
     assert!((13..=26).contains(&neighbours.len()), "{neighbours:?}");
+}
+
+#[test]
+fn what_comes_together_is_passed_on_together() {
+    let mut machine = Machine::linked([1, 2]);
+    let batch = (1..=300).map(|counter| Pushed {
+        rumour: rumour(counter),
+        hops: 1,
+    });
+    let message = Message::Batch(batch.collect());
+    let said = machine.says(2, Input::Received { from: 1, message });
+    let [Message::Batch(passed_on)] = &said[..] else {
+        panic!("{} messages", said.len());
+    };
+    assert_eq!(passed_on.len(), 300);
 }

@@ -37,5 +37,5 @@ pub use self::postage::{BudgetStatus, ClassStatus};
 pub(crate) use self::status::Handle;
 pub use self::status::{
     Branch, ClusterView, Epoch, Member, MemberEvent, MemberEvents, MemberState, MissedEvents,
-    NamespaceConvergence, Rumours, Topology,
+    NamespaceConvergence, PublicationStats, Rumours, Topology,
 };

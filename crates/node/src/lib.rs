@@ -73,6 +73,8 @@ pub mod ops;
 mod outbox;
 mod parts;
 #[cfg(feature = "net")]
+mod publications;
+#[cfg(feature = "net")]
 mod quorum;
 mod registers;
 // Sessions, too, work on it, which are not there without networking.
@@ -100,7 +102,8 @@ pub use builder::Builder;
 #[cfg(feature = "net")]
 pub use cluster::{
     Accord, Branch, BudgetStatus, ClassStatus, ClusterView, Epoch, LinkStats, Member, MemberEvent,
-    MemberEvents, MemberState, MissedEvents, NamespaceConvergence, Rumours, Topology,
+    MemberEvents, MemberState, MissedEvents, NamespaceConvergence, PublicationStats, Rumours,
+    Topology,
 };
 pub use conflicts::ConflictPage;
 pub use error::Error;
@@ -118,6 +121,8 @@ pub use net::{
 pub use node::Node;
 pub use ops::{ExpireIf, Span};
 pub use parts::Part;
+#[cfg(feature = "net")]
+pub use publications::{MissedPublications, Publications, PublishError};
 #[cfg(feature = "net")]
 pub use quorum::{
     Gathered, Holders, MissingCarrier, MissingPeer, QuorumError, Replicas, Replicated,
@@ -140,6 +145,8 @@ pub use syncline_gossip::Stats as RumourStats;
 pub use syncline_gossip::budget::Spent;
 #[cfg(feature = "net")]
 pub use syncline_gossip::convergence::{Gap, PeerReport};
+#[cfg(feature = "net")]
+pub use syncline_gossip::publication::{PublicationError, Published, Space};
 pub use syncline_merkle::RangeDigest;
 pub use syncline_store::{
     Compaction, Durability, Environment, Mismatch, OpenError, Recount, ScrubRate, ScrubReport,

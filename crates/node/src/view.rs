@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::RangeBounds;
 use std::sync::{Arc, OnceLock};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use syncline_crdt::{Row, RowKey};
 use syncline_merkle::{KeyRange, RangeDigest};
@@ -221,6 +221,55 @@ impl View {
                 None => return Ok(count),
             }
         }
+    }
+
+    /// The deadline of a key that had something to show when it was reached; `None` while it has not been, or there is nothing.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when reading fails.
+    pub fn expired_at(&self, key: impl AsRef<[u8]>) -> Result<Option<SystemTime>, Error> {
+        let key = key.as_ref();
+        match expiry::is_hidden(self, key)? && key::held(self, key)?.is_some() {
+            true => expiry::stored(self, key),
+            false => Ok(None),
+        }
+    }
+
+    /// Tells of the keys that had something to show when their deadlines were reached, after `since` and until this view was taken: each
+    /// with its deadline, in the order of these. Where deadlines of a key were set on several nodes without knowledge of each other, and the later one
+    /// holds, the key is told with that one when the earliest is reached. O(log n), and for each of them.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when reading fails, and whatever `visit` fails with.
+    pub fn expired_since(
+        &self,
+        since: SystemTime,
+        mut visit: impl FnMut(Vec<u8>, SystemTime) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        const PAGE: usize = 1024;
+        let mut after = DueMark::after(expiry::unix_ms(since));
+        loop {
+            let due = self
+                .store
+                .deadlines_until(self.now_ms, Some(&after), PAGE)?;
+            for (_, deadline) in &due {
+                let key = deadline.user_key();
+                if let Some(at) = expiry::stored(self, &key)?
+                    && key::held(self, &key)?.is_some()
+                {
+                    visit(key, at)?;
+                }
+            }
+            match due.into_iter().next_back() {
+                Some((last, _)) => after = last,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// When this view was taken, by the node's clock: what deadlines are held against.
+    pub fn taken_at(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_millis(self.now_ms)
     }
 
     /// When `key` expires; `None` when it does not, or shows nothing.

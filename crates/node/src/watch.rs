@@ -33,6 +33,8 @@
 //! # }
 //! ```
 
+mod arrivals;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::time::SystemTime;
@@ -42,6 +44,7 @@ use syncline_merkle::KeyRange;
 use syncline_store::{Bookmark, Durability, Listener, Signal};
 use tokio::task::JoinHandle;
 
+pub use self::arrivals::{Arrivals, Arrived};
 use crate::error::Error;
 use crate::ops::{cell, expiry, scan};
 use crate::registers::Registers;

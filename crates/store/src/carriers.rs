@@ -14,6 +14,7 @@ use crate::engine::{Batch, Durability, Engine, Snapshot, Table};
 use crate::format::{self, meta};
 use crate::restoring::Origins;
 use crate::store::Shared;
+use crate::watch::Changed;
 use crate::{OpenError, Store, StoreError, View};
 
 /// What the store knows of the carriers of its namespace, itself included.
@@ -449,6 +450,6 @@ impl<E: Engine> Shared<E> {
         head.state.commits += 1;
         let wall_ms = self.environment.wall_ms();
         head.state.as_of_ms = head.state.as_of_ms.max(wall_ms);
-        self.commit(batch, head, Some(&[]), durability)
+        self.commit(batch, head, Changed::NOTHING, durability)
     }
 }

@@ -193,6 +193,7 @@ impl<E: Engine> Group<'_, E> {
         limit: ChunkLimit,
     ) -> Result<Dropped, StoreError> {
         self.staging.torn = true;
+        self.staging.is_joined = true;
         let part = self.staging.stage(range, limit)?;
         let (mut changed, mut removed) = (0, 0);
         for key in &part.keys {

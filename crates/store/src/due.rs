@@ -260,4 +260,10 @@ pub struct DueMark(Vec<u8>);
 impl DueMark {
     /// Before everything.
     pub(crate) const START: Self = Self(Vec::new());
+
+    /// Behind all deadlines up to this time, in Unix milliseconds.
+    #[must_use]
+    pub fn after(at_ms: u64) -> Self {
+        Self(at_ms.checked_add(1).map_or(vec![UNTIMED], timed))
+    }
 }

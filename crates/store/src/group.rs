@@ -10,6 +10,7 @@ use crate::engine::{Batch, Engine, Table};
 use crate::format::meta;
 use crate::staging::Staging;
 use crate::store::{Head, Writer};
+use crate::watch::Changed;
 use crate::{Durability, Incoming, Joined, StoreError, Transaction, View, Withdrawn};
 
 /// A commit in the making: made by [`Store::group`](crate::Store::group), it holds the store's
@@ -147,7 +148,7 @@ impl<'s, E: Engine> Group<'s, E> {
             batch.put(Table::Meta, meta::OPENINGS, &openings);
         }
         // No row has changed.
-        shared.commit(batch, head, Some(&[]), Durability::Buffered)?;
+        shared.commit(batch, head, Changed::NOTHING, Durability::Buffered)?;
         drop(writer);
         Ok(())
     }
@@ -156,7 +157,7 @@ impl<'s, E: Engine> Group<'s, E> {
     pub(crate) fn note(self, batch: Batch) -> Result<(), StoreError> {
         let Self { writer, staging } = self;
         let View { shared, head, .. } = staging.base;
-        shared.commit(batch, head, Some(&[]), Durability::Memory)?;
+        shared.commit(batch, head, Changed::NOTHING, Durability::Memory)?;
         drop(writer);
         Ok(())
     }
@@ -188,14 +189,18 @@ impl<'s, E: Engine> Group<'s, E> {
             }
         };
         let shared = Arc::clone(&staging.base.shared);
-        let last = staging.last;
+        let (last, is_joined) = (staging.last, staging.is_joined);
         // The snapshot goes before the commit, so that pages which it alone still needs can be used
         // again at once.
         drop(staging);
         let unchanged = prepared.is_none();
         if let Some((batch, head, keys)) = prepared {
             let durability = durability.min(Durability::Buffered);
-            shared.commit(*batch, head, keys.as_deref(), durability)?;
+            let changed = Changed {
+                keys: keys.as_deref(),
+                is_joined,
+            };
+            shared.commit(*batch, head, changed, durability)?;
         }
         writer.last = last;
         drop(writer);

@@ -82,6 +82,7 @@ impl<E: Engine> Staging<E> {
     /// Joins each row under our live context, then adds the rows' own dots and what was learned to
     /// it.
     pub(crate) fn join(&mut self, mut incoming: Incoming<'_>) -> Result<Joined, StoreError> {
+        self.is_joined = true;
         for (key, row) in &incoming.rows {
             check_key(key)?;
             row.iter()

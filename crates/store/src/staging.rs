@@ -41,6 +41,8 @@ pub(crate) struct Staging<E: Engine> {
     pub(crate) has_deadlines: Option<bool>,
     /// Whether a join failed half way, so that rows may be here whose dots are not.
     pub(crate) torn: bool,
+    /// Whether anything in it came from another replica.
+    pub(crate) is_joined: bool,
     /// Counts transactions, to tell which has touched a row first.
     pub(crate) transactions: u32,
     /// The dots that changed rows hold and the snapshot's index does not. Made when first asked
@@ -103,6 +105,7 @@ impl<E: Engine> Staging<E> {
             settled_leaves: BTreeSet::new(),
             has_deadlines: None,
             torn: false,
+            is_joined: false,
             transactions: 0,
             new_dots: None,
             counted: None,

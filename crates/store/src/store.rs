@@ -11,8 +11,8 @@ use crate::engine::{Batch, Durability, Engine, EngineError, EngineSize, Snapshot
 use crate::format::{DepartureState, State, meta};
 use crate::seal::Seal;
 use crate::sketch::Sketch;
-use crate::watch::Feed;
 use crate::watch::openings::Openings;
+use crate::watch::{Changed, Feed};
 use crate::{
     Arrival, Environment, Group, Incoming, Joined, Listener, OpenError, RemovalLogBounds,
     StoreError, SystemEnvironment, Transaction, View, Withdrawn, opening,
@@ -302,7 +302,14 @@ impl<E: Engine> Store<E> {
 
     /// Listens to the commits that change rows of a range.
     pub fn listen(&self, range: KeyRange) -> Listener {
-        Listener::new(&self.shared.feed, range)
+        Listener::new(&self.shared.feed, range, false)
+    }
+
+    /// Listens to the commits that change rows of a range by what came from other replicas: not to
+    /// those of this store's own transactions. Its [`keys`](Listener::keys) are what to ask for;
+    /// [`changes`](Listener::changes) would pass over the others.
+    pub fn listen_to_joins(&self, range: KeyRange) -> Listener {
+        Listener::new(&self.shared.feed, range, true)
     }
 
     /// Waits until the store has seen all of a context, and a commit after the one of this number
@@ -371,7 +378,8 @@ impl<E: Engine> Shared<E> {
         );
         let mut batch = Batch::new();
         batch.put(Table::Meta, meta::CONDEMNED, &key);
-        if let Err(error) = self.commit(batch, head.clone(), Some(&[]), Durability::Durable) {
+        if let Err(error) = self.commit(batch, head.clone(), Changed::NOTHING, Durability::Durable)
+        {
             tracing::error!(namespace, %error, "that could not be written down");
         }
         self.condemned.get_or_init(|| key.clone());
@@ -402,13 +410,13 @@ impl<E: Engine> Shared<E> {
         error.into()
     }
 
-    /// Gives a batch to the engine and moves the head with it. `changed` are the keys of the rows in
-    /// it, if they were gathered. Whoever calls it holds the right to write.
+    /// Gives a batch to the engine and moves the head with it. `changed` are the rows in
+    /// it. Whoever calls it holds the right to write.
     pub(crate) fn commit(
         &self,
         mut batch: Batch,
         head: Head,
-        changed: Option<&[RowKey]>,
+        changed: Changed<'_>,
         durability: Durability,
     ) -> Result<(), StoreError> {
         let sealed = {

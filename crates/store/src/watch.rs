@@ -37,7 +37,7 @@ pub(crate) mod openings;
 pub use bookmark::Bookmark;
 pub use feed::{Arrival, Listener, Signal};
 
-pub(crate) use feed::Feed;
+pub(crate) use feed::{Changed, Feed};
 
 /// Rows that have changed: an answer of [`View::changes`].
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use crate::message::{MAX_IDS, Pushed};
 /// Bytes for one peer that are gathered at most; then they go at once.
 const MAX_BATCH: usize = 64 << 10;
 
-/// The first rumour after a silence goes at once, and opens a window; what follows within it waits for its end, and goes together, which
-/// opens the next. So a rumour alone is never delayed, and under load a peer gets one message in a window.
+/// The first rumours after a silence go at once, those of one input together, and open a window; what follows within it waits for its end, and
+/// goes together, which opens the next. So a rumour alone is never delayed, and under load a peer gets one message in a window.
 #[derive(Debug)]
 pub(super) struct Outbox<N> {
     window: Window,
@@ -19,7 +19,7 @@ pub(super) struct Outbox<N> {
 #[derive(Debug, PartialEq, Eq)]
 enum Window {
     Closed,
-    /// Since the input that is just handled: its own messages still go at once.
+    /// Since the input that is just handled: its own rumours go with its end.
     Opening,
     Open,
 }
@@ -30,15 +30,6 @@ struct Waiting {
     bytes: usize,
 }
 
-/// What becomes of a rumour for a peer.
-pub(super) enum Posted {
-    /// These go now.
-    Now(Vec<Pushed>),
-    /// These go now, and a window begins.
-    NowAndOpen(Vec<Pushed>),
-    Later,
-}
-
 impl<N: Copy + Ord> Outbox<N> {
     pub(super) const fn new() -> Self {
         Self {
@@ -47,30 +38,26 @@ impl<N: Copy + Ord> Outbox<N> {
         }
     }
 
-    pub(super) fn post(&mut self, to: N, pushed: Pushed) -> Posted {
-        match self.window {
-            Window::Closed => {
-                self.window = Window::Opening;
-                Posted::NowAndOpen([pushed].into())
-            }
-            Window::Opening => Posted::Now([pushed].into()),
-            Window::Open => {
-                let waiting = self.waiting.entry(to).or_default();
-                waiting.bytes += pushed.rumour.payload().len();
-                waiting.pushed.push(pushed);
-                if waiting.bytes < MAX_BATCH && waiting.pushed.len() < MAX_IDS {
-                    return Posted::Later;
-                }
-                Posted::Now(self.waiting.remove(&to).unwrap_or_default().pushed)
-            }
+    /// Takes a rumour for a peer; what goes to it now, as so much waits for it.
+    pub(super) fn post(&mut self, to: N, pushed: Pushed) -> Option<Vec<Pushed>> {
+        if self.window == Window::Closed {
+            self.window = Window::Opening;
         }
+        let waiting = self.waiting.entry(to).or_default();
+        waiting.bytes += pushed.rumour.payload().len();
+        waiting.pushed.push(pushed);
+        let is_full = waiting.bytes >= MAX_BATCH || waiting.pushed.len() >= MAX_IDS;
+        is_full.then(|| self.waiting.remove(&to).unwrap_or_default().pushed)
     }
 
-    /// An input has been handled.
-    pub(super) fn handled(&mut self) {
-        if self.window == Window::Opening {
-            self.window = Window::Open;
+    /// An input has been handled. If a window begins with that: what goes now.
+    pub(super) fn handled(&mut self) -> Option<Vec<(N, Vec<Pushed>)>> {
+        if self.window != Window::Opening {
+            return None;
         }
+        self.window = Window::Open;
+        let waiting = core::mem::take(&mut self.waiting).into_iter();
+        Some(waiting.map(|(to, it)| (to, it.pushed)).collect())
     }
 
     /// Whether a window is open, whose end will have to be told.

@@ -35,7 +35,12 @@ pub(super) struct Tree<N> {
     has_turned: bool,
     unannounced: BTreeSet<RumourId>,
     is_announcing: bool,
+    /// Since a neighbour was last told that it is one.
+    periods: u32,
 }
+
+/// Once in so many periods a neighbour is told that it is one, where nothing is pulled.
+const REMINDED: u32 = 4;
 
 /// By so many fewer hops must a later way be shorter to be kept: most differences of one are made by jitter.
 const SHORTER: u16 = 2;
@@ -47,6 +52,7 @@ impl<N: Copy + Ord> Tree<N> {
             has_turned: false,
             unannounced: BTreeSet::new(),
             is_announcing: false,
+            periods: 0,
         }
     }
 
@@ -259,6 +265,22 @@ impl<N: Copy + Ord> Tree<N> {
         self.has_turned = false;
         self.look_for_neighbours(core, random);
         self.come_nearer(core, random);
+        if !core.config.pulls {
+            self.remind(core, random);
+        }
+    }
+
+    /// Tells a neighbour that it is one. It may have taken us for dead, and forgotten it, while we have noticed nothing: it would push
+    /// nothing to us any more, and only a pull would tell us of that.
+    fn remind(&mut self, core: &mut Core<N>, random: &mut impl Rng) {
+        self.periods += 1;
+        if self.periods < REMINDED {
+            return;
+        }
+        self.periods = 0;
+        if let Some(node) = self.links.all().choose(random) {
+            core.send(node, Message::Link { near: false });
+        }
     }
 }
 

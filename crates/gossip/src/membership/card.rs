@@ -16,7 +16,7 @@ pub struct Card {
     pub zone: String,
     /// The namespaces that it carries. Names of 1 to 255 bytes.
     pub namespaces: BTreeSet<String>,
-    /// Bits of what it can do; unknown ones mean nothing.
+    /// Bits of what it can do, such as [`PUBLICATIONS`](Self::PUBLICATIONS); unknown ones mean nothing.
     pub features: u64,
     /// The version of its program, at most 32 bytes.
     pub version: String,
@@ -41,6 +41,8 @@ pub enum CardError {
 }
 
 impl Card {
+    /// The [feature](Self::features) of those who understand [publications](crate::publication).
+    pub const PUBLICATIONS: u64 = 1;
     /// The bytes of a card at most.
     pub const MAX_BYTES: usize = 4096;
     const MAX_ZONE: usize = 64;

@@ -2,6 +2,8 @@
 
 mod agreeing;
 mod asked;
+mod members;
+mod publishing;
 mod seeking;
 mod syncing;
 
@@ -13,9 +15,7 @@ use std::time::Duration;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use syncline_gossip::budget::Class;
-use syncline_gossip::membership::{
-    self, Card, Config, Event, Identity, Membership, Output as MemberOutput,
-};
+use syncline_gossip::membership::{self, Card, Config, Identity, Membership};
 use syncline_gossip::{Input, Message, Output, Timer, convergence, schedule};
 use syncline_sync::quic::NodeId;
 use tokio::sync::{broadcast, mpsc};
@@ -24,6 +24,7 @@ use tokio::time::Instant;
 use self::agreeing::{Agreement, Step};
 pub(crate) use self::agreeing::{Answers, Meeting, Question, durable};
 pub(super) use self::asked::Command;
+use self::publishing::Publishing;
 use self::syncing::Syncing;
 use super::links::{Carriage, Heard, Links, Parcel};
 use super::notices::Told;
@@ -36,6 +37,7 @@ use super::wire::{self, MAX_FRAME, Said};
 use crate::core::Core;
 use crate::net::{Doorkeeper, PeerAddr};
 use crate::outbox::Publication;
+use crate::publications::{Announcer, Saying};
 use crate::start_error::StartError;
 
 /// How often the machines are told how things are.
@@ -52,6 +54,7 @@ const EVENTS: usize = 1024;
 enum Alarm {
     Membership,
     Spread(Arc<str>, Timer),
+    Publish(Arc<str>, Timer),
     Agree(convergence::Timer),
     Round,
     Seek,
@@ -66,6 +69,7 @@ enum News {
     Synced(Synced),
     Found(NodeId, SocketAddr),
     Asked(Command),
+    Said(Saying),
     Step(Step),
     /// Other namespaces are carried.
     Carried,
@@ -79,6 +83,7 @@ pub(crate) struct Driver {
     random: StdRng,
     membership: Membership<NodeId>,
     spreads: BTreeMap<Arc<str>, Spread>,
+    publishing: Publishing,
     sessions: Sessions,
     syncing: Syncing,
     agreement: Agreement,
@@ -103,6 +108,7 @@ struct Ears {
     synced: mpsc::Receiver<Synced>,
     found: mpsc::Receiver<(NodeId, SocketAddr)>,
     asked: mpsc::Receiver<Command>,
+    said: mpsc::Receiver<Saying>,
     steps: mpsc::Receiver<Step>,
     finding: mpsc::Sender<(NodeId, SocketAddr)>,
 }
@@ -123,7 +129,7 @@ impl Driver {
             zone: seeds.zone.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             namespaces: core.shared().into_keys().collect(),
-            features: 0,
+            features: Card::PUBLICATIONS,
         };
         let generation = core
             .storage
@@ -141,8 +147,10 @@ impl Driver {
         let (publish, written) = mpsc::channel(PUBLICATIONS);
         // It is set once, by the one driver of the node.
         let _first = core.taker.set(publish);
+        let (announcer, said, audience) = Announcer::new();
         let handle = Handle {
             commands,
+            announcer,
             events: events.clone(),
         };
         let driver = Self {
@@ -153,6 +161,7 @@ impl Driver {
             random,
             membership,
             spreads: BTreeMap::new(),
+            publishing: Publishing::new(audience),
             sessions,
             syncing,
             agreement,
@@ -170,6 +179,7 @@ impl Driver {
                 synced,
                 found,
                 asked,
+                said,
                 steps,
                 finding,
             },
@@ -190,6 +200,7 @@ impl Driver {
                 News::Synced(synced) => self.synced(synced),
                 News::Found(node, address) => self.join(node, address),
                 News::Asked(command) => self.asked(command),
+                News::Said(saying) => self.say(saying),
                 News::Step(step) => self.step(step),
                 News::Carried => self.carry(),
             }
@@ -203,6 +214,7 @@ impl Driver {
             synced,
             found,
             asked,
+            said,
             steps,
             ..
         } = &mut self.ears;
@@ -214,6 +226,7 @@ impl Driver {
             Some(synced) = synced.recv() => News::Synced(synced),
             Some((node, address)) = found.recv() => News::Found(node, address),
             Some(command) = asked.recv() => News::Asked(command),
+            Some(saying) = said.recv() => News::Said(saying),
             Some(step) = steps.recv() => News::Step(step),
             () = self.core.carried_others() => News::Carried,
         }
@@ -223,6 +236,7 @@ impl Driver {
         match alarm {
             Alarm::Membership => self.member(membership::Input::Timer),
             Alarm::Spread(namespace, timer) => self.spread(&namespace, Input::Timer(timer)),
+            Alarm::Publish(namespace, timer) => self.publishes(&namespace, Input::Timer(timer)),
             Alarm::Agree(timer) => self.agree(convergence::Input::Timer(timer)),
             Alarm::Round => {
                 self.timers.set(Instant::now() + ROUND, Alarm::Round);
@@ -258,6 +272,9 @@ impl Driver {
             Ok(Said::Rumour { namespace, message }) => {
                 self.spread(&namespace, Input::Received { from, message });
             }
+            Ok(Said::Publication { namespace, message }) => {
+                self.publishes(&namespace, Input::Received { from, message });
+            }
             Ok(Said::Convergence(bytes)) => self.told(from, &bytes),
             Ok(Said::Notices(bytes)) => self.notices.learn(&self.core, from, bytes),
             Err(error) => tracing::warn!(peer = %from, %error, "gossip cannot be read"),
@@ -276,97 +293,6 @@ impl Driver {
             self.postage.send(node, address, Class::Membership, parcel);
         }
     }
-
-    // Members.
-
-    fn member(&mut self, input: membership::Input<NodeId>) {
-        let now = self.began.elapsed();
-        for output in self.membership.handle(input, now, &mut self.random) {
-            match output {
-                MemberOutput::Send { to, address, bytes } => {
-                    let bytes = wire::membership(&bytes);
-                    if self.is_leaving {
-                        // There is no second chance to say it.
-                        self.send_membership(to, address, Carriage::Frame, bytes.clone());
-                    }
-                    self.send_membership(to, address, Carriage::Datagram, bytes);
-                }
-                MemberOutput::Wake { after } => {
-                    self.timers.retain(|it| !matches!(it, Alarm::Membership));
-                    self.timers.set(Instant::now() + after, Alarm::Membership);
-                }
-                MemberOutput::Event(event) => self.moved(event),
-                MemberOutput::Persist(generation) => {
-                    if let Err(error) = self.core.storage.keep_generation(generation) {
-                        // What follows would be said in a life that the next start does not know of.
-                        return tracing::error!(%error, "the generation was not written");
-                    }
-                }
-                MemberOutput::Refused { from, why } => {
-                    tracing::warn!(peer = %from, %why, "membership was refused");
-                }
-            }
-        }
-    }
-
-    fn send_membership(&self, to: NodeId, address: SocketAddr, carriage: Carriage, bytes: Vec<u8>) {
-        let parcel = Parcel { carriage, bytes };
-        self.postage
-            .send(to, Some(address), Class::Membership, parcel);
-    }
-
-    fn moved(&mut self, event: Event<NodeId>) {
-        self.agreement.members_changed();
-        match &event {
-            Event::Up(member) | Event::Changed(member) => {
-                let namespaces = member.card.as_ref().map(|card| card.namespaces.clone());
-                let carries = namespaces.unwrap_or_default();
-                let carried = self.carriers.insert(member.id, carries.clone());
-                let before = self.generations.insert(member.id, member.generation);
-                if before.is_some_and(|before| before < member.generation) {
-                    self.links.renew(member.id);
-                }
-                if matches!(event, Event::Up(_)) {
-                    tracing::info!(member = %member.id, address = %member.address, "up");
-                }
-                let carried = carried.unwrap_or_default();
-                self.may_sync(member, &carries);
-                self.is_there(member, &carries);
-                for namespace in carries.difference(&carried) {
-                    self.spread(namespace, Input::Up(member.id));
-                }
-                for namespace in carried.difference(&carries) {
-                    self.spread(namespace, Input::Down(member.id));
-                }
-            }
-            Event::Suspect(node) => tracing::info!(member = %node, "suspected"),
-            Event::Down(node) => {
-                self.gone(*node, "down");
-                self.is_gone(*node, false);
-            }
-            Event::Left(node) => {
-                self.gone(*node, "left");
-                self.is_gone(*node, true);
-            }
-        }
-        // Nobody may be following.
-        let _unheard = self.events.send(event.into());
-    }
-
-    fn gone(&mut self, node: NodeId, how: &str) {
-        tracing::info!(member = %node, "{how}");
-        self.postage.gone(node);
-        self.may_not_sync(node);
-        for namespace in self.carriers.remove(&node).unwrap_or_default() {
-            self.spread(&namespace, Input::Down(node));
-        }
-    }
-
-    fn join(&mut self, node: NodeId, address: SocketAddr) {
-        self.member(membership::Input::Join(node, address));
-    }
-
-    // Rumours.
 
     fn spread(&mut self, namespace: &str, input: Input<NodeId>) {
         let Some(spread) = self.spreads.get_mut(namespace) else {
@@ -401,17 +327,11 @@ impl Driver {
         for output in outputs {
             match output {
                 Output::Send { to, message } => {
-                    let bytes = wire::rumour(namespace, &message);
-                    if bytes.len() <= MAX_FRAME {
-                        let class = match message {
-                            Message::Push { .. } => Class::Rumour,
-                            _ => Class::Pull,
-                        };
-                        let carriage = Carriage::Frame;
-                        let address = self.membership.member(to).map(|it| it.address);
-                        self.postage
-                            .send(to, address, class, Parcel { carriage, bytes });
-                    }
+                    let class = match message {
+                        Message::Push { .. } | Message::Batch(_) => Class::Rumour,
+                        _ => Class::Pull,
+                    };
+                    self.send_gossip(to, class, wire::rumour(namespace, &message));
                 }
                 Output::Deliver(rumour) => {
                     let spread = self.spreads.get_mut(namespace);
@@ -430,6 +350,16 @@ impl Driver {
                 }
                 Output::Lagging(peer) => self.schedule(schedule::Input::Lagging(peer)),
             }
+        }
+    }
+
+    /// Sends a message of a dissemination, in its envelope.
+    fn send_gossip(&self, to: NodeId, class: Class, bytes: Vec<u8>) {
+        if bytes.len() <= MAX_FRAME {
+            let carriage = Carriage::Frame;
+            let address = self.membership.member(to).map(|it| it.address);
+            self.postage
+                .send(to, address, class, Parcel { carriage, bytes });
         }
     }
 
@@ -456,6 +386,7 @@ impl Driver {
                 self.spread(&name, Input::Up(node));
             }
         }
+        self.carry_publications();
         if names != self.card.namespaces {
             self.card.namespaces = names;
             self.member(membership::Input::Card(self.card.clone()));

@@ -16,6 +16,7 @@ use super::driver::{Command, Meeting, Question};
 use super::links::LinkStats;
 use crate::error::Error;
 use crate::node::Node;
+use crate::publications::Announcer;
 
 /// How a member is doing, as far as this node knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -146,6 +147,18 @@ pub struct Rumours {
     pub late: u64,
 }
 
+/// What has become of the publications of a namespace since the node began to carry it; see [`Topology`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PublicationStats {
+    /// The namespace.
+    pub namespace: String,
+    /// What their dissemination has seen.
+    pub stats: Stats,
+    /// Publications that others had and that did not come in time.
+    pub lost: u64,
+}
+
 /// The cluster as this node sees it: the members, how far they are, and its own edges of the trees along which rumours spread.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
@@ -158,6 +171,8 @@ pub struct Topology {
     pub traffic: LinkStats,
     /// What has become of rumours, for each namespace.
     pub rumours: Vec<Rumours>,
+    /// What has become of publications, for each namespace.
+    pub publications: Vec<PublicationStats>,
 }
 
 /// How the other carriers of a namespace stand to this node; see [`Node::convergence`].
@@ -260,6 +275,7 @@ impl Node {
 #[derive(Clone)]
 pub(crate) struct Handle {
     pub(super) commands: mpsc::Sender<Command>,
+    pub(crate) announcer: Announcer,
     pub(super) events: broadcast::Sender<MemberEvent>,
 }
 

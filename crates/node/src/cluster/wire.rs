@@ -5,8 +5,10 @@
 //! 1  a rumour's message: the length of the namespace's name (one byte), the name, the message
 //! 2  convergence: who holds what
 //! 3  notices: what the authority tells all members
+//! 4  a publication's message: as 1
 //! ```
 
+use syncline_gossip::publication::{self, PublicationError};
 use syncline_gossip::{Message, MessageError};
 
 use crate::name::{NameError, check_name};
@@ -23,6 +25,7 @@ pub(super) enum Said {
     Rumour { namespace: String, message: Message },
     Convergence(Vec<u8>),
     Notices(Vec<u8>),
+    Publication { namespace: String, message: Message },
 }
 
 /// Why bytes from a link say nothing.
@@ -38,6 +41,8 @@ pub(super) enum WireError {
     Name(#[from] NameError),
     #[error(transparent)]
     Message(#[from] MessageError),
+    #[error(transparent)]
+    Publication(#[from] PublicationError),
 }
 
 mod kind {
@@ -45,6 +50,7 @@ mod kind {
     pub(super) const RUMOUR: u8 = 1;
     pub(super) const CONVERGENCE: u8 = 2;
     pub(super) const NOTICES: u8 = 3;
+    pub(super) const PUBLICATION: u8 = 4;
 }
 
 /// Membership in its envelope.
@@ -66,7 +72,7 @@ pub(super) fn notices(notices: &[u8]) -> Vec<u8> {
 /// allowed to carry it.
 pub(super) fn namespace(bytes: &[u8]) -> Option<&str> {
     match bytes {
-        [kind::RUMOUR, length, rest @ ..] => {
+        [kind::RUMOUR | kind::PUBLICATION, length, rest @ ..] => {
             std::str::from_utf8(rest.get(..usize::from(*length))?).ok()
         }
         _ => None,
@@ -75,8 +81,17 @@ pub(super) fn namespace(bytes: &[u8]) -> Option<&str> {
 
 /// A rumour's message in its envelope. Names are of at most 64 bytes.
 pub(super) fn rumour(namespace: &str, message: &Message) -> Vec<u8> {
+    of_namespace(kind::RUMOUR, namespace, message)
+}
+
+/// A message about publications in its envelope.
+pub(super) fn publication(namespace: &str, message: &Message) -> Vec<u8> {
+    of_namespace(kind::PUBLICATION, namespace, message)
+}
+
+fn of_namespace(kind: u8, namespace: &str, message: &Message) -> Vec<u8> {
     let length = u8::try_from(namespace.len()).expect("names of namespaces were checked");
-    let mut bytes = vec![kind::RUMOUR, length];
+    let mut bytes = vec![kind, length];
     bytes.extend_from_slice(namespace.as_bytes());
     bytes.extend_from_slice(&message.to_bytes());
     bytes
@@ -89,17 +104,19 @@ pub(super) fn read(bytes: &[u8]) -> Result<Said, WireError> {
         kind::MEMBERSHIP => Ok(Said::Membership(rest.to_vec())),
         kind::CONVERGENCE => Ok(Said::Convergence(rest.to_vec())),
         kind::NOTICES => Ok(Said::Notices(rest.to_vec())),
-        kind::RUMOUR => {
+        kind::RUMOUR | kind::PUBLICATION => {
             let (length, rest) = rest.split_first().ok_or(WireError::Short)?;
             let (name, message) = rest
                 .split_at_checked(usize::from(*length))
                 .ok_or(WireError::Short)?;
             let namespace = String::from_utf8_lossy(name).into_owned();
             check_name(&namespace)?;
-            Ok(Said::Rumour {
-                namespace,
-                message: Message::from_bytes(message)?,
-            })
+            let message = Message::from_bytes(message)?;
+            if *kind == kind::RUMOUR {
+                return Ok(Said::Rumour { namespace, message });
+            }
+            publication::check(&message)?;
+            Ok(Said::Publication { namespace, message })
         }
         kind => Err(WireError::UnknownKind(kind)),
     }
@@ -108,6 +125,9 @@ pub(super) fn read(bytes: &[u8]) -> Result<Said, WireError> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
+
+    use syncline_crdt::ReplicaId;
+    use syncline_gossip::{Pushed, Rumour};
 
     use super::*;
 
@@ -120,6 +140,14 @@ mod tests {
             message: Message::Prune,
         };
         assert_eq!(read(&bytes).unwrap(), said);
+        let bytes = publication("app", &Message::Prune);
+        assert_eq!(bytes[..5], *b"\x04\x03app");
+        let said = Said::Publication {
+            namespace: "app".to_owned(),
+            message: Message::Prune,
+        };
+        assert_eq!(read(&bytes).unwrap(), said);
+        assert_eq!(namespace(&bytes), Some("app"));
         assert_eq!(membership(&[7, 8]), [0, 7, 8]);
         assert_eq!(read(&[0, 7, 8]).unwrap(), Said::Membership(vec![7, 8]));
         assert_eq!(convergence(&[7]), [2, 7]);
@@ -139,5 +167,16 @@ mod tests {
         }
         assert!(matches!(read(&[9]), Err(WireError::UnknownKind(9))));
         assert!(matches!(read(b"\x01\x01/"), Err(WireError::Name(_))));
+        let replica = ReplicaId::from_bytes([7; 16]);
+        let push = |payload: &[u8]| Message::Push {
+            pushed: Pushed {
+                rumour: Rumour::new(replica, 1, 1, payload.to_vec()).unwrap(),
+                hops: 1,
+            },
+            asked: false,
+        };
+        assert!(read(&publication("app", &push(b"\x00\x01ab"))).is_ok());
+        let strange = read(&publication("app", &push(b"\x02\x01ab")));
+        assert!(matches!(strange, Err(WireError::Publication(_))));
     }
 }

@@ -6,7 +6,7 @@ use crate::blocking;
 use crate::error::Error;
 use crate::namespace::Namespace;
 use crate::token::{Record, Recorded, Token};
-use crate::watch::{Resume, Watch};
+use crate::watch::{Arrivals, Resume, Watch};
 
 impl Namespace {
     /// What lies under keys that begin with `prefix`, and from then on whatever changes there, by whomever and wherever it
@@ -37,6 +37,15 @@ impl Namespace {
         let (replica, registers) = (self.replica.clone(), self.registers.clone());
         let watch = Watch::new(replica, registers, self.durability, prefix.as_ref());
         Ok(watch.from(resume.as_ref()))
+    }
+
+    /// What comes from other nodes under a prefix, from now on, and nothing of what is written here. See [`Arrivals`].
+    ///
+    /// # Errors
+    /// See [`Namespace`].
+    pub async fn arrivals(&self, prefix: impl AsRef<[u8]>) -> Result<Arrivals, Error> {
+        let (replica, registers) = (self.replica.clone(), self.registers.clone());
+        Arrivals::begin(replica, registers, prefix.as_ref()).await
     }
 
     /// The point from which a [watch](Namespace::watch_from) tells only what changes from now on.

@@ -33,11 +33,19 @@ pub(crate) fn shown_by(key: &RowKey, row: &Row) -> Option<Kind> {
 
 /// What `key` shows. Families are ordered as kinds are, so the first row with something to show decides.
 pub(crate) fn kind<S: ReadRows + ?Sized>(rows: &S, key: &[u8]) -> Result<Option<Kind>, Error> {
+    match held(rows, key)? {
+        Some(kind) => Ok((!expiry::is_hidden(rows, key)?).then_some(kind)),
+        None => Ok(None),
+    }
+}
+
+/// What `key` shows, or would if its deadline had not passed.
+pub(crate) fn held<S: ReadRows + ?Sized>(rows: &S, key: &[u8]) -> Result<Option<Kind>, Error> {
     let mut range = rows_of(key);
     // Mostly the first row tells; those before it that do not are remnants, and few.
     while let Some((row_key, row)) = rows.first_row(&range)? {
         if let Some(kind) = shown_by(&row_key, &row) {
-            return Ok((!expiry::is_hidden(rows, key)?).then_some(kind));
+            return Ok(Some(kind));
         }
         range.lower = after(row_key.as_bytes());
     }

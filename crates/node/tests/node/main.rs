@@ -13,6 +13,7 @@ mod members;
 mod newer;
 mod pair;
 mod peers;
+mod publications;
 mod quorum;
 mod registers;
 mod removing;

@@ -1,9 +1,10 @@
 //! Whoever follows a watch holds what the prefix shows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Waker};
+use std::time::{Duration, SystemTime};
 
 use syncline::watch::{Change, Event, Resume};
 use syncline::{Error, Kind, Namespace, Node, Registers, Watch};
@@ -357,4 +358,81 @@ fn resume_points_have_frozen_bytes() {
     assert!(point.is_complete());
     assert_eq!(point.to_bytes(), bytes);
     assert!(Resume::from_bytes(&bytes[1..]).is_none());
+}
+
+#[tokio::test]
+async fn what_arrives_is_told_apart_from_what_is_written_here_and_a_flood_is_said_to_be_one() {
+    let cluster = syncline::testing::cluster(2).await.unwrap();
+    let apps = cluster.namespaces("app").unwrap();
+    let mut arrivals = apps[0].arrivals("user:").await.unwrap();
+    apps[0].put("user:ada", "here").await.unwrap();
+    apps[1].put("user:bob", "there").await.unwrap();
+    apps[1].put("elsewhere", "there").await.unwrap();
+    apps[1].set("user:roles").insert("admin").await.unwrap();
+    cluster.sync_all().await.unwrap();
+    let arrived = arrivals.next().await.unwrap();
+    let keys: Vec<&[u8]> = arrived.changes.iter().map(Change::key).collect();
+    assert_eq!(keys, [&b"user:bob"[..], b"user:roles"]);
+    assert!(!arrived.has_missed);
+    // Removals, those of ranges included.
+    apps[1].remove_prefix("user:").await.unwrap();
+    cluster.sync_all().await.unwrap();
+    let arrived = arrivals.next().await.unwrap();
+    assert!(arrived.changes.iter().all(Change::is_removal));
+    assert_eq!(arrived.changes.len(), 3, "{arrived:?}");
+
+    let write = apps[1]
+        .transaction(|t| (0..10_000).try_for_each(|number| t.put(format!("user:{number}"), "x")));
+    write.await.unwrap();
+    cluster.sync_all().await.unwrap();
+    let arrived = arrivals.next().await.unwrap();
+    assert!(arrived.has_missed);
+    apps[1].put("user:later", "there").await.unwrap();
+    cluster.sync_all().await.unwrap();
+    let mut keys = Vec::new();
+    while !keys.contains(&b"user:later".to_vec()) {
+        let arrived = arrivals.next().await.unwrap();
+        keys.extend(arrived.changes.iter().map(|it| it.key().to_vec()));
+    }
+    cluster[0].shutdown().await.unwrap();
+    assert!(matches!(arrivals.next().await, Err(Error::Closed)));
+}
+
+#[tokio::test]
+async fn keys_that_expire_are_told_by_their_deadlines() {
+    let node = Node::in_memory().await.unwrap();
+    let app = node.namespace("app").unwrap();
+    let since = app.read(|view| Ok(view.taken_at())).await.unwrap();
+    for (key, ms) in [
+        ("late", 3),
+        ("early", 1),
+        ("middle", 2),
+        ("kept", 3_600_000),
+    ] {
+        app.set(key).insert("x").await.unwrap();
+        app.expire(key, Duration::from_millis(ms)).await.unwrap();
+    }
+    while !app.set("late").is_empty().await.unwrap() {
+        tokio::task::yield_now().await;
+    }
+    let expired = async |since: SystemTime| {
+        let expired = app.read(move |view| {
+            let mut expired = Vec::new();
+            view.expired_since(since, |key, at| {
+                assert_eq!(view.expired_at(&key)?, Some(at));
+                expired.push((at, key));
+                Ok(())
+            })?;
+            Ok(expired)
+        });
+        expired.await.unwrap()
+    };
+    let all = expired(since).await;
+    assert!(all.is_sorted(), "{all:?}");
+    let keys: BTreeSet<_> = all.iter().map(|(_, key)| key.clone()).collect();
+    assert_eq!(keys.len(), 3, "{all:?}");
+    let last = all.last().unwrap().0;
+    assert!(expired(last).await.is_empty());
+    let kept = app.read(|view| view.expired_at("kept")).await.unwrap();
+    assert_eq!(kept, None);
 }

@@ -43,6 +43,22 @@ struct State {
     arrivals: BTreeMap<u64, Awaited>,
 }
 
+/// Which rows a commit changes, and why.
+#[derive(Clone, Copy)]
+pub(crate) struct Changed<'k> {
+    /// Ascending; `None` where they were not gathered.
+    pub(crate) keys: Option<&'k [RowKey]>,
+    /// Whether anything in it came from other replicas.
+    pub(crate) is_joined: bool,
+}
+
+impl Changed<'_> {
+    pub(crate) const NOTHING: Self = Self {
+        keys: Some(&[]),
+        is_joined: false,
+    };
+}
+
 /// What somebody waits for.
 struct Awaited {
     wanted: Arc<Context>,
@@ -53,6 +69,8 @@ struct Awaited {
 /// What a listener has yet to take.
 struct Heard {
     range: KeyRange,
+    /// Whether what was written here is of no interest.
+    joined_only: bool,
     /// Changed keys by their commits, ascending.
     commits: VecDeque<(u64, Vec<RowKey>)>,
     bytes: usize,
@@ -84,14 +102,15 @@ impl Feed {
         self.listening.load(Ordering::Acquire) > 0
     }
 
-    /// Leaves with the listeners what a commit is about to change: ascending keys, or `None` where
-    /// they were not gathered. It comes before views show the commit, so that whoever has a view
-    /// finds all that led to it.
-    pub(crate) fn announce(&self, commit: u64, keys: Option<&[RowKey]>) {
+    /// Leaves with the listeners what a commit is about to change. It comes before views show the
+    /// commit, so that whoever has a view finds all that led to it.
+    pub(crate) fn announce(&self, commit: u64, changed: Changed<'_>) {
         let mut state = self.lock();
         state.announced = commit;
         for heard in state.listeners.values_mut() {
-            heard.hear(commit, keys);
+            if changed.is_joined || !heard.joined_only {
+                heard.hear(commit, changed.keys);
+            }
         }
     }
 
@@ -227,12 +246,13 @@ pub struct Listener {
 }
 
 impl Listener {
-    pub(crate) fn new(feed: &Arc<Feed>, range: KeyRange) -> Self {
+    pub(crate) fn new(feed: &Arc<Feed>, range: KeyRange, joined_only: bool) -> Self {
         feed.listening.fetch_add(1, Ordering::AcqRel);
         let mut state = feed.lock();
         let id = state.draw_id();
         let heard = Heard {
             range: range.clone(),
+            joined_only,
             commits: VecDeque::new(),
             bytes: 0,
             lost: state.announced,
@@ -289,6 +309,15 @@ impl Listener {
             }
         }
         view.changes(&self.range, from, max_bytes, max_rows)
+    }
+
+    /// The keys of the rows of the range that were changed, as far as the listener hears of them, by
+    /// commits up to that of a view and after the last that was asked for. `None` if they were too
+    /// many to be kept, or the view is of another opening of the store.
+    pub fn keys<E: Engine>(&mut self, view: &View<E>) -> Option<BTreeSet<RowKey>> {
+        Arc::ptr_eq(&self.feed, &view.shared.feed)
+            .then(|| self.with(|heard| heard.take(heard.taken, view.commit())))
+            .flatten()
     }
 
     /// Ready when rows of the range have changed since the last call of [`changes`](Self::changes),

@@ -78,6 +78,7 @@ impl Driver {
             branches,
             traffic: self.links.stats(),
             rumours: self.spreads.values().map(Spread::stats).collect(),
+            publications: self.publishing.stats(),
         }
     }
 }

@@ -93,6 +93,7 @@ impl Driver {
             self.syncing.selection.measured(peer, rtt);
             for namespace in &namespaces {
                 self.spread(namespace, syncline_gossip::Input::Rtt { peer, rtt });
+                self.publishes(namespace, syncline_gossip::Input::Rtt { peer, rtt });
             }
         }
     }

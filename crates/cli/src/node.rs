@@ -1,6 +1,7 @@
 //! `syncline node`: a member of a cluster in the foreground.
 
 mod layers;
+mod meter;
 mod settings;
 pub(crate) mod signals;
 mod units;
@@ -8,6 +9,7 @@ mod units;
 use std::fs;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::json;
 use syncline::{Node, StartError};
@@ -16,6 +18,7 @@ use syncline_server::{Server, ServerError};
 use tracing::level_filters::LevelFilter;
 
 use self::layers::{Layers, wrong};
+use self::meter::RedisMetrics;
 use self::settings::{LogForm, Settings};
 use self::signals::{Asked, Signals};
 use crate::args;
@@ -88,6 +91,9 @@ async fn serve(settings: &Settings) -> Result<(), Failure> {
             return Err(failure);
         }
     };
+    if let (Some(admin), Some(redis)) = (&admin, &redis) {
+        admin.also_measure(Arc::new(RedisMetrics(redis.meter())));
+    }
     greet(settings, &node, admin.as_ref(), redis.as_ref())?;
     let asked = async {
         match &redis {

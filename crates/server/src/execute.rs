@@ -255,7 +255,7 @@ async fn ask_session(session: &mut Session, together: &mut VecDeque<Planned>, ou
         },
     };
     let reply = done.unwrap_or_else(|refusal| refusal.reply());
-    server.stats.end(command, &request, &reply, began);
+    server.stats.end(command, &request, reply.is_error(), began);
     // Who waits is answered later.
     if session.waiting.is_none() {
         session.answer(&reply, out);
@@ -334,7 +334,7 @@ fn read_one(
         Err(Refusal::Store(error)) if !Refusal::is_harmless_error(&error) => return Err(error),
         Err(refusal) => refusal.reply(),
     };
-    server.stats.end(command, request, &reply, began);
+    server.stats.end(command, request, reply.is_error(), began);
     Ok(reply)
 }
 
@@ -358,10 +358,8 @@ async fn write(
             let mut writes = Writes::new(rows, &server, database);
             let done = write_one(&mut writes, command, &request);
             let notes = writes.into_notes();
-            let reply = done.as_ref().ok();
-            server
-                .stats
-                .end(command, &request, reply.unwrap_or(&Reply::Null), began);
+            let has_failed = done.as_ref().map_or(true, Reply::is_error);
+            server.stats.end(command, &request, has_failed, began);
             // Whatever it has written goes with a refusal.
             let reply = done.map_err(Refusal::into_error)?;
             held.fetch_add(reply.size(), Ordering::Relaxed);

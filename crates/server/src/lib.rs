@@ -32,6 +32,7 @@ mod glob;
 mod keyspace;
 mod lines;
 mod mail;
+mod meter;
 mod notes;
 mod number;
 mod pubsub;
@@ -46,6 +47,7 @@ pub mod table;
 mod tls;
 mod waiting;
 
+pub use meter::{FamilyReadings, Meter, Readings};
 pub use reply::{Protocol, Reply};
 pub use request::{Parser, ProtocolError, Request};
 pub use server::{Options, Server, ServerError};

@@ -75,6 +75,11 @@ impl Mail {
         std::mem::take(&mut waiting.letters)
     }
 
+    /// Whether letters were thrown away, as too much was waiting.
+    pub(crate) fn is_lost(&self) -> bool {
+        lock(&self.waiting).is_lost
+    }
+
     /// How many bytes wait.
     pub(crate) fn bytes(&self) -> usize {
         lock(&self.waiting).bytes

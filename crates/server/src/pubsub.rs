@@ -1,15 +1,21 @@
 //! Who has subscribed to what.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
 use bytes::Bytes;
+use syncline::{Publications, Space};
+use tokio::sync::Notify;
+use tokio::task::coop;
 
-use crate::client::Client;
+use crate::client::{Client, lock};
 use crate::glob;
+use crate::keyspace;
 use crate::mail::Limit;
 use crate::reply::Reply;
+use crate::server::{DATABASES, Shared};
 
 /// Subscriptions of one client at most.
 pub(crate) const MOST: usize = 100_000;
@@ -54,22 +60,31 @@ type Subscribers = BTreeMap<u64, Arc<Client>>;
 
 /// All subscribers of this server.
 #[derive(Default)]
-pub(crate) struct PubSub([RwLock<HashMap<Bytes, Subscribers>>; 3]);
+pub(crate) struct PubSub {
+    names: [RwLock<HashMap<Bytes, Subscribers>>; 3],
+    /// How many of the names may tell what happens to keys, by database.
+    of_keys: Mutex<[usize; DATABASES as usize]>,
+    /// Told when there is a first of a database, or none any more.
+    of_keys_changed: Notify,
+}
 
 impl PubSub {
     fn read<T>(&self, topic: Topic, look: impl FnOnce(&HashMap<Bytes, Subscribers>) -> T) -> T {
-        let names = self.0[topic as usize].read();
+        let names = self.names[topic as usize].read();
         look(&names.unwrap_or_else(PoisonError::into_inner))
     }
 
     fn change(&self, topic: Topic, change: impl FnOnce(&mut HashMap<Bytes, Subscribers>)) {
-        let names = self.0[topic as usize].write();
+        let names = self.names[topic as usize].write();
         change(&mut names.unwrap_or_else(PoisonError::into_inner));
     }
 
     pub(crate) fn subscribe(&self, topic: Topic, name: Bytes, client: &Arc<Client>) {
         self.change(topic, |names| {
-            let subscribers = names.entry(name).or_default();
+            let subscribers = names.entry(name.clone()).or_default();
+            if subscribers.is_empty() {
+                self.count(topic, &name, |count| count + 1);
+            }
             subscribers.insert(client.id, client.clone());
         });
     }
@@ -80,9 +95,47 @@ impl PubSub {
                 subscribers.remove(&client);
                 if subscribers.is_empty() {
                     names.remove(name);
+                    self.count(topic, name, |count| count - 1);
                 }
             }
         });
+    }
+
+    /// A name is subscribed to that was not, or is not any more.
+    fn count(&self, topic: Topic, name: &[u8], counted: impl Fn(usize) -> usize) {
+        let databases = match topic {
+            Topic::Channel => keyspace::databases_of(name, false),
+            Topic::Pattern => keyspace::databases_of(name, true),
+            Topic::Shard => 0,
+        };
+        if databases == 0 {
+            return;
+        }
+        for (database, count) in lock(&self.of_keys).iter_mut().enumerate() {
+            if databases & 1 << database != 0 {
+                *count = counted(*count);
+            }
+        }
+        self.of_keys_changed.notify_one();
+    }
+
+    /// The databases, as bits, of whose keys somebody may want to hear what happens to them.
+    pub(crate) fn databases_heard(&self) -> u16 {
+        let counts = lock(&self.of_keys);
+        let bits = counts.iter().enumerate();
+        bits.fold(0, |bits, (database, count)| {
+            bits | u16::from(*count > 0) << database
+        })
+    }
+
+    /// Waits until they may be others, or what is to be told of them has [changed](Self::look_again).
+    pub(crate) async fn databases_changed(&self) {
+        self.of_keys_changed.notified().await;
+    }
+
+    /// Other events are wanted.
+    pub(crate) fn look_again(&self) {
+        self.of_keys_changed.notify_one();
     }
 
     /// A client has left.
@@ -153,5 +206,31 @@ impl PubSub {
     /// How many names are subscribed to.
     pub(crate) fn len(&self, topic: Topic) -> usize {
         self.read(topic, HashMap::len)
+    }
+}
+
+/// Tells subscribers here what clients of other nodes publish, until the node is shut down.
+pub(crate) async fn hear(shared: Arc<Shared>, mut publications: Publications) {
+    loop {
+        match publications.next().await {
+            Ok(Some(published)) => {
+                let is_sharded = published.space == Space::Shards;
+                let channel = Bytes::from_owner(published.channel);
+                let message = Bytes::from_owner(published.message);
+                let limit = shared.settings.pubsub_limit();
+                let reached = shared.pubsub.publish(is_sharded, &channel, &message, limit);
+                tracing::trace!(reached, "heard");
+            }
+            Ok(None) => return,
+            Err(missed) => {
+                shared.stats.missed.fetch_add(missed.0, Ordering::Relaxed);
+                tracing::warn!(
+                    publications = missed.0,
+                    "publications of other nodes were missed"
+                );
+            }
+        }
+        // However much there is to be told, others have their turn.
+        coop::consume_budget().await;
     }
 }

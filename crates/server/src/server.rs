@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use syncline::{Namespace, Node};
+use syncline::{Namespace, Node, Space};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
@@ -21,8 +21,9 @@ use crate::cursors::Cursors;
 use crate::databases;
 use crate::keyspace;
 use crate::lines::Lines;
+use crate::meter::Meter;
 use crate::notes::Events;
-use crate::pubsub::PubSub;
+use crate::pubsub::{self, PubSub};
 use crate::refusal::Refusal;
 use crate::session::Session;
 use crate::settings::Settings;
@@ -31,6 +32,8 @@ use crate::tls::{Tls, TlsError, TlsFiles};
 
 /// Databases that there are.
 pub(crate) const DATABASES: u8 = 16;
+/// The database whose carriers are told of publications: channels are no database's, and this one every server carries.
+pub(crate) const CHANNELS: u8 = 0;
 /// How long an end waits for replies under way.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -143,6 +146,7 @@ impl Shared {
         let most = usize::try_from(most).unwrap_or(0);
         self.stats.slow.set(slower_than, most);
         self.events.want(keyspace::classes(&self.settings));
+        self.pubsub.look_again();
     }
 
     /// Has all subscribers told, and says how many of them are here.
@@ -152,6 +156,13 @@ impl Shared {
         channel: &Bytes,
         payload: &Bytes,
     ) -> Result<usize, Refusal> {
+        let space = match is_sharded {
+            true => Space::Shards,
+            false => Space::Channels,
+        };
+        let channels = self.namespace(CHANNELS)?;
+        let published = channels.publish(space, channel, payload);
+        published.map_err(|error| format!("ERR {error}"))?;
         let limit = self.settings.pubsub_limit();
         Ok(self.pubsub.publish(is_sharded, channel, payload, limit))
     }
@@ -227,6 +238,10 @@ impl Server {
         keyspace::publish(&shared);
         let (closing, closed) = watch::channel(false);
         followers.spawn(databases::follow(shared.node.clone()));
+        if let Ok(channels) = shared.namespace(CHANNELS) {
+            followers.spawn(pubsub::hear(shared.clone(), channels.publications()));
+        }
+        followers.spawn(keyspace::follow(shared.clone()));
         followers.spawn(end_idle(shared.clone()));
         let task = tokio::spawn(listen(listener, shared.clone(), closed));
         Ok(Self {
@@ -276,6 +291,11 @@ impl Server {
             Some(mut guest) => guest.serve(stream, self.closing.subscribe()).await,
             None => connection::turn_away(stream).await,
         }
+    }
+
+    /// What tells how many clients there are, and what they do.
+    pub fn meter(&self) -> Meter {
+        Meter::new(&self.shared)
     }
 
     /// Waits until a client asks for the end of the process (`SHUTDOWN`). That is for who runs the process to see to.
@@ -413,7 +433,11 @@ impl Guest {
 
 impl Drop for Guest {
     fn drop(&mut self) {
+        let Session { server, client, .. } = &self.0;
+        server.clients.leave(client.id);
+        if client.mail.is_lost() {
+            server.stats.dropped.fetch_add(1, Ordering::Relaxed);
+        }
         self.0.leave_channels();
-        self.0.server.clients.leave(self.0.client.id);
     }
 }

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 
 use crate::client::lock;
-use crate::reply::Reply;
 use crate::request::Request;
 use crate::table::{self, Command};
 
@@ -22,7 +21,12 @@ pub(crate) struct Stats {
     pub(crate) bytes_out: AtomicU64,
     /// Nanoseconds spent on commands.
     pub(crate) busy: AtomicU64,
-    /// Clients dropped for what waited for them.
+    /// Publications of other nodes that there was no time for.
+    pub(crate) missed: AtomicU64,
+    /// How often keyspace notifications of what came from other nodes were passed over.
+    pub(crate) untold: AtomicU64,
+    /// Clients disconnected for what waited for them.
+    pub(crate) dropped: AtomicU64,
     by_command: Box<[Calls]>,
     pub(crate) slow: SlowLog,
 }
@@ -41,7 +45,7 @@ pub(crate) struct Calls {
 }
 
 impl Calls {
-    fn add(&self, nanoseconds: u64, has_failed: bool) {
+    pub(crate) fn add(&self, nanoseconds: u64, has_failed: bool) {
         self.count.fetch_add(1, Ordering::Relaxed);
         self.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
         self.failed
@@ -103,6 +107,9 @@ impl Default for Stats {
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
             busy: AtomicU64::new(0),
+            missed: AtomicU64::new(0),
+            untold: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
             by_command: table::entries().map(|_| Calls::default()).collect(),
             slow: SlowLog::default(),
         }
@@ -119,12 +126,11 @@ impl Stats {
         &self,
         command: &'static Command,
         request: &Request,
-        reply: &Reply,
+        has_failed: bool,
         began: Instant,
     ) {
         let took = began.elapsed();
         let spent = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        let has_failed = reply.is_error();
         self.commands.fetch_add(1, Ordering::Relaxed);
         self.busy.fetch_add(spent, Ordering::Relaxed);
         self.failed
@@ -148,6 +154,9 @@ impl Stats {
             &self.bytes_in,
             &self.bytes_out,
             &self.busy,
+            &self.missed,
+            &self.untold,
+            &self.dropped,
         ] {
             number.store(0, Ordering::Relaxed);
         }

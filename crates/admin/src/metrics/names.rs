@@ -312,6 +312,26 @@ pub(super) const ALL: &[(&str, Kind, &str)] = &[
         "Rumours that came and were left to sessions, by reason",
     ),
     (
+        "syncline_publications_published_total",
+        Counter,
+        "Publications of this node",
+    ),
+    (
+        "syncline_publications_sent_total",
+        Counter,
+        "Publications handed to peers, once for each peer",
+    ),
+    (
+        "syncline_publications_received_total",
+        Counter,
+        "Publications that came and were not known",
+    ),
+    (
+        "syncline_publications_lost_total",
+        Counter,
+        "Publications that did not come, or were refused, by reason",
+    ),
+    (
         "syncline_gossip_refused_total",
         Counter,
         "What peers asked for beyond their share, or announced in vain, by what it was",

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use syncline::{BudgetStatus, Error, Outcomes, PeerTraffic, Rumours};
+use syncline::{BudgetStatus, Error, Outcomes, PeerTraffic, PublicationStats, Rumours};
 
 use super::Sheet;
 use crate::collect::{seconds, short};
@@ -58,6 +58,9 @@ pub(super) async fn all(shown: &Shown, namespaces: usize, sheet: &mut Sheet) -> 
     sheet.add("syncline_unreached_total", [], topology.traffic.unreached);
     for rumours in topology.rumours.iter().take(namespaces) {
         spread(rumours, sheet);
+    }
+    for publications in topology.publications.iter().take(namespaces) {
+        published(publications, sheet);
     }
     budgeted(&node.budget(), sheet);
     Ok(())
@@ -200,6 +203,24 @@ fn spread(rumours: &Rumours, sheet: &mut Sheet) {
     ] {
         let labels = [("namespace", name), ("what", what)];
         sheet.add("syncline_gossip_refused_total", labels, count);
+    }
+}
+
+fn published(publications: &PublicationStats, sheet: &mut Sheet) {
+    let (name, stats) = (publications.namespace.as_str(), &publications.stats);
+    for (metric, count) in [
+        ("syncline_publications_published_total", stats.published),
+        ("syncline_publications_sent_total", stats.pushed),
+        ("syncline_publications_received_total", stats.delivered),
+    ] {
+        sheet.add(metric, [("namespace", name)], count);
+    }
+    for (reason, count) in [
+        ("refused", stats.rumours_refused),
+        ("missing", publications.lost),
+    ] {
+        let labels = [("namespace", name), ("reason", reason)];
+        sheet.add("syncline_publications_lost_total", labels, count);
     }
 }
 

@@ -33,6 +33,26 @@ fn a_node_serves_redis_clients_without_being_told_and_ends_when_one_says_so() {
 }
 
 #[test]
+fn what_redis_clients_do_is_among_the_metrics() {
+    let scratch = tempdir().unwrap();
+    let node = Member::start_with(scratch.path(), &["--admin", "127.0.0.1:0"]);
+    let address = node.said["redis"].as_str().unwrap().to_owned();
+    assert_eq!(ask(&address, "SET greeting hello\r\n"), "+OK\r\n");
+    assert!(ask(&address, "INCR greeting\r\n").starts_with("-ERR"));
+    let url = format!("http://{}/metrics", node.admin());
+    let mut answer = ureq::get(&url).call().unwrap();
+    let text = answer.body_mut().read_to_string().unwrap();
+    for line in [
+        "syncline_redis_connections_total{outcome=\"admitted\"} 2",
+        "syncline_redis_commands_total{family=\"string\",outcome=\"ok\"} 1",
+        "syncline_redis_commands_total{family=\"string\",outcome=\"error\"} 1",
+        "syncline_redis_command_seconds_count{family=\"string\"} 2",
+    ] {
+        assert!(text.lines().any(|it| it == line), "{line} is not in {text}");
+    }
+}
+
+#[test]
 fn a_node_that_others_could_reach_wants_a_password_for_redis_clients() {
     let scratch = tempdir().unwrap();
     let data = scratch.path().join("data");

@@ -199,9 +199,12 @@ async fn keyspace(server: &Shared) -> Result<String, Refusal> {
     for database in 0..DATABASES {
         let name = database_name(database);
         if carried.contains(&name) {
-            let keys = server.namespace(database)?.count().await?;
+            let namespace = server.namespace(database)?;
+            let keys = namespace.count().await?;
             if keys > 0 {
-                section.line(&name, format_args!("keys={keys},expires=0,avg_ttl=0"));
+                let expires = namespace.sizes().await?.deadlines;
+                let line = format_args!("keys={keys},expires={expires},avg_ttl=0");
+                section.line(&name, line);
             }
         }
     }

@@ -149,7 +149,7 @@ async fn exec(session: &mut Session) -> Result<Reply, Refusal> {
                 Err(refusal) if refusal.is_harmless() => refusal.reply(),
                 Err(refusal) => return Err(refusal),
             };
-            server.stats.end(command, request, &reply, began);
+            server.stats.end(command, request, reply.is_error(), began);
             held += reply.size();
             if held > MAX_QUEUED {
                 return Err("ERR the replies of the transaction are over the limit of the server, so nothing of it has happened".into());

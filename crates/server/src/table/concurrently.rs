@@ -76,7 +76,7 @@ fn told(name: &str) -> Option<&'static str> {
         }
         "wait" => "the number of other nodes that have this connection's writes durably",
         "publish" | "spublish" => {
-            "to the subscribers of this node alone, once each; nothing is kept for others"
+            "to the subscribers of all nodes, at most once each and in the order of this node; nothing is kept; the reply counts those here"
         }
         _ => return None,
     })

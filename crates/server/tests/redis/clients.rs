@@ -123,3 +123,12 @@ fn waits_within_commands_are_ended_by_others() {
         }
     }
 }
+
+#[test]
+fn keys_that_expire_are_counted() {
+    let redis = Redis::start();
+    let mut ada = redis.client();
+    ada.say("SET a 1 EX 1000");
+    ada.say("SET b 1");
+    assert!(ada.say("INFO keyspace").contains("db0:keys=2,expires=1,"));
+}

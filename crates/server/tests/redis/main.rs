@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, unreachable_pub)]
 
+mod afar;
 mod client;
 mod clients;
 mod clients_of_redis;

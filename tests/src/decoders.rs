@@ -10,6 +10,8 @@ use syncline_crdt::{
     Canonical, CausalMap, Context, Delta, Dot, EnableWinsFlag, Family, LwwMap, LwwRegister,
     MvRegister, OrSet, PnCounter, ReplicaId, Row, RowKey, Siblings, Stamp, VersionVector,
 };
+use syncline_gossip::Message;
+use syncline_gossip::publication::{self, Published};
 use syncline_merkle::reconcile::{Limits, Walk};
 use syncline_merkle::sketch::{self, Decoder, SketchKey};
 use syncline_merkle::{DigestKey, KeyRange, MemoryTree, RangeDigest};
@@ -28,7 +30,7 @@ pub fn decoders(data: &[u8]) {
     let Some((which, data)) = data.split_first() else {
         return;
     };
-    match which % 27 {
+    match which % 28 {
         0 => canonical::<Context>(data),
         1 => canonical::<Row>(data),
         2 => canonical::<RowKey>(data),
@@ -51,6 +53,7 @@ pub fn decoders(data: &[u8]) {
         19 => opening(data),
         20 => first_answer(data),
         26 => symbols(data),
+        27 => publication(data),
         _ => tables::open(data),
     }
 }
@@ -59,6 +62,30 @@ pub fn decoders(data: &[u8]) {
 fn canonical<T: Canonical + PartialEq + Debug>(data: &[u8]) {
     if let Ok(value) = T::from_bytes(data) {
         assert_eq!(value.to_bytes(), data, "two encodings of {value:?}");
+    }
+}
+
+/// A message of a dissemination, and what it passes on as publications.
+fn publication(data: &[u8]) {
+    if let Ok(message) = Message::from_bytes(data) {
+        assert_eq!(message.to_bytes(), data, "two encodings of {message:?}");
+        let pushed = match &message {
+            Message::Push { pushed, .. } => std::slice::from_ref(pushed),
+            Message::Batch(batch) => batch,
+            _ => &[],
+        };
+        if publication::check(&message).is_ok() {
+            for pushed in pushed {
+                let payload = pushed.rumour.payload();
+                let published = Published::from_bytes(payload).expect("it was checked");
+                let bytes = published.to_bytes().expect("it is no longer than it was");
+                assert_eq!(bytes, payload, "two encodings of {published:?}");
+            }
+        }
+    }
+    if let Ok(published) = Published::from_bytes(data) {
+        let bytes = published.to_bytes().expect("it is no longer than it was");
+        assert_eq!(bytes, data, "two encodings of {published:?}");
     }
 }
 

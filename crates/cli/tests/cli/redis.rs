@@ -71,5 +71,5 @@ fn a_node_that_others_could_reach_wants_a_password_for_redis_clients() {
         .concat(),
     );
     let error = refused.failed(2);
-    assert!(error.contains("has no password"), "{error}");
+    assert!(error.contains("asks for no password"), "{error}");
 }

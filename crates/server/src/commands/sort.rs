@@ -1,5 +1,7 @@
 //! `SORT`: the members of a set or a sorted set, ordered by themselves or by what other keys hold, and shown as these or as what others hold.
 
+use std::cell::Cell;
+
 use syncline::ops::{Key, Kind, Map, ReadRows, Set, SortedSet};
 use syncline::{Score, Span};
 
@@ -39,8 +41,13 @@ const NO_LISTS: Refusal = Refusal::said(
 );
 const NO_NUMBER: Refusal = Refusal::said("ERR One or more scores can't be converted into double");
 
-/// What `GET` gives at most, in all: each of many may be of each member.
-const MOST: usize = 1 << 22;
+/// What is compared and what is given at most, in bytes: each of many `GET`s may be of each member.
+const MOST: usize = 1 << 30;
+/// What an item takes beside its bytes, about.
+const ITEM: usize = 64;
+const TOO_MUCH: Refusal = Refusal::said(
+    "ERR what SORT would compare or give is over the limit of the server: use LIMIT, or fewer GETs",
+);
 
 /// What is asked for.
 struct Asked {
@@ -140,38 +147,55 @@ impl Pattern {
             field,
         }
     }
+}
 
+/// What belongs to members, until there is too much of it.
+struct Finder<'r> {
+    rows: &'r dyn ReadRows,
+    left: Cell<usize>,
+}
+
+impl Finder<'_> {
     /// What is there for a member. Of another kind is nothing.
-    fn find(&self, rows: &dyn ReadRows, member: &[u8]) -> Result<Option<Vec<u8>>, Refusal> {
-        let (before, behind, field) = match self {
-            Self::Member => return Ok(Some(member.to_vec())),
-            Self::Nothing => return Ok(None),
-            Self::Key {
+    fn find(&self, pattern: &Pattern, member: &[u8]) -> Result<Option<Vec<u8>>, Refusal> {
+        let found = match pattern {
+            Pattern::Member => Some(member.to_vec()),
+            Pattern::Nothing => None,
+            Pattern::Key {
                 before,
                 behind,
                 field,
-            } => (before, behind, field),
+            } => {
+                let name = [&before[..], member, behind].concat();
+                let key = Key::of(self.rows, &name);
+                match (key.kind()?, field) {
+                    (Some(Kind::Value), None) => key.value()?,
+                    (Some(Kind::Map), Some(field)) => Map::of(self.rows, &name).get(field)?,
+                    _ => None,
+                }
+            }
         };
-        let name = [&before[..], member, behind].concat();
-        let key = Key::of(rows, &name);
-        Ok(match (key.kind()?, field) {
-            (Some(Kind::Value), None) => key.value()?,
-            (Some(Kind::Map), Some(field)) => Map::of(rows, &name).get(field)?,
-            _ => None,
-        })
+        let taken = ITEM + found.as_ref().map_or(0, Vec::len);
+        let left = self.left.get().checked_sub(taken).ok_or(TOO_MUCH)?;
+        self.left.set(left);
+        Ok(found)
     }
 }
 
 fn sort(reads: &Reads<'_>, request: &Request, may_store: bool) -> Result<Reply, Refusal> {
     let asked = Asked::read(request, may_store)?;
     let (rows, key) = (reads.rows, request.get(1));
+    let finder = Finder {
+        rows,
+        left: Cell::new(MOST),
+    };
     let members = match &asked.by {
         // Whatever stands in no key gives no order.
         Some(Pattern::Nothing | Pattern::Member) => members(rows, key, &asked.page)?,
         by => {
             let all = members(rows, key, &Page::ALL)?;
             let by = |member: &[u8]| match by {
-                Some(by) => by.find(rows, member),
+                Some(by) => finder.find(by, member),
                 None => Ok(Some(member.to_vec())),
             };
             match asked.is_alpha {
@@ -188,15 +212,10 @@ fn sort(reads: &Reads<'_>, request: &Request, may_store: bool) -> Result<Reply, 
     if asked.gets.is_empty() {
         return Ok(Reply::bulks(members));
     }
-    if members.len().saturating_mul(asked.gets.len()) > MOST {
-        return Err(
-            format!("ERR these are more than {MOST} items: use LIMIT, or fewer GETs").into(),
-        );
-    }
-    let mut found = Vec::with_capacity(members.len() * asked.gets.len());
+    let mut found = Vec::new();
     for member in &members {
         for get in &asked.gets {
-            found.push(Reply::maybe(get.find(rows, member)?));
+            found.push(Reply::maybe(finder.find(get, member)?));
         }
     }
     Ok(Reply::Array(found))
@@ -253,5 +272,31 @@ impl Page {
         }
         let page = weighed.into_iter().skip(self.skip).take(self.take);
         Ok(page.map(|(_, member)| member).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_belongs_to_members_is_bounded() {
+        let node = syncline::Node::in_memory().await.unwrap();
+        let app = node.namespace("app").unwrap();
+        app.put("large1", vec![b'x'; 1000]).await.unwrap();
+        let refused = app.read(|view| {
+            let finder = Finder {
+                rows: view,
+                left: Cell::new(3 * (1000 + ITEM)),
+            };
+            let large = Pattern::read(b"large*");
+            for _ in 0..3 {
+                let found = finder.find(&large, b"1").unwrap();
+                assert_eq!(found.map(|value| value.len()), Some(1000));
+            }
+            // Not even for what is not there.
+            Ok(finder.find(&large, b"2").unwrap_err().to_string())
+        });
+        assert_eq!(refused.await.unwrap(), TOO_MUCH.to_string());
     }
 }

@@ -1,5 +1,8 @@
 //! Whole keys, databases, transactions.
 
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
 use super::{Apart, array};
 
 #[test]
@@ -71,4 +74,34 @@ fn deletes_leave_nothing_and_nothing_comes_back() {
     apart.heal();
     assert_eq!(apart.all("EXISTS x s h"), "(integer) 0");
     assert_eq!(apart.rows(), 0);
+}
+
+#[test]
+fn a_clock_that_is_too_far_ahead_is_refused_until_it_is_set() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let mut apart = Apart::after(&["SET x old"]);
+    apart.pass(1, HOUR);
+    apart.on(1, "SET x ahead");
+    apart.later();
+    apart.on(0, "SET x new");
+    // Past the wires, which are cut.
+    let address = apart.cluster[1].local_addr().unwrap();
+    let sync = format!("SYNCLINE SYNC {address}");
+    let refused = apart.on(0, &sync);
+    assert!(refused.starts_with("(error) ERR"), "{refused}");
+    assert!(
+        refused.contains("ms apart, over the bound of 60000"),
+        "{refused}"
+    );
+    assert_eq!(apart.on(0, "GET x"), "\"new\"");
+    let hour = u64::try_from(HOUR.as_millis()).unwrap();
+    apart.ahead[1].fetch_sub(hour, Ordering::Relaxed);
+    assert!(apart.on(0, &sync).starts_with("(array of 6)"));
+    apart.heal();
+    // It was stamped later. What is written by who has seen it is later still, whatever the clock says.
+    assert_eq!(apart.all("GET x"), "\"ahead\"");
+    apart.cut();
+    apart.on(2, "SET x last");
+    apart.heal();
+    assert_eq!(apart.all("GET x"), "\"last\"");
 }

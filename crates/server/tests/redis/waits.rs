@@ -260,6 +260,19 @@ fn what_comes_with_more_than_is_remembered_is_found() {
 }
 
 #[test]
+fn the_end_of_the_node_is_told() {
+    let redis = Redis::start();
+    let [mut ada, mut eve, mut bob] = [(); 3].map(|()| redis.client());
+    wait(&mut ada, "BZPOPMIN z 0", &mut bob, 1);
+    wait(&mut eve, "BZPOPMIN y z 0", &mut bob, 2);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(redis.node.shutdown()).unwrap();
+    for client in [&mut ada, &mut eve] {
+        assert_eq!(reply(client), "(error) ERR the server is shutting down");
+    }
+}
+
+#[test]
 fn what_comes_from_another_node_is_given() {
     let mut apart = Apart::after(&[]);
     let mut ada = apart.client(1);

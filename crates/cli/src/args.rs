@@ -16,8 +16,9 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 pub(crate) use self::ask::{Ask, AskConflicts, AskTopology, TopologyFormat, Whom};
 pub(crate) use self::backup::{Backup, Restore};
 pub(crate) use self::bench::{
-    Baseline, Bench, BenchClients, BenchCluster, BenchMember, BenchMemory, BenchOpen, BenchRedis,
-    BenchReopen, BenchResident, BenchServe, BenchSync, BenchWrite, BenchWriter, Kind, Workload,
+    Baseline, Bench, BenchClients, BenchCluster, BenchCollections, BenchMember, BenchMemory,
+    BenchOpen, BenchRedis, BenchReopen, BenchResident, BenchServe, BenchSync, BenchWrite,
+    BenchWriter, Kind, Workload,
 };
 pub(crate) use self::cluster::{
     Cluster, ClusterInit, ClusterInvite, ClusterJoin, ClusterMembers, ClusterRevoke, ClusterRotate,

@@ -6,6 +6,7 @@
 mod baseline;
 mod clients;
 pub(crate) mod cluster;
+mod collections;
 mod cpu;
 mod interrupt;
 mod memory;
@@ -36,6 +37,7 @@ pub(crate) fn run(bench: &Bench) -> Result<(), Failure> {
         Bench::Cluster(arguments) => cluster::run(arguments),
         Bench::Redis(arguments) => redis::run(arguments),
         Bench::Clients(arguments) => clients::run(arguments),
+        Bench::Collections(arguments) => collections::run(arguments),
     }
 }
 

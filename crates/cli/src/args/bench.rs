@@ -11,7 +11,7 @@ mod sync;
 
 pub(crate) use baseline::Baseline;
 pub(crate) use cluster::{BenchCluster, BenchMember};
-pub(crate) use redis::{BenchClients, BenchRedis};
+pub(crate) use redis::{BenchClients, BenchCollections, BenchRedis};
 pub(crate) use sync::{BenchReopen, BenchServe, BenchSync, Kind, Workload};
 
 #[derive(Debug, Subcommand)]
@@ -34,6 +34,8 @@ pub(crate) enum Bench {
     Redis(BenchRedis),
     /// The memory that idle Redis clients take of a node, and of redis-server beside it.
     Clients(BenchClients),
+    /// What commands take on a set, a hash and a sorted set that are large, of a node, and of redis-server beside it.
+    Collections(BenchCollections),
 }
 
 #[derive(Debug, Args)]

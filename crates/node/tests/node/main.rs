@@ -7,6 +7,7 @@ mod durability;
 mod enrolment;
 mod expiry;
 mod handles;
+mod large;
 mod many;
 mod measured;
 mod members;

@@ -1,4 +1,4 @@
-//! The arguments of `syncline bench redis` and `syncline bench clients`.
+//! The arguments of `syncline bench redis`, `clients` and `collections`.
 
 use clap::Args;
 
@@ -51,6 +51,26 @@ pub(crate) struct BenchClients {
     /// Clients that are connected at once.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=15_000))]
     pub(crate) clients: u32,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) baseline: Baseline,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+redis-server has to be installed.
+
+Example:
+  syncline bench collections --members 1000000")]
+pub(crate) struct BenchCollections {
+    /// Members of each.
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub(crate) members: u64,
+    /// Calls of each command.
+    #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(100..=1_000_000))]
+    pub(crate) calls: u64,
     /// Print one JSON object.
     #[arg(long)]
     pub(crate) json: bool,

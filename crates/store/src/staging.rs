@@ -52,6 +52,8 @@ pub(crate) struct Staging<E: Engine> {
     counted: Option<Changes>,
     /// What the rows of the user key last looked up begin with, if there are any in the snapshot.
     peopled: Vec<u8>,
+    /// The row last read and not yet loaded, as the snapshot has it: what is read is mostly written next.
+    read: Option<(RowKey, Found)>,
 }
 
 /// A row as the group sees it.
@@ -110,8 +112,30 @@ impl<E: Engine> Staging<E> {
             new_dots: None,
             counted: None,
             peopled: Vec::new(),
+            read: None,
             base,
         }
+    }
+
+    /// Reads the row at a key. A damaged one is withdrawn and counts as absent.
+    pub(crate) fn read(&mut self, key: &RowKey) -> Result<Option<Row>, StoreError> {
+        if !self.rows.contains_key(key) {
+            match self.find(key)? {
+                Found::Damaged => self.load(key)?,
+                found => {
+                    let row = match &found {
+                        Found::Sound(_, row) => Some(row.clone()),
+                        _ => None,
+                    };
+                    self.read = Some((key.clone(), found));
+                    return Ok(row);
+                }
+            }
+        }
+        let staged = self.rows.get(key);
+        Ok(staged
+            .map(|staged| staged.row.clone())
+            .filter(|row| !row.is_empty()))
     }
 
     /// Reads the row at a key for writing. A damaged one is withdrawn and counts as absent.
@@ -119,7 +143,11 @@ impl<E: Engine> Staging<E> {
         if self.rows.contains_key(key) {
             return Ok(());
         }
-        match self.find(key)? {
+        let found = match self.read.take() {
+            Some((read, found)) if read == *key => found,
+            _ => self.find(key)?,
+        };
+        match found {
             Found::Damaged => {
                 let keys = BTreeSet::from([key.clone()]);
                 self.withdraw_all(&keys, &BTreeSet::new()).map(drop)

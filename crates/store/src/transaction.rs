@@ -79,16 +79,7 @@ impl<'g, E: Engine> Transaction<'g, E> {
     /// Whatever keeps the engine from being read; [`StoreError::Irreparable`] for a damaged row
     /// that cannot be withdrawn.
     pub fn get(&mut self, key: &RowKey) -> Result<Option<Row>, StoreError> {
-        if !self.staging.rows.contains_key(key) {
-            match self.staging.base.get(key) {
-                Err(StoreError::Damaged { .. }) => self.staging.load(key)?,
-                read => return read,
-            }
-        }
-        let staged = self.staging.rows.get(key);
-        Ok(staged
-            .map(|staged| staged.row.clone())
-            .filter(|row| !row.is_empty()))
+        self.staging.read(key)
     }
 
     /// The first rows of a range in key order, at most `limit`. Go on from the key after the last.

@@ -21,6 +21,7 @@ impl Refusal {
     pub(crate) const SYNTAX: Self = Self::said("ERR syntax error");
     pub(crate) const NOT_INTEGER: Self = Self::said("ERR value is not an integer or out of range");
     pub(crate) const NOT_FLOAT: Self = Self::said("ERR value is not a valid float");
+    pub(crate) const TOO_MUCH: Self = Self::said("ERR the reply is over the limit of the server");
     pub(crate) const UNBLOCKED: Self = Self::said("UNBLOCKED client unblocked via CLIENT UNBLOCK");
     pub(crate) const WRONG_TYPE: Self =
         Self::said("WRONGTYPE Operation against a key holding the wrong kind of value");

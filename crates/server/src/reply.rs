@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use crate::number;
+use crate::refusal::Refusal;
 
 /// The version of the protocol that a client has chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -86,6 +87,21 @@ impl Reply {
     /// Bytes, in an array.
     pub fn bulks<B: Into<Bytes>>(items: impl IntoIterator<Item = B>) -> Self {
         Self::Array(items.into_iter().map(Self::bulk).collect())
+    }
+
+    /// An array of what may be large and asked for many times over, as long as it stays within a GiB.
+    pub(crate) fn bounded(
+        items: impl Iterator<Item = Result<Self, Refusal>>,
+    ) -> Result<Self, Refusal> {
+        let mut left: usize = 1 << 30;
+        let within = |item: Result<Self, Refusal>| -> Result<Self, Refusal> {
+            let item = item?;
+            left = left.checked_sub(item.size()).ok_or(Refusal::TOO_MUCH)?;
+            Ok(item)
+        };
+        Ok(Self::Array(
+            items.map(within).collect::<Result<_, Refusal>>()?,
+        ))
     }
 
     /// A number with digits after the point, as Redis prints it.

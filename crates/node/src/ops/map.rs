@@ -45,20 +45,20 @@ impl<S: ReadRows> Map<S> {
         }
     }
 
-    /// The value of each of these fields, as [`get`](Map::get) has it. O(log n) each; what the key shows is looked at once.
+    /// The value of each of these fields, as [`get`](Map::get) has it, read as they are taken. O(log n) each; what the key shows is looked at once.
     ///
     /// # Errors
     /// As [`Map::get`].
     pub fn get_all<F: AsRef<[u8]>>(
         &self,
         fields: impl IntoIterator<Item = F>,
-    ) -> Result<Vec<Option<Vec<u8>>>, Error> {
+    ) -> Result<impl Iterator<Item = Result<Option<Vec<u8>>, Error>>, Error> {
         let exists = self.exists()?;
-        let value = |field: F| match exists {
+        let value = move |field: F| match exists {
             true => cell::bytes(&self.rows, &self.field(field.as_ref())),
             false => Ok(None),
         };
-        fields.into_iter().map(value).collect()
+        Ok(fields.into_iter().map(value))
     }
 
     /// All values of `field` that were written without knowledge of each other, the last writer's first. See

@@ -177,7 +177,7 @@ fn get(reads: &Reads<'_>, request: &Request) -> Result<Reply, Refusal> {
 fn get_each(reads: &Reads<'_>, request: &Request) -> Result<Reply, Refusal> {
     let map = Map::of(reads.rows, request.get(1));
     let values = map.get_all(request.from(2))?;
-    Ok(Reply::Array(values.into_iter().map(Reply::maybe).collect()))
+    Reply::bounded(values.map(|value| Ok(Reply::maybe(value?))))
 }
 
 /// What is wanted of all fields.

@@ -292,7 +292,7 @@ fn get_many(reads: &Reads<'_>, request: &Request) -> Result<Reply, Refusal> {
             _ => Reply::Null,
         })
     });
-    Ok(Reply::Array(values.collect::<Result<_, Refusal>>()?))
+    Reply::bounded(values)
 }
 
 fn set_many(writes: &mut Writes<'_, '_>, request: &Request, command: &str) -> Result<(), Refusal> {

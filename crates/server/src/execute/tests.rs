@@ -66,3 +66,23 @@ async fn a_transaction_whose_replies_are_too_large_does_not_happen() {
     );
     assert!(said.ends_with("\r\n$-1\r\n"), "{said}");
 }
+
+/// One request may name a large value as often as it likes.
+#[tokio::test]
+async fn a_reply_that_is_too_large_is_refused() {
+    let (mut session, _server) = session().await;
+    let value = vec![b'x'; 16 * MIB - 1];
+    let mget = [&b"mget"[..]].into_iter().chain([&b"k"[..]; 65]);
+    let hmget = [&b"hmget"[..], b"h"].into_iter().chain([&b"f"[..]; 65]);
+    let mut requests = VecDeque::from([
+        request(&[b"set", b"k", &value]),
+        request(&[b"hset", b"h", b"f", &value]),
+        request(&mget.collect::<Vec<_>>()),
+        request(&hmget.collect::<Vec<_>>()),
+    ]);
+    let mut out = Vec::new();
+    execute(&mut session, &mut requests, &mut out).await;
+    let refused = "-ERR the reply is over the limit of the server\r\n";
+    let said = String::from_utf8(out).unwrap();
+    assert_eq!(said, format!("+OK\r\n:1\r\n{refused}{refused}"));
+}

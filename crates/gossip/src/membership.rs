@@ -18,7 +18,7 @@
 //!   [refused](Refusal::Forged).
 //! - **Everybody is learnt.** News travel with probes and gossip. Beside that each node compares its table with that of a random other
 //!   in every second: hashes first, then the parts that differ. So a thousand nodes know each other within seconds, and news that
-//!   were lost come all the same. Cards that turn out to be missing are pulled.
+//!   were lost come all the same, to a suspect also that it is one. Cards that turn out to be missing are pulled.
 //! - **Splits heal.** Those who are down and seeds that are not there are sought for ever. Whoever finds that the other half holds it dead renews its
 //!   generation, and is back.
 //! - **A node that was stopped blames itself.** If a timer comes much too late, all timers are put off by as much, so that

@@ -128,7 +128,8 @@ impl<N: MemberId> Membership<N> {
             Some(listed) => {
                 entry.identity.outlives(&listed.identity)
                     || entry.edition() > listed.edition
-                    || entry.identity == listed.identity && entry.incarnation > listed.incarnation
+                    || entry.identity == listed.identity
+                        && (entry.incarnation, entry.state) > (listed.incarnation, listed.state)
             }
             None => entry.state.is_active(),
         });
@@ -166,7 +167,12 @@ impl<N: MemberId> Membership<N> {
             };
             updates.push(Update::new(listed.identity, listed.incarnation, state));
         }
-        self.learn(updates, false);
+        // A suspicion is news wherever it is found: the suspect has to hear it, and has not much time.
+        let (suspicions, others) = updates
+            .into_iter()
+            .partition(|it| it.state() == foca::State::Suspect);
+        self.learn(suspicions, true);
+        self.learn(others, false);
         // The peer has heard of somebody who is held dead here: whoever it is is told, and renews its generation.
         for identity in told {
             self.announce(identity);

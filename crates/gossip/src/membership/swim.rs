@@ -4,7 +4,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use foca::{Foca, Member as Update, Message, NoCustomBroadcast, Notification, Timer};
+use foca::{Foca, Incarnation, Member as Update, Message, NoCustomBroadcast, Notification, Timer};
 use rand::Rng;
 use rand_pcg::Pcg64Mcg;
 
@@ -106,9 +106,27 @@ impl<N: MemberId> Membership<N> {
     }
 
     pub(super) fn swim_timer(&mut self, timer: Timer<Identity<N>>) {
+        // The failure detector would tell a suspect that it is dead even if it has objected in time, and have it begin another life.
+        if let Timer::ChangeSuspectToDown {
+            member_id,
+            incarnation,
+            ..
+        } = &timer
+            && self.has_objected(member_id, *incarnation)
+        {
+            return;
+        }
         self.drive_swim(BTreeSet::new(), |swim, effects| {
             swim.handle_timer(timer, effects)
         });
+    }
+
+    /// Whether a member that was suspected has shown that it lives.
+    fn has_objected(&self, suspect: &Identity<N>, incarnation: Incarnation) -> bool {
+        let suspected = (*suspect, incarnation);
+        self.table.get(suspect.id()).is_some_and(|entry| {
+            entry.state.is_active() && (entry.identity, entry.incarnation) != suspected
+        })
     }
 
     /// Asks for whom it knows, and shows itself.
@@ -133,7 +151,7 @@ impl<N: MemberId> Membership<N> {
         });
     }
 
-    /// Takes over what others know. It is not passed on as news: who compares tables gets it anyway.
+    /// Takes over what others know. Most is not passed on as news: who compares tables gets it anyway.
     pub(super) fn learn(&mut self, mut updates: Vec<Update<Identity<N>>>, is_news: bool) {
         let mut unknown = 0;
         updates.retain(|update| self.admit(update, &mut unknown));
@@ -336,10 +354,23 @@ impl<N: MemberId> Membership<N> {
             room -= news::size(me, &issue);
             cards.push((me, issue));
         }
-        if wire::passes_on::<N>(&swim) {
+        let header = wire::header::<N>(&swim);
+        if let Ok(header) = &header {
+            self.keep_incarnation(header.src_incarnation);
+        }
+        if header.is_ok_and(|it| wire::passes_on(&it.message)) {
             cards.extend(self.news.take(room, &self.table));
         }
         self.send(to, &Packet::Swim { swim, cards });
+    }
+
+    /// The failure detector raises our incarnation by itself, and says so in what it sends alone. Tables would differ for ever if ours did not follow.
+    fn keep_incarnation(&mut self, incarnation: Incarnation) {
+        let me = self.me.id();
+        let is_kept = self.table.get(me).map(|it| it.incarnation) == Some(incarnation);
+        if !is_kept {
+            self.table.change(me, |it| it.incarnation = incarnation);
+        }
     }
 }
 

@@ -77,8 +77,9 @@ impl<N: MemberId> Entry<N> {
         }
     }
 
-    /// Of what two tables should agree on: who is active, in which life, last refuting which suspicion, with which card. Suspicions themselves
-    /// pass, and each node forgets the dead in its own time.
+    /// Of what two tables should agree on: who is active, in which life, last refuting which suspicion, under which suspicion now, with which card.
+    /// A suspicion does not pass by itself: news of it may run out before the suspect hears them, and the failure detector drops the timer that would
+    /// end it when its own node begins another life. Each node forgets the dead in its own time.
     fn digest_now(&self) -> u64 {
         if !self.state.is_active() {
             return 0;
@@ -86,6 +87,7 @@ impl<N: MemberId> Entry<N> {
         let mut bytes = Vec::new();
         self.identity.encode(&mut bytes);
         self.incarnation.encode(&mut bytes);
+        bytes.push(u8::from(self.state == State::Suspect));
         self.edition().encode(&mut bytes);
         first_word(&bytes)
     }

@@ -187,10 +187,14 @@ fn read_member<N: MemberId>(input: &mut Input<'_>) -> Result<Member<Identity<N>>
     Ok(Member::new(id, incarnation, state))
 }
 
+/// The header of a packet that the failure detector has made.
+pub(super) fn header<N: MemberId>(swim: &[u8]) -> Result<Header<Identity<N>>, DecodeError> {
+    read_header(&mut Input::new(swim))
+}
+
 /// Whether a packet of the failure detector passes on news, so that those which belong to them should go with it.
-pub(super) fn passes_on<N: MemberId>(swim: &[u8]) -> bool {
-    let header = read_header::<N>(&mut Input::new(swim));
-    header.is_ok_and(|it| !matches!(it.message, Message::Announce | Message::TurnUndead))
+pub(super) const fn passes_on<N>(message: &Message<Identity<N>>) -> bool {
+    !matches!(message, Message::Announce | Message::TurnUndead)
 }
 
 /// A packet of the failure detector: its header, then, unless it is an announcement or says "down", the count of updates in two bytes,

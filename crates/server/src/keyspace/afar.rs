@@ -6,15 +6,20 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 use syncline::watch::{Arrivals, Change};
 use syncline::{Error, Namespace, View};
+use tokio::time::sleep;
 
 use super::expired::Told;
 use super::tell;
 use crate::notes::{Class, Event};
 use crate::server::Shared;
+
+/// After an error, before what comes is listened to again.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Tells what comes from other nodes, until the node is shut down.
 pub(super) async fn follow(
@@ -43,7 +48,11 @@ pub(super) async fn follow(
         match namespace.arrivals("").await {
             Ok(arrivals) => match hear(arrivals).await {
                 Error::Closed | Error::Dropped { .. } => return,
-                error => missed(shared, database, Some(&error)),
+                error => {
+                    missed(shared, database, Some(&error));
+                    // What fails once may well fail again.
+                    sleep(PAUSE).await;
+                }
             },
             Err(error) => return missed(shared, database, Some(&error)),
         }

@@ -1,6 +1,6 @@
 //! Streams of Redis commands against a model. The fuzz target `commands` and a test run the same.
 //!
-//! The server speaks to an in-memory node through a pipe; the model is ordered maps and sets ([`model::Model`]). Each reply has to be what
+//! The server speaks to an in-memory node through a pipe; the model is ordered maps and sets (`model.rs`). Each reply has to be what
 //! the model says, whether commands come one by one or many at once, alone or between `MULTI` and `EXEC`; and at the end the store has to
 //! agree with a recount of itself.
 

@@ -1,7 +1,6 @@
 //! What is published on one node and heard on others.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use syncline::trust::Cluster;
@@ -10,36 +9,8 @@ use syncline::{
 };
 use syncline_sync::quic::Forwarder;
 
-/// Longer than anything here should take, however busy the machine is.
-const PATIENCE: Duration = Duration::from_secs(90);
-
-async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
-    let waiting = async {
-        while !holds().await {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let waited = tokio::time::timeout(PATIENCE, waiting).await;
-    assert!(waited.is_ok(), "{what}");
-}
-
-/// A node that others reach through a wire alone, whichever of them connects. Sessions heal nothing.
-async fn wired(cluster: &Cluster, seed: Option<&Forwarder>) -> (Node, Forwarder) {
-    let free = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    let address: SocketAddr = free.local_addr().unwrap();
-    let wire = Forwarder::start(address, Duration::ZERO).await.unwrap();
-    let mut node = Node::builder()
-        .in_memory()
-        .cluster(cluster)
-        .sync_every(Duration::from_secs(3600))
-        .listen(address.to_string())
-        .advertise(wire.local_addr().to_string());
-    if let Some(seed) = seed {
-        node = node.join(seed.local_addr());
-    }
-    drop(free);
-    (node.start().await.unwrap(), wire)
-}
+use crate::patience::{PATIENCE, eventually};
+use crate::wires::wired;
 
 async fn three() -> (Vec<Node>, Vec<Forwarder>) {
     let cluster = Cluster::throwaway().unwrap();

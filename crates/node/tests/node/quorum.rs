@@ -1,6 +1,5 @@
 //! What nodes know of each other, writes that are waited for on other nodes, and reads from several.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,20 +7,11 @@ use syncline::trust::Cluster;
 use syncline::{MemberState, Namespace, Node, QuorumError, Recorded, Replicas};
 use syncline_sync::quic::Forwarder;
 
-/// Longer than anything here should take, however busy the machine is.
-const PATIENCE: Duration = Duration::from_secs(90);
+use crate::patience::{PATIENCE, eventually};
+use crate::wires::wired;
+
 /// How long it is waited for what cannot come.
 const IN_VAIN: Duration = Duration::from_secs(2);
-
-async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
-    let waiting = async {
-        while !holds().await {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let waited = tokio::time::timeout(PATIENCE, waiting).await;
-    assert!(waited.is_ok(), "{what}");
-}
 
 /// A node that hardly ever syncs by itself, in memory or where it is told.
 async fn member(cluster: &Cluster, seed: Option<&Node>, dir: Option<&Path>) -> Node {
@@ -192,24 +182,6 @@ async fn who_is_gone_is_named_and_has_it_when_it_is_back() {
         there.get("while away").await.unwrap().as_deref(),
         Some(&b"y"[..])
     );
-}
-
-/// A node that others reach through a wire alone, whichever of them connects.
-async fn wired(cluster: &Cluster, seed: Option<&Forwarder>) -> (Node, Forwarder) {
-    let free = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    let address: SocketAddr = free.local_addr().unwrap();
-    let wire = Forwarder::start(address, Duration::ZERO).await.unwrap();
-    let mut node = Node::builder()
-        .in_memory()
-        .cluster(cluster)
-        .sync_every(Duration::from_secs(3600))
-        .listen(address.to_string())
-        .advertise(wire.local_addr().to_string());
-    if let Some(seed) = seed {
-        node = node.join(seed.local_addr());
-    }
-    drop(free);
-    (node.start().await.unwrap(), wire)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,6 +12,8 @@ use syncline::trust::{
 use syncline::{Node, PeerAddr};
 use tempfile::TempDir;
 
+use crate::patience::eventually;
+
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// A node with the authority, and others that have joined by invitations and know each other.
@@ -50,16 +52,6 @@ impl World {
         let builder = builder.listen("127.0.0.1:0").join(&self.founder);
         builder.start().await.unwrap()
     }
-}
-
-async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
-    let waiting = async {
-        while !holds().await {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    };
-    let waited = tokio::time::timeout(Duration::from_secs(90), waiting).await;
-    assert!(waited.is_ok(), "{what}");
 }
 
 fn key(data: &Path) -> Vec<u8> {

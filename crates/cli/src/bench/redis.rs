@@ -5,13 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
 use serde::Serialize;
 
 use super::baseline::{Measure, Measured};
-use super::servers::{node, redis};
+use super::servers::{Process, node, redis};
 use super::{print, rounded, scratch};
 use crate::args::BenchRedis;
 use crate::failure::{Doing, Failure};
@@ -27,10 +26,10 @@ pub(super) fn run(arguments: &BenchRedis) -> Result<(), Failure> {
     let mut rows = Vec::new();
     for &pipeline in &arguments.pipeline {
         for test in &arguments.tests {
-            let mut rates: BTreeMap<String, Vec<[f64; 2]>> = BTreeMap::new();
+            let mut rates: BTreeMap<String, Vec<[Run; 2]>> = BTreeMap::new();
             for _ in 0..rounds {
-                let ours = measure(arguments, test, pipeline, node.address)?;
-                let theirs = measure(arguments, test, pipeline, redis.address)?;
+                let ours = measure(arguments, test, pipeline, &node)?;
+                let theirs = measure(arguments, test, pipeline, &redis)?;
                 for ((name, ours), (_, theirs)) in ours.into_iter().zip(theirs) {
                     rates.entry(name).or_default().push([ours, theirs]);
                 }
@@ -52,13 +51,23 @@ pub(super) fn run(arguments: &BenchRedis) -> Result<(), Failure> {
     print(&figures, arguments.json, &arguments.baseline)
 }
 
-/// Requests per second of each kind that a test of redis-benchmark is of.
+/// What a test of redis-benchmark came to, for one kind of request.
+#[derive(Clone, Copy)]
+struct Run {
+    /// Requests per second.
+    rate: f64,
+    /// Processor time of the server for each request, in microseconds; on Linux alone.
+    busy_us: Option<f64>,
+}
+
+/// Runs a test of redis-benchmark against a server, for each kind of request that it is of.
 fn measure(
     arguments: &BenchRedis,
     test: &str,
     pipeline: u32,
-    address: SocketAddr,
-) -> Result<Vec<(String, f64)>, Failure> {
+    server: &Process,
+) -> Result<Vec<(String, Run)>, Failure> {
+    let busy = server.busy();
     let running =
         || "cannot run redis-benchmark; install it, or see that it is on the PATH".to_owned();
     let output = Command::new("redis-benchmark")
@@ -66,7 +75,7 @@ fn measure(
             "-h",
             "127.0.0.1",
             "-p",
-            &address.port().to_string(),
+            &server.address.port().to_string(),
             "--csv",
             "-t",
             test,
@@ -89,7 +98,16 @@ fn measure(
     let text = String::from_utf8_lossy(&output.stdout);
     let rates: Vec<_> = text.lines().filter_map(rate).collect();
     match output.status.success() && !rates.is_empty() {
-        true => Ok(rates),
+        true => {
+            let requests = f64::from(arguments.requests) * rates.len() as f64;
+            let busy = server
+                .busy()
+                .zip(busy)
+                .map(|(after, before)| after - before);
+            let busy_us = busy.map(|busy| busy.as_secs_f64() * 1e6 / requests);
+            let run = |(name, rate)| (name, Run { rate, busy_us });
+            Ok(rates.into_iter().map(run).collect())
+        }
         false => {
             let said = text.lines().next_back().unwrap_or_default();
             Err(Failure::failed(format!(
@@ -124,19 +142,26 @@ struct Row {
     redis: f64,
     /// The median of the rounds' ratios.
     ratio: f64,
+    /// Processor time of either for each request, in microseconds, in the median of the rounds.
+    node_busy_us: Option<f64>,
+    redis_busy_us: Option<f64>,
 }
 
 impl Row {
-    fn new(test: String, pipeline: u32, rates: Vec<[f64; 2]>) -> Self {
-        let median = |of: fn(&[f64; 2]) -> f64| {
-            let mut values: Vec<f64> = rates.iter().map(of).collect();
+    fn new(test: String, pipeline: u32, rounds: Vec<[Run; 2]>) -> Self {
+        let median = |of: &dyn Fn(&[Run; 2]) -> Option<f64>| {
+            let mut values: Vec<f64> = rounds.iter().filter_map(of).collect();
             values.sort_by(f64::total_cmp);
-            values[values.len() / 2]
+            values.get(values.len() / 2).copied()
         };
+        let rate = |of: fn(&[Run; 2]) -> f64| median(&|round| Some(of(round))).unwrap_or_default();
+        let busy = |at: usize| median(&|round| round[at].busy_us).map(|us| rounded(us, 1));
         Self {
-            node: median(|rates| rates[0]).round(),
-            redis: median(|rates| rates[1]).round(),
-            ratio: rounded(median(|rates| rates[0] / rates[1]), 3),
+            node: rate(|round| round[0].rate).round(),
+            redis: rate(|round| round[1].rate).round(),
+            ratio: rounded(rate(|round| round[0].rate / round[1].rate), 3),
+            node_busy_us: busy(0),
+            redis_busy_us: busy(1),
             test,
             pipeline,
         }
@@ -147,7 +172,7 @@ impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{} clients, {} requests a test, over {} keys; requests per second:\n",
+            "{} clients, {} requests a test, over {} keys; requests per second, and microseconds of processor time for each:\n",
             self.clients,
             count(self.requests.into()),
             count(self.keys.into())
@@ -158,6 +183,8 @@ impl fmt::Display for Figures {
             ("node", Align::Right),
             ("redis-server", Align::Right),
             ("ratio", Align::Right),
+            ("node, µs", Align::Right),
+            ("redis-server, µs", Align::Right),
         ]);
         for row in &self.rows {
             table.row([
@@ -166,10 +193,16 @@ impl fmt::Display for Figures {
                 count(row.node as u64),
                 count(row.redis as u64),
                 format!("{:.2}", row.ratio),
+                shown(row.node_busy_us),
+                shown(row.redis_busy_us),
             ]);
         }
         table.fmt(f)
     }
+}
+
+fn shown(micros: Option<f64>) -> String {
+    micros.map_or_else(|| "?".to_owned(), |micros| micros.to_string())
 }
 
 impl Measured for Figures {
@@ -201,11 +234,17 @@ mod tests {
 
     #[test]
     fn the_median_of_the_ratios_counts() {
-        let row = Row::new(
-            "GET".to_owned(),
-            1,
-            vec![[1.0, 2.0], [3.0, 3.0], [9.0, 1.0]],
-        );
+        let rounds = [[1.0, 2.0], [3.0, 3.0], [9.0, 1.0]];
+        let run = |rate| Run {
+            rate,
+            busy_us: Some(10.0 / rate),
+        };
+        let rounds = rounds.map(|round| round.map(run)).into();
+        let row = Row::new("GET".to_owned(), 1, rounds);
         assert_eq!((row.node, row.redis, row.ratio), (3.0, 2.0, 1.0));
+        assert_eq!(
+            (row.node_busy_us, row.redis_busy_us),
+            (Some(3.3), Some(5.0))
+        );
     }
 }

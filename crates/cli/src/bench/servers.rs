@@ -6,6 +6,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::param::clock_ticks_per_second;
+
 use crate::failure::{Doing, Failure};
 
 /// How long either may take to listen.
@@ -18,6 +20,17 @@ pub(super) struct Process {
 }
 
 impl Process {
+    /// The processor time that it has taken so far, of all its threads; on Linux alone.
+    pub(super) fn busy(&self) -> Option<Duration> {
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).ok()?;
+        // The program's name, in parentheses, may hold anything; the twelfth and thirteenth field behind it are what is wanted.
+        let (_, fields) = text.rsplit_once(')')?;
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        let ticks: u64 = ticks.map(|ticks| ticks.parse().unwrap_or(0)).sum();
+        let each = Duration::from_secs(1) / u32::try_from(clock_ticks_per_second()).ok()?;
+        Some(each * u32::try_from(ticks).ok()?)
+    }
+
     /// Its resident memory, in bytes; on Linux alone.
     pub(super) fn resident(&self) -> Result<u64, Failure> {
         let file = format!("/proc/{}/status", self.child.id());

@@ -62,6 +62,8 @@ fn tell(server: &Shared, database: u8, event: &Event) {
     }
 }
 
+/// After an error, before it is tried again: what fails once may well fail again.
+const PAUSE: Duration = Duration::from_secs(1);
 /// How often it is looked whether databases are carried that were not, while somebody listens.
 const AGAIN: Duration = Duration::from_secs(1);
 

@@ -1,6 +1,6 @@
 //! Lines of clients that wait for something to be under a key: who came first is served first.
 //!
-//! Only the first of a line takes something from its key. He is woken when the key has changed, by whomever and on whichever node. Who leaves, served or
+//! Only the first of a line takes something from its key. It is woken when the key has changed, by whomever and on whichever node. Whoever leaves, served or
 //! not, wakes the next of the line, for there may be more. So a change is looked at by as many as it has something for, and one more, however long the line is.
 //!
 //! What changes is followed by tasks: one for each key or, where more than a few keys of a database are waited for, one for all others of that database.

@@ -1,4 +1,4 @@
-//! Clients that wait for something. Their connections listen to them meanwhile: who leaves waits no more, and what he asks for behind is kept.
+//! Clients that wait for something. Their connections listen to them meanwhile: who leaves waits no more, and what is asked for behind is kept.
 
 use std::future::pending;
 use std::io;

@@ -13,9 +13,9 @@ use crate::table::{Command, Family, Flags, Group};
 pub(crate) const FAMILY: Family = Family {
     group: Group::Server,
     commands: &[
-        Command::read("dbsize", 1, size).fast().docs(
+        Command::read("dbsize", 1, size).fast().slow().docs(
             "1.0.0",
-            "O(1), and a look at each key that has expired and is not yet collected",
+            "O(1), and a look at each key that has expired, and at each deleted counter, that is not yet collected",
             "Returns the number of keys in the database.",
         ),
         Command::both("flushdb", -1, flush_within, flush).docs(

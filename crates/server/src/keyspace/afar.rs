@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use bytes::Bytes;
 use syncline::watch::{Arrivals, Change};
@@ -14,12 +13,9 @@ use syncline::{Error, Namespace, View};
 use tokio::time::sleep;
 
 use super::expired::Told;
-use super::tell;
+use super::{PAUSE, tell};
 use crate::notes::{Class, Event};
 use crate::server::Shared;
-
-/// After an error, before what comes is listened to again.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// Tells what comes from other nodes, until the node is shut down.
 pub(super) async fn follow(
@@ -50,7 +46,6 @@ pub(super) async fn follow(
                 Error::Closed | Error::Dropped { .. } => return,
                 error => {
                     missed(shared, database, Some(&error));
-                    // What fails once may well fail again.
                     sleep(PAUSE).await;
                 }
             },

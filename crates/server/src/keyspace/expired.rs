@@ -8,7 +8,7 @@ use bytes::Bytes;
 use syncline::{Error, Namespace, View};
 use tokio::time::sleep;
 
-use super::tell;
+use super::{PAUSE, tell};
 use crate::client::lock;
 use crate::notes::{Class, Event};
 use crate::server::Shared;
@@ -47,6 +47,7 @@ pub(super) async fn follow(
             Err(Error::Closed | Error::Dropped { .. }) => return,
             Err(error) => {
                 tracing::warn!(database, %error, "keys that expire are not told yet");
+                sleep(PAUSE).await;
             }
         }
         sleep(EVERY).await;

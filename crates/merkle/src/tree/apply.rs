@@ -117,9 +117,9 @@ pub fn apply<N: Nodes>(
             this.split_at(nodes, effect.key, &below, &effects)?;
         }
         this.vanish_without_fences(nodes)?;
-        this.drain_into(&mut edits);
-        below = this;
+        core::mem::replace(&mut below, this).drain_into(&mut edits);
     }
+    below.drain_into(&mut edits);
     Ok(edits)
 }
 
@@ -333,20 +333,20 @@ impl Level {
     }
 
     /// Appends the level's edits, in the order of their fences.
-    fn drain_into(&self, edits: &mut Vec<NodeEdit>) {
+    fn drain_into(self, edits: &mut Vec<NodeEdit>) {
         let from = edits.len();
-        let edit = |fence: &Vec<u8>, digest| NodeEdit {
-            level: self.level,
-            fence: fence.clone(),
+        let level = self.level;
+        let edit = |fence, digest| NodeEdit {
+            level,
+            fence,
             digest,
         };
-        edits.extend(
-            self.touched
-                .iter()
-                .map(|(fence, digest)| edit(fence, Some(*digest))),
-        );
-        edits.extend(self.removed.iter().map(|fence| edit(fence, None)));
-        edits[from..].sort_unstable_by(|a, b| a.fence.cmp(&b.fence));
+        let touched = self.touched.into_iter();
+        edits.extend(touched.map(|(fence, digest)| edit(fence, Some(digest))));
+        if !self.removed.is_empty() {
+            edits.extend(self.removed.into_iter().map(|fence| edit(fence, None)));
+            edits[from..].sort_unstable_by(|a, b| a.fence.cmp(&b.fence));
+        }
     }
 }
 

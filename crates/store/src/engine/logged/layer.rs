@@ -247,6 +247,8 @@ pub(super) struct Stack<'l, 'b> {
     newer: Entries<'l, 'b>,
     older: Option<Entries<'l, 'b>>,
     direction: Direction,
+    /// The next key, which is looked at more often than taken.
+    next: Option<&'l [u8]>,
 }
 
 /// A key and its edit.
@@ -261,11 +263,14 @@ impl<'l, 'b> Stack<'l, 'b> {
         bounds: Bounds<'b>,
         direction: Direction,
     ) -> Self {
-        Self {
+        let mut stack = Self {
             newer: newer.entries(table, bounds, direction),
             older: older.map(|older| older.entries(table, bounds, direction)),
             direction,
-        }
+            next: None,
+        };
+        stack.next = stack.first();
+        stack
     }
 
     /// The same without the bounds that it was made of.
@@ -274,25 +279,18 @@ impl<'l, 'b> Stack<'l, 'b> {
             newer: self.newer.into_owned(),
             older: self.older.map(Entries::into_owned),
             direction: self.direction,
+            next: self.next,
         }
     }
 
     /// The next key.
     pub(super) fn peek(&self) -> Option<&'l [u8]> {
-        let newer = self.newer.next.map(|(key, _)| key.bytes());
-        let older = self.older.as_ref().and_then(|older| older.next);
-        let older = older.map(|(key, _)| key.bytes());
-        match (newer, older) {
-            (Some(newer), Some(older)) if order(self.direction, older, newer).is_lt() => {
-                Some(older)
-            }
-            (newer, older) => newer.or(older),
-        }
+        self.next
     }
 
     /// Takes the next key and its last edit.
     pub(super) fn take(&mut self) -> Option<Edited<'l>> {
-        let key = self.peek()?;
+        let key = self.next?;
         let mut edited = None;
         if let Some(older) = &mut self.older
             && let Some((found, value)) = older.next
@@ -307,7 +305,21 @@ impl<'l, 'b> Stack<'l, 'b> {
             edited = Some((key, found.value(value)));
             self.newer.advance();
         }
+        self.next = self.first();
         edited
+    }
+
+    /// The first key of either layer.
+    fn first(&self) -> Option<&'l [u8]> {
+        let newer = self.newer.next.map(|(key, _)| key.bytes());
+        let older = self.older.as_ref().and_then(|older| older.next);
+        let older = older.map(|(key, _)| key.bytes());
+        match (newer, older) {
+            (Some(newer), Some(older)) if order(self.direction, older, newer).is_lt() => {
+                Some(older)
+            }
+            (newer, older) => newer.or(older),
+        }
     }
 }
 

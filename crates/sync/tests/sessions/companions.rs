@@ -9,7 +9,7 @@ use syncline_store::{Durability, StoreError};
 use syncline_sync::companion::{Companion, OrderedRows, Snapshot};
 use syncline_sync::{Incoming, Opening, Replica, ReplicaError, Session, Strategy, View};
 
-use crate::pump::{CLOCK_MS, Memory, Random, assert_sound, config, request, store, value};
+use crate::pump::{self, CLOCK_MS, Memory, Random, assert_sound, config, request, store, value};
 
 #[derive(Clone, Default)]
 struct Map(BTreeMap<RowKey, Row>);
@@ -90,8 +90,12 @@ impl Write for Memory {
     }
 }
 
+fn member(n: u16) -> RowKey {
+    RowKey::member(b"set", &n.to_be_bytes())
+}
+
 fn some_write(store: &impl Write, random: &mut Random) {
-    let key = RowKey::member(b"set", &(random.below(400) as u16).to_be_bytes());
+    let key = member(random.below(400) as u16);
     let payload = (random.below(3) > 0).then(|| value(&[random.below(9) as u8]));
     store.write(&key, payload);
 }
@@ -143,7 +147,7 @@ fn whatever_was_written_where_all_end_with_the_same() {
         let mut random = Random::new(seed);
         let (ada, bob, eve) = (Own::new(1), Own::new(2), store(seed));
         for _ in 0..40 {
-            match random.below(8) {
+            match random.below(9) {
                 0 => (0..60).for_each(|_| some_write(&ada, &mut random)),
                 1 => (0..60).for_each(|_| some_write(&bob, &mut random)),
                 2 => (0..60).for_each(|_| some_write(&eve, &mut random)),
@@ -152,6 +156,12 @@ fn whatever_was_written_where_all_end_with_the_same() {
                     let row = view.rows(&KeyRange::ALL, 1).unwrap().rows.pop();
                     row.into_iter()
                         .for_each(|(key, _)| ada.withdraw(&key).unwrap());
+                }
+                // Of which only the store keeps a log, so the others are told of no range.
+                4 => {
+                    let from = member(random.below(400) as u16).as_bytes().to_vec();
+                    let upper = KeyRange::prefix(&RowKey::key_prefix(b"set")).upper;
+                    pump::remove_range(&eve, KeyRange { lower: from, upper }, 10);
                 }
                 n => {
                     let frames = [2, 5, 30, usize::MAX][random.below(4)];

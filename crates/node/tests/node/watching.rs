@@ -412,8 +412,10 @@ async fn keys_that_expire_are_told_by_their_deadlines() {
         app.set(key).insert("x").await.unwrap();
         app.expire(key, Duration::from_millis(ms)).await.unwrap();
     }
-    while !app.set("late").is_empty().await.unwrap() {
-        tokio::task::yield_now().await;
+    for key in ["late", "early", "middle"] {
+        while !app.set(key).is_empty().await.unwrap() {
+            tokio::task::yield_now().await;
+        }
     }
     let expired = async |since: SystemTime| {
         let expired = app.read(move |view| {

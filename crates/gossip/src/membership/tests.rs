@@ -251,6 +251,22 @@ fn cards_have_bounds() {
     }
 }
 
+#[test]
+fn what_passes_nothing_on_has_no_updates() {
+    let updates = vec![Member::new(ada(), 7, foca::State::Alive)];
+    for message in [Message::Announce, Message::TurnUndead] {
+        let said = swim(message, Vec::new()).to_bytes();
+        assert_eq!(
+            SwimPacket::<Id>::from_bytes(&said).unwrap().to_bytes(),
+            said
+        );
+        let with_updates = swim(Message::Feed, updates.clone()).to_bytes();
+        let from = swim(Message::Feed, Vec::new()).to_bytes().len() - 2;
+        let bytes = [&said, &with_updates[from..]].concat();
+        assert!(SwimPacket::<Id>::from_bytes(&bytes).is_err());
+    }
+}
+
 proptest! {
     #[test]
     fn whatever_can_be_read_is_what_would_be_written(bytes in vec(any::<u8>(), 0..300), tag in 0..8_u8) {

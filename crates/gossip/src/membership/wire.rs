@@ -210,7 +210,7 @@ impl<N: MemberId> SwimPacket<N> {
         let mut input = Input::new(bytes);
         let header = read_header(&mut input)?;
         let mut updates = Vec::new();
-        if input.remaining() > 0 {
+        if passes_on(&header.message) && input.remaining() > 0 {
             let count = u16::from_be_bytes(input.array()?);
             for _ in 0..count {
                 updates.push(read_member(&mut input)?);
@@ -223,7 +223,7 @@ impl<N: MemberId> SwimPacket<N> {
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::new();
         put_header(&self.header, &mut out);
-        if !matches!(self.header.message, Message::Announce | Message::TurnUndead) {
+        if passes_on(&self.header.message) {
             // So many came in a packet, whose count has two bytes.
             out.extend_from_slice(&(self.updates.len() as u16).to_be_bytes());
             for update in &self.updates {

@@ -5,7 +5,7 @@ mod virtual_cluster;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use syncline_crdt::{CarrierId, Context};
+use syncline_crdt::{Canonical, CarrierId, Context};
 use syncline_gossip::convergence::{Config, Found, Input, Message, MessageError, Output, Write};
 use virtual_cluster::{APP, Cluster, dots};
 
@@ -66,6 +66,22 @@ fn golden() {
             "01036170700101010201010202020202020202020202020202020203 ROOT2 0100000000 ID 01ac020000"
         ]
     );
+}
+
+#[test]
+fn each_tells_which_namespaces_it_is_about() {
+    let about = |bytes: &[u8]| {
+        let message = Message::<u8>::from_bytes(bytes).unwrap();
+        message.namespaces().collect::<Vec<_>>().join(" ")
+    };
+    let contexts = [dots(0, 1), dots(1, 2)].map(|it| it.to_bytes()).concat();
+    assert_eq!(about(b"\x01\x03app\x00"), "app");
+    let compared = [&b"\x02\x02\x03app"[..], &[0; 8], b"\x03web", &[0; 8]];
+    assert_eq!(about(&compared.concat()), "app web");
+    assert_eq!(about(b"\x03\x03app\x00\x01\x00"), "app");
+    assert_eq!(about(b"\x04\x03app\x00"), "app");
+    assert_eq!(about(&[&b"\x05\x07\x03app"[..], &contexts].concat()), "app");
+    assert_eq!(about(&[&b"\x06\x07"[..], &[0xee; 16], &[1]].concat()), "");
 }
 
 #[test]

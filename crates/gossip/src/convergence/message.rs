@@ -40,6 +40,23 @@ pub(super) enum Said<N> {
     },
 }
 
+impl<N> Message<N> {
+    /// The namespaces that it is about. Both who says it and who hears it must be allowed to carry all of them, which is for the transport to see to:
+    /// it knows what the other side's certificate names. An answer names none; whoever has not asked passes it over.
+    pub fn namespaces(&self) -> impl Iterator<Item = &str> {
+        let (one, compared): (_, &[(String, u64)]) = match &self.0 {
+            Said::Standings { namespace, .. }
+            | Said::Versions(Versions { namespace, .. })
+            | Said::Want { namespace, .. }
+            | Said::Ask { namespace, .. } => (Some(namespace), &[]),
+            Said::Compare(compared) => (None, compared),
+            Said::Answer { .. } => (None, &[]),
+        };
+        let compared = compared.iter().map(|(namespace, _)| namespace);
+        one.into_iter().chain(compared).map(String::as_str)
+    }
+}
+
 /// A standing, as it is passed on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Told<N> {

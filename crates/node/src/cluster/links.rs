@@ -443,13 +443,12 @@ async fn carry(
 
 /// Whether both nodes may carry what a message is about.
 fn may_pass(connection: &Connection, bytes: &[u8]) -> bool {
-    wire::namespace(bytes).is_none_or(|namespace| {
-        let may = connection.may_carry(namespace);
-        if !may {
-            tracing::debug!(peer = %connection.peer(), namespace, "a certificate does not name the namespace of a rumour");
-        }
-        may
-    })
+    let names = wire::namespaces(bytes);
+    let foreign = names.iter().find(|name| !connection.may_carry(name));
+    if let Some(namespace) = foreign {
+        tracing::debug!(peer = %connection.peer(), %namespace, "a certificate does not name the namespace of a message");
+    }
+    foreign.is_none()
 }
 
 async fn deliver(

@@ -8,8 +8,12 @@
 //! 4  a publication's message: as 1
 //! ```
 
+use std::borrow::Cow;
+
+use syncline_gossip::convergence;
 use syncline_gossip::publication::{self, PublicationError};
 use syncline_gossip::{Message, MessageError};
+use syncline_sync::quic::NodeId;
 
 use crate::name::{NameError, check_name};
 
@@ -68,14 +72,25 @@ pub(super) fn notices(notices: &[u8]) -> Vec<u8> {
     [&[kind::NOTICES], notices].concat()
 }
 
-/// The namespace that a message in its envelope is about, if it is about one: who says it and who hears it must both be
-/// allowed to carry it.
-pub(super) fn namespace(bytes: &[u8]) -> Option<&str> {
+/// The namespaces that a message in its envelope is about: who says it and who hears it must both be allowed to carry them. None where it is
+/// about none or cannot be read, which is told where it is.
+pub(super) fn namespaces(bytes: &[u8]) -> Vec<Cow<'_, str>> {
     match bytes {
         [kind::RUMOUR | kind::PUBLICATION, length, rest @ ..] => {
-            std::str::from_utf8(rest.get(..usize::from(*length))?).ok()
+            let name = rest.get(..usize::from(*length));
+            let name = name.and_then(|name| std::str::from_utf8(name).ok());
+            name.map(Cow::Borrowed).into_iter().collect()
         }
-        _ => None,
+        [kind::CONVERGENCE, message @ ..] => {
+            match convergence::Message::<NodeId>::from_bytes(message) {
+                Ok(message) => {
+                    let names = message.namespaces();
+                    names.map(|name| Cow::Owned(name.to_owned())).collect()
+                }
+                Err(_) => Vec::new(),
+            }
+        }
+        _ => Vec::new(),
     }
 }
 
@@ -147,15 +162,17 @@ mod tests {
             message: Message::Prune,
         };
         assert_eq!(read(&bytes).unwrap(), said);
-        assert_eq!(namespace(&bytes), Some("app"));
+        assert_eq!(namespaces(&bytes), ["app"]);
         assert_eq!(membership(&[7, 8]), [0, 7, 8]);
         assert_eq!(read(&[0, 7, 8]).unwrap(), Said::Membership(vec![7, 8]));
         assert_eq!(convergence(&[7]), [2, 7]);
         assert_eq!(notices(&[7]), [3, 7]);
         assert_eq!(read(&[3, 7]).unwrap(), Said::Notices(vec![7]));
-        assert_eq!(namespace(&bytes), Some("app"));
-        assert_eq!(namespace(&bytes[..4]), None);
-        assert_eq!(namespace(&[2, 1, b'a']), None);
+        assert_eq!(namespaces(&bytes), ["app"]);
+        assert!(namespaces(&bytes[..4]).is_empty());
+        assert_eq!(namespaces(b"\x02\x04\x03app\x00"), ["app"]);
+        assert!(namespaces(b"\x02\x04\x03ap").is_empty());
+        assert!(namespaces(b"\x00\x03app").is_empty());
         assert_eq!(read(&[2, 7]).unwrap(), Said::Convergence(vec![7]));
     }
 

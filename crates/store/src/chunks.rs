@@ -285,7 +285,10 @@ impl<E: Engine> Staging<E> {
             let staged = Staged::new(&key, found);
             self.rows.insert(key, staged);
         }
-        self.withdraw_all(&damaged, &BTreeSet::new())?;
+        // A withdrawal reads the whole dot index.
+        if !damaged.is_empty() {
+            self.withdraw_all(&damaged, &BTreeSet::new())?;
+        }
         if is_full {
             let end = after(&last);
             part.range.upper = Some(end.clone());

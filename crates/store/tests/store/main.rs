@@ -5,6 +5,7 @@ mod additions;
 mod carriers;
 mod collecting;
 mod counted;
+mod counting;
 mod crashing;
 mod golden;
 mod handing_on;

@@ -15,8 +15,11 @@ pub(crate) struct Ran {
 }
 
 pub(crate) fn syncline() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_syncline"));
-    // The developer's own settings are no part of a test.
+    clean(Command::new(env!("CARGO_BIN_EXE_syncline")))
+}
+
+/// The developer's own settings are no part of a test.
+pub(crate) fn clean(mut command: Command) -> Command {
     for (name, _) in std::env::vars() {
         if name.starts_with("SYNCLINE_") {
             command.env_remove(name);

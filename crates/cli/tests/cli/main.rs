@@ -8,11 +8,15 @@ mod bench;
 mod cluster;
 mod command;
 mod conflicts;
+#[cfg(target_os = "linux")]
+mod cut;
 mod demo;
 mod help;
 mod import_export;
 mod mcp;
 mod member;
+#[cfg(target_os = "linux")]
+mod network;
 mod node;
 mod redis;
 mod s3;

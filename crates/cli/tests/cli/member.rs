@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::{Child, ChildStderr, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
@@ -29,10 +29,17 @@ impl Member {
 
     /// Starts one at a free port of this machine, as it is without any more flags.
     pub(crate) fn start_with(data: &Path, more: &[&str]) -> Self {
-        let mut child = syncline()
+        let mut command = syncline();
+        command
             .args(["node", "--data", text(data), "--listen", "127.0.0.1:0"])
             .args(["--log", "json"])
-            .args(more)
+            .args(more);
+        Self::run(command)
+    }
+
+    /// Runs one.
+    pub(crate) fn run(mut command: Command) -> Self {
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

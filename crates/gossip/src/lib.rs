@@ -25,8 +25,8 @@
 //!    bytes; otherwise the rest is pulled, from a buffer of the latest rumours. Who lacks what is no longer in it is told
 //!    to begin a [session](Output::Lagging).
 //!
-//! Beside that, with the same manners: [`membership`] says who is there, [`Selection`] with whom to talk, [`schedule`] when replicas are
-//! compared, [`budget`] what is sent first, [`convergence`] who has what. And [`publication`] spreads what is for those alone who listen now.
+//! Beside that, with the same manners: [`membership`] says who is there, [`carriers`] what that means for the others, [`Selection`] with whom to talk,
+//! [`schedule`] when replicas are compared, [`budget`] what is sent first, [`convergence`] who has what. And [`publication`] spreads what is for those alone who listen now.
 //!
 //! ```
 //! use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
@@ -58,6 +58,7 @@
 extern crate alloc;
 
 pub mod budget;
+pub mod carriers;
 mod config;
 pub mod convergence;
 mod dissemination;

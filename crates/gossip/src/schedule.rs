@@ -50,6 +50,17 @@ impl Pace {
             at_once: 2,
         }
     }
+
+    /// The usual times, with about so much between two sessions where differences are found now and then: from a fifth of it to six times as much.
+    #[must_use]
+    pub fn every(interval: Duration) -> Self {
+        Self {
+            shortest: interval / 5,
+            longest: interval.saturating_mul(6),
+            settling: interval / 2,
+            ..Self::new()
+        }
+    }
 }
 
 /// What happens.

@@ -1,5 +1,7 @@
 //! The events of a run, in virtual time.
 
+mod agreeing;
+mod members;
 mod outcome;
 mod sessions;
 mod spreading;
@@ -12,11 +14,14 @@ use std::time::Duration;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use syncline_gossip::{Dissemination, Input, Members, Message, RumourId, Timer};
+use syncline_gossip::{
+    Dissemination, Input, Members, Message, RumourId, Timer, convergence, membership,
+};
 
+use self::members::{Due, Own};
 use crate::network;
 use crate::report::{Report, Spread};
-use crate::scenario::{Crash, Cut, Scenario, ScenarioError, Side};
+use crate::scenario::{Crash, Cut, Membership, Scenario, ScenarioError, Side};
 use crate::stores::{Frame, Replica, Talks};
 
 /// Runs a scenario to its end: until all that was published has come to every node, or has had its time to.
@@ -77,8 +82,20 @@ enum Event {
     Arrive {
         from: u32,
         to: u32,
+        /// At which of its doors.
+        door: u16,
         sent: Duration,
-        message: Message,
+        letter: Letter,
+    },
+    /// A node starts for the first time, with a view of its own.
+    Start {
+        node: u32,
+    },
+    /// Something is due in a node with a view of its own.
+    Due {
+        node: u32,
+        life: u32,
+        due: Due,
     },
     Timer {
         node: u32,
@@ -109,6 +126,16 @@ enum Event {
     Check,
 }
 
+/// What travels.
+#[derive(Clone)]
+enum Letter {
+    Rumours(Message),
+    /// Of the membership.
+    Members(Vec<u8>),
+    /// Where others stand.
+    Standings(convergence::Message<u32>),
+}
+
 struct Cluster<'s> {
     scenario: &'s Scenario,
     nodes: Vec<Node>,
@@ -124,6 +151,8 @@ struct Cluster<'s> {
     bytes_between: u64,
     messages: u64,
     lagging: u64,
+    /// Packets of the membership that were refused.
+    refused: u64,
     trace: u64,
     /// Measured rumours that are everywhere.
     complete: usize,
@@ -150,6 +179,12 @@ struct Node {
     life: u32,
     /// What its timers take of the time that they are set to.
     pace: f64,
+    /// Its own view of the members, if it has one.
+    own: Option<Box<Own>>,
+    /// In which of its generations it is, by its disk.
+    generation: u64,
+    /// Where it is reached: its port.
+    door: u16,
     /// Whether it is there to the end: what is measured is measured among these.
     survives: bool,
 }
@@ -168,6 +203,9 @@ impl<'s> Cluster<'s> {
                 life: 0,
                 pace: 1.0 + scenario.drift * (2.0 * network::place(scenario.seed, node) - 1.0),
                 is_alive: true,
+                own: None,
+                generation: 0,
+                door: members::DOOR,
                 survives: false,
             })
             .collect();
@@ -191,6 +229,7 @@ impl<'s> Cluster<'s> {
             bytes_between: 0,
             messages: 0,
             lagging: 0,
+            refused: 0,
             trace: 0,
             complete: 0,
             talks: Talks::new(),
@@ -222,13 +261,14 @@ impl<'s> Cluster<'s> {
 
     fn schedule(&mut self) {
         let scenario = self.scenario;
-        let members: Members<u32> = (0..scenario.nodes).collect();
-        for node in 0..scenario.nodes {
-            self.input(node, Input::View(members.clone()));
-        }
         let begins = scenario.begins();
+        match scenario.membership {
+            Membership::Shared => self.notice(),
+            Membership::Own => self.start_all(),
+        }
         if let Some(stores) = scenario.stores {
-            for node in 0..scenario.nodes {
+            let shared = scenario.membership == Membership::Shared;
+            for node in (0..scenario.nodes).filter(|_| shared) {
                 let at = stores
                     .sync_every
                     .mul_f64(self.random.random_range(0.0..1.0));
@@ -288,22 +328,45 @@ impl<'s> Cluster<'s> {
             Event::Arrive {
                 from,
                 to,
+                door,
                 sent,
-                message,
+                letter,
             } => {
+                let receiver = &self.nodes[to as usize];
+                if !receiver.is_alive || receiver.door != door {
+                    // Nobody is there any more.
+                    return;
+                }
+                // As a transport knows it of everybody with whom it has to do.
+                let rtt = (self.now - sent) * 2;
+                let message = match letter {
+                    Letter::Rumours(message) => message,
+                    Letter::Members(bytes) => {
+                        self.measured(to, from, rtt);
+                        return self.member(to, membership::Input::Received { from, bytes });
+                    }
+                    Letter::Standings(message) => {
+                        self.measured(to, from, rtt);
+                        return self.agree(to, convergence::Input::Received { from, message });
+                    }
+                };
                 match &message {
                     Message::Push { pushed, .. } => self.pushed(to, pushed),
                     Message::Batch(batch) => batch.iter().for_each(|it| self.pushed(to, it)),
                     _ => {}
                 }
-                // As a transport knows it of everybody with whom it has to do.
-                let rtt = (self.now - sent) * 2;
-                self.input(to, Input::Rtt { peer: from, rtt });
+                self.measured(to, from, rtt);
                 self.input(to, Input::Received { from, message });
             }
             Event::Timer { node, life, timer } => {
                 if self.nodes[node as usize].life == life {
                     self.input(node, Input::Timer(timer));
+                }
+            }
+            Event::Start { node } => self.start(node),
+            Event::Due { node, life, due } => {
+                if self.nodes[node as usize].life == life {
+                    self.due(node, due);
                 }
             }
             Event::Publish { number } => self.publish(number),
@@ -322,7 +385,13 @@ impl<'s> Cluster<'s> {
     }
 
     fn crash(&mut self, number: usize) {
-        let Crash { share, lasts, .. } = self.scenario.crashes[number];
+        let Crash {
+            share,
+            lasts,
+            moves,
+            leaves,
+            ..
+        } = self.scenario.crashes[number];
         let count = self.scenario.part(share) as usize;
         // Who is gone for good was chosen at the beginning.
         let mut nodes: Vec<u32> = (0..self.scenario.nodes)
@@ -336,8 +405,16 @@ impl<'s> Cluster<'s> {
             nodes = chosen.to_vec();
         }
         for node in &nodes {
-            self.nodes[*node as usize].is_alive = false;
-            self.talks.end_all_of(*node);
+            if leaves {
+                self.member(*node, membership::Input::Leave);
+            }
+            let gone = &mut self.nodes[*node as usize];
+            gone.is_alive = false;
+            gone.own = None;
+            gone.door += u16::from(moves);
+            for [one, other] in self.talks.end_all_of(*node) {
+                self.fall_silent(one, other);
+            }
         }
         if let Some(lasts) = lasts {
             self.cause(self.now + lasts, Event::Return { nodes });
@@ -358,8 +435,10 @@ impl<'s> Cluster<'s> {
         node.life += 1;
         let life = node.life;
         self.input(number, Input::Learned(known));
-        if self.scenario.stores.is_some() {
-            self.sync(number, life);
+        match self.scenario.membership {
+            Membership::Own => self.start(number),
+            Membership::Shared if self.scenario.stores.is_some() => self.sync(number, life),
+            Membership::Shared => {}
         }
     }
 
@@ -393,6 +472,10 @@ impl<'s> Cluster<'s> {
     }
 
     fn notice(&mut self) {
+        if self.scenario.membership == Membership::Own {
+            // They notice by themselves.
+            return;
+        }
         let alive = |node: &u32| self.nodes[*node as usize].is_alive;
         let members: Members<u32> = (0..self.scenario.nodes).filter(alive).collect();
         for node in 0..self.scenario.nodes {

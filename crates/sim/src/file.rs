@@ -5,7 +5,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use syncline_gossip::{Config, Strategy};
 
-use crate::{Crash, Cut, Latency, Network, Report, Scenario, ScenarioError, Side, Stores};
+use crate::{
+    Crash, Cut, Latency, Membership, Network, Report, Scenario, ScenarioError, Side, Stores,
+};
 
 /// A scenario that was read from text, and what it is to come to.
 ///
@@ -170,6 +172,8 @@ struct Written {
     recent_bytes: Option<usize>,
     stores: Option<WrittenStores>,
     #[serde(default)]
+    membership: WrittenMembership,
+    #[serde(default)]
     network: WrittenNetwork,
     #[serde(default)]
     crash: Vec<WrittenCrash>,
@@ -177,6 +181,14 @@ struct Written {
     cut: Vec<WrittenCut>,
     #[serde(default)]
     expect: Expectations,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum WrittenMembership {
+    #[default]
+    Shared,
+    Own,
 }
 
 const fn three() -> usize {
@@ -218,7 +230,12 @@ struct WrittenCrash {
     at_s: f64,
     share: f64,
     lasts_s: Option<f64>,
+    #[serde(default)]
     noticed_after_s: f64,
+    #[serde(default)]
+    moves: bool,
+    #[serde(default)]
+    leaves: bool,
 }
 
 #[derive(Deserialize)]
@@ -275,6 +292,10 @@ impl Written {
             settle: or(self.settle_s.map(seconds), usual.settle)?,
             drift: self.drift.unwrap_or(usual.drift),
             stores: self.stores.map(WrittenStores::read).transpose()?,
+            membership: match self.membership {
+                WrittenMembership::Shared => Membership::Shared,
+                WrittenMembership::Own => Membership::Own,
+            },
             crashes: self
                 .crash
                 .into_iter()
@@ -343,6 +364,8 @@ impl WrittenCrash {
             share: self.share,
             lasts: self.lasts_s.map(seconds).transpose()?,
             noticed_after: seconds(self.noticed_after_s)?,
+            moves: self.moves,
+            leaves: self.leaves,
         })
     }
 }

@@ -12,8 +12,8 @@
 //!
 //! # How a run goes
 //!
-//! [`run`] starts all nodes with one view of who is a member, lets the first rumours find their ways (*warm-up*), and then
-//! measures what the following ones cost and how far they come.
+//! [`run`] starts all nodes, with one view of who is a member or [each with its own](Membership::Own), lets the first rumours find their ways
+//! (*warm-up*), and then measures what the following ones cost and how far they come.
 //!
 //! Scenarios can also be read from [files](ScenarioFile), with what is expected of them.
 //!
@@ -41,5 +41,5 @@ pub use cluster::{run, run_watched};
 pub use file::{Expectations, FileError, ScenarioFile};
 pub use network::{Latency, Network};
 pub use report::{Quantiles, Report};
-pub use scenario::{Crash, Cut, Scenario, ScenarioError, Side, Stores};
+pub use scenario::{Crash, Cut, Membership, Scenario, ScenarioError, Side, Stores};
 pub use study::{Growth, Reach, run_all};

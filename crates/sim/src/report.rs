@@ -40,6 +40,8 @@ pub struct Report {
     pub peak_bytes_per_second: u64,
     /// How often a node was told to begin a session, because rumours could not help any more.
     pub lagging: u64,
+    /// Packets of the membership that were refused: floods, forgeries, damage.
+    pub refused: u64,
     /// Sessions begun, where nodes have stores.
     pub sessions: u64,
     /// Of these, those that broke off.

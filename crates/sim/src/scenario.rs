@@ -29,6 +29,8 @@ pub struct Scenario {
     pub payload: usize,
     /// How long the last rumours are waited for.
     pub settle: Duration,
+    /// What nodes know of who is a member.
+    pub membership: Membership,
     /// Nodes that fail.
     pub crashes: Vec<Crash>,
     /// Times in which some nodes cannot talk to the others.
@@ -39,10 +41,22 @@ pub struct Scenario {
     pub drift: f64,
 }
 
+/// What nodes know of who is a member.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Membership {
+    /// All have one view, which is right but for the time until failures are noticed, and no messages are sent for it.
+    #[default]
+    Shared,
+    /// Each has its own, from a [membership machine](syncline_gossip::membership): joins by seeds, finds out who has failed, and seeks those again. With
+    /// stores, sessions begin when a node's own schedule says so, and standings are told.
+    Own,
+}
+
 /// What nodes do with their stores.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Stores {
-    /// How often a node begins a session with a member chosen uniformly, a half more or less.
+    /// How often a node begins a session: with a member chosen uniformly, a half more or less, where the view of the members is shared. With its own
+    /// view, as [`Pace::every`](syncline_gossip::schedule::Pace::every) says, which is what a node does.
     pub sync_every: Duration,
     /// How far the clock of a node may be ahead or behind.
     pub skew: Duration,
@@ -57,8 +71,12 @@ pub struct Crash {
     pub share: f64,
     /// After how long they are back, with what they had heard of; never, if nothing.
     pub lasts: Option<Duration>,
-    /// After how long the others are told who failed. Who returns is known at once.
+    /// After how long the others are told who failed, where they share a view. Who returns is known at once.
     pub noticed_after: Duration,
+    /// Whether those who return are reached at another address than before. Where views are shared there are no addresses.
+    pub moves: bool,
+    /// Whether they say goodbye. Where views are shared there is nobody to say it to.
+    pub leaves: bool,
 }
 
 impl Crash {
@@ -70,6 +88,8 @@ impl Crash {
             share,
             lasts: None,
             noticed_after: Duration::from_secs(5),
+            moves: false,
+            leaves: false,
         }
     }
 }
@@ -93,6 +113,9 @@ pub enum Side {
     /// Those of these regions.
     Regions(Vec<u32>),
 }
+
+/// What nodes are given to learn of each other: a thousand need less.
+const JOINING: Duration = Duration::from_secs(18);
 
 /// Why a scenario cannot be run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -133,6 +156,7 @@ impl Scenario {
             interval: Duration::from_secs(1),
             payload: 128,
             settle: Duration::from_secs(30),
+            membership: Membership::Shared,
             crashes: Vec::new(),
             cuts: Vec::new(),
             stores: None,
@@ -195,8 +219,12 @@ impl Scenario {
         self.begins() + healed.chain(back).fold(written, Duration::max)
     }
 
-    /// When measuring begins: after time to find neighbours in, and the warm-up.
+    /// When measuring begins: after time to find members and neighbours in, and the warm-up.
     pub(crate) fn begins(&self) -> Duration {
-        self.gossip.period * 2 + self.interval * self.warm_up
+        let joining = match self.membership {
+            Membership::Shared => Duration::ZERO,
+            Membership::Own => JOINING,
+        };
+        joining + self.gossip.period * 2 + self.interval * self.warm_up
     }
 }

@@ -20,7 +20,7 @@ const EPOCH_MS: u64 = 1_700_000_000_000;
 /// Keys that are written to, over and over, so that writes of different nodes meet.
 const KEYS: u64 = 500;
 
-const NAMESPACE: &str = "simulated";
+pub(crate) const NAMESPACE: &str = "simulated";
 
 /// The clock and the entropy of a node.
 #[derive(Debug)]
@@ -251,8 +251,19 @@ impl Talks {
         self.talks.remove(&talk).map(|talk| talk.nodes)
     }
 
-    /// Whoever a node was talking to talks to nobody any more.
-    pub(crate) fn end_all_of(&mut self, node: u32) {
-        self.talks.retain(|_, talk| !talk.nodes.contains(&node));
+    /// Whether a session that is finished has moved nothing.
+    pub(crate) fn is_without_news(&self, talk: u64) -> bool {
+        let session = self.talks.get(&talk).and_then(|it| it.sessions[0].as_ref());
+        session.map(Session::report).is_some_and(|report| {
+            report.agreed && report.rows_sent == 0 && report.rows_received == 0
+        })
+    }
+
+    /// Whoever a node was talking to talks to nobody any more. Who has begun to talk, and with whom.
+    pub(crate) fn end_all_of(&mut self, node: u32) -> Vec<[u32; 2]> {
+        let ended = self
+            .talks
+            .extract_if(.., |_, talk| talk.nodes.contains(&node));
+        ended.map(|(_, talk)| talk.nodes).collect()
     }
 }

@@ -15,6 +15,7 @@ use std::time::Duration;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use syncline_gossip::budget::Class;
+use syncline_gossip::carriers::Carriers;
 use syncline_gossip::membership::{self, Card, Config, Identity, Membership};
 use syncline_gossip::{Input, Message, Output, Timer, convergence, schedule};
 use syncline_sync::quic::NodeId;
@@ -87,13 +88,11 @@ pub(crate) struct Driver {
     sessions: Sessions,
     syncing: Syncing,
     agreement: Agreement,
-    /// In which of their lives members were when they were last there.
-    generations: BTreeMap<NodeId, u64>,
     /// Whether the node says goodbye.
     is_leaving: bool,
     timers: Timers<Alarm>,
-    /// What the members that are there carry.
-    carriers: BTreeMap<NodeId, BTreeSet<String>>,
+    /// The members that are there, by what they carry.
+    carriers: Carriers<NodeId>,
     card: Card,
     notices: Told,
     seeds: Vec<PeerAddr>,
@@ -165,10 +164,9 @@ impl Driver {
             sessions,
             syncing,
             agreement,
-            generations: BTreeMap::new(),
             is_leaving: false,
             timers: Timers::new(),
-            carriers: BTreeMap::new(),
+            carriers: Carriers::new(&card),
             card,
             notices: Told::default(),
             seeds: seeds.join,
@@ -242,7 +240,7 @@ impl Driver {
                 self.timers.set(Instant::now() + ROUND, Alarm::Round);
                 self.carry();
                 self.tell_notices();
-                if !self.carriers.is_empty() {
+                if self.carriers.all().next().is_some() {
                     self.refresh();
                     self.measure();
                     self.measure_ways();
@@ -283,7 +281,7 @@ impl Driver {
 
     /// Tells those who have yet to hear it what the authority has said.
     fn tell_notices(&mut self) {
-        let (due, notices) = self.notices.due(&self.core, self.carriers.keys().copied());
+        let (due, notices) = self.notices.due(&self.core, self.carriers.all());
         for node in due {
             let address = self.membership.member(node).map(|it| it.address);
             let parcel = Parcel {
@@ -379,18 +377,17 @@ impl Driver {
             let skew_ms = self.core.network.max_clock_skew_ms();
             let spread = Spread::new(self.core.id(), replica, skew_ms);
             self.spreads.insert(spread.namespace(), spread);
-            let carriers = self.carriers.iter();
-            let carriers = carriers.filter(|(_, carries)| carries.contains(&name));
-            let carriers: Vec<NodeId> = carriers.map(|(node, _)| *node).collect();
+            let carriers: Vec<NodeId> = self.carriers.of(&name).collect();
             for node in carriers {
                 self.spread(&name, Input::Up(node));
             }
         }
         self.carry_publications();
         if names != self.card.namespaces {
-            self.card.namespaces = names;
+            self.card.namespaces = names.clone();
             self.member(membership::Input::Card(self.card.clone()));
-            self.find_partners();
+            let told = self.carriers.carry(names);
+            self.tell_machines(told);
         }
     }
 

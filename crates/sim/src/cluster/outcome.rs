@@ -67,6 +67,7 @@ impl Cluster<'_> {
             messages_per_node_second: self.messages as f64 / node_seconds,
             peak_bytes_per_second: self.nodes.iter().map(|node| node.sent.0).max().unwrap_or(0),
             lagging: self.lagging,
+            refused: self.refused,
             sessions: self.sessions,
             sessions_broken: self.broken,
             agreed_ms: self

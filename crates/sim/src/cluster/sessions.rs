@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rand::Rng;
 use syncline_crdt::{Context, Dot};
+use syncline_gossip::schedule::Outcome;
 use syncline_gossip::{Input, RumourId};
 
 use super::{Cluster, Event};
@@ -29,29 +30,31 @@ impl Cluster<'_> {
         let event = Event::Sync { node: number, life };
         self.cause(self.now + after, event);
         if peer != number {
-            self.talk(number, peer);
+            let _reached = self.talk(number, peer);
         }
     }
 
-    /// Begins a session, if the peer can be reached.
-    pub(super) fn talk(&mut self, node: u32, peer: u32) {
+    /// Begins a session, if the peer can be reached. Whether it did.
+    pub(super) fn talk(&mut self, node: u32, peer: u32) -> bool {
         self.set_clock(node);
         let is_alive = |node: u32| self.nodes[node as usize].is_alive;
         if !is_alive(node) || !is_alive(peer) || self.is_cut(node, peer) {
-            return;
+            return false;
         }
         let begun = {
             let node_ = &mut self.nodes[node as usize];
             let salt = node_.random.random();
             let Some(replica) = &node_.replica else {
-                return;
+                return false;
             };
             self.talks.begin([node, peer], replica, salt)
         };
-        if let Some(Some(talk)) = self.sound(begun) {
-            self.sessions += 1;
-            self.speak(talk, 0);
-        }
+        let Some(Some(talk)) = self.sound(begun) else {
+            return false;
+        };
+        self.sessions += 1;
+        self.speak(talk, 0);
+        true
     }
 
     /// Sends what one side of a session has to say.
@@ -64,6 +67,13 @@ impl Cluster<'_> {
             }
         }
         if self.talks.is_finished(talk) {
+            let outcome = match self.talks.is_without_news(talk) {
+                true => Outcome::Equal,
+                false => Outcome::Moved,
+            };
+            if let Some((peer, node)) = self.talks.way_to(talk, 0) {
+                self.ended(node, peer, outcome);
+            }
             for node in self.talks.end(talk).into_iter().flatten() {
                 let replica = self.nodes[node as usize].replica.as_ref();
                 let context = replica.map(Replica::context).unwrap_or(Ok(Context::new()));
@@ -117,7 +127,10 @@ impl Cluster<'_> {
 
     /// What was joined stays; the next session goes on from there.
     pub(super) fn break_off(&mut self, talk: u64) {
-        self.broken += u64::from(self.talks.end(talk).is_some());
+        if let Some([node, peer]) = self.talks.end(talk) {
+            self.broken += 1;
+            self.ended(node, peer, Outcome::Failed);
+        }
     }
 
     /// A node has seen these dots in a session.

@@ -2,9 +2,10 @@
 
 use rand::seq::SliceRandom;
 use syncline_crdt::{Dot, ReplicaId};
-use syncline_gossip::{Input, Message, Output, Pushed, Rumour};
+use syncline_gossip::{Input, Message, Output, Pushed, Rumour, schedule};
 
-use super::{Cluster, Event};
+use super::{Cluster, Event, Letter};
+use crate::Membership;
 use crate::report::Spread;
 
 impl Cluster<'_> {
@@ -30,17 +31,39 @@ impl Cluster<'_> {
                 }
                 Output::Lagging(peer) => {
                     self.lagging += 1;
-                    self.talk(at, peer);
+                    match self.scenario.membership {
+                        Membership::Shared => {
+                            let _reached = self.talk(at, peer);
+                        }
+                        Membership::Own => self.arrange(at, schedule::Input::Lagging(peer)),
+                    }
                 }
             }
         }
     }
 
     pub(super) fn send(&mut self, from: u32, to: u32, message: Message) {
-        let scenario = self.scenario;
+        let Some(door) = self.door(from, to) else {
+            return;
+        };
         let bytes = message.to_bytes().len() as u64;
+        let kind = kind(&message);
+        self.post(from, to, kind, bytes, door, Letter::Rumours(message));
+    }
+
+    /// Sends a letter to where its sender takes the receiver to be.
+    pub(super) fn post(
+        &mut self,
+        from: u32,
+        to: u32,
+        kind: &'static str,
+        bytes: u64,
+        door: u16,
+        letter: Letter,
+    ) {
+        let scenario = self.scenario;
         self.note(&[u64::from(from) << 32 | u64::from(to), bytes]);
-        self.count(kind(&message), from, to, bytes);
+        self.count(kind, from, to, bytes);
         let network = &scenario.network;
         let busy_until = &mut self.nodes[from as usize].busy_until;
         let Some(departs) = network.depart(self.now, busy_until, bytes) else {
@@ -53,12 +76,13 @@ impl Cluster<'_> {
         for _ in 0..copies {
             let travel = network.travel(scenario.seed, from, to, &mut self.random);
             if let Some(travel) = travel {
-                let (sent, message) = (self.now, message.clone());
+                let (sent, letter) = (self.now, letter.clone());
                 let event = Event::Arrive {
                     from,
                     to,
+                    door,
                     sent,
-                    message,
+                    letter,
                 };
                 self.cause(departs + travel, event);
             }

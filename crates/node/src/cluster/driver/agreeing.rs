@@ -9,7 +9,7 @@ use syncline_gossip::budget::Class;
 use syncline_gossip::convergence::{
     Config, Convergence, Found, Input, Message, Output, Standing, WhoHas, Write,
 };
-use syncline_gossip::{membership, schedule};
+use syncline_gossip::schedule;
 use syncline_sync::Report;
 use syncline_sync::quic::NodeId;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -74,8 +74,6 @@ pub(super) struct Agreement {
     measuring: BTreeSet<Arc<str>>,
     waits: BTreeMap<u64, watch::Sender<Answers>>,
     begun: u64,
-    /// In which of their lives the members are.
-    generations: BTreeMap<NodeId, u64>,
     /// How often the members have changed.
     changes: u64,
     /// Aborted when dropped.
@@ -93,7 +91,6 @@ impl Agreement {
             measuring: BTreeSet::new(),
             waits: BTreeMap::new(),
             begun: 0,
-            generations: BTreeMap::new(),
             changes: 0,
             tasks: JoinSet::new(),
         };
@@ -153,33 +150,6 @@ impl Driver {
                 } => self.look(from, ask, &namespace, write),
             }
         }
-    }
-
-    /// A member is there, or carries other namespaces, or was started anew.
-    pub(super) fn is_there(
-        &mut self,
-        member: &membership::Member<NodeId>,
-        carries: &BTreeSet<String>,
-    ) {
-        let generations = &mut self.agreement.generations;
-        let before = generations.insert(member.id, member.generation);
-        if before.is_some_and(|before| before != member.generation) {
-            // What its earlier life had may be lost.
-            self.agree(Input::Down(member.id));
-        }
-        self.agree(Input::Up {
-            node: member.id,
-            namespaces: carries.iter().map(|name| name.as_str().into()).collect(),
-        });
-    }
-
-    /// A member is not there any more; for good, if it has said so.
-    pub(super) fn is_gone(&mut self, node: NodeId, has_left: bool) {
-        self.agreement.generations.remove(&node);
-        self.agree(match has_left {
-            true => Input::Forget(node),
-            false => Input::Down(node),
-        });
     }
 
     /// A peer says something about who has what.

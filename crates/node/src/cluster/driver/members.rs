@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use syncline_gossip::Input;
 use syncline_gossip::budget::Class;
+use syncline_gossip::carriers::Told;
 use syncline_gossip::membership::{self, Event, Output};
 use syncline_sync::quic::NodeId;
 use tokio::time::Instant;
@@ -51,49 +52,40 @@ impl Driver {
     fn moved(&mut self, event: Event<NodeId>) {
         self.agreement.members_changed();
         match &event {
-            Event::Up(member) | Event::Changed(member) => {
-                let namespaces = member.card.as_ref().map(|card| card.namespaces.clone());
-                let carries = namespaces.unwrap_or_default();
-                let carried = self.carriers.insert(member.id, carries.clone());
-                let before = self.generations.insert(member.id, member.generation);
-                if before.is_some_and(|before| before < member.generation) {
-                    self.links.renew(member.id);
-                }
-                if matches!(event, Event::Up(_)) {
-                    tracing::info!(member = %member.id, address = %member.address, "up");
-                }
-                let carried = carried.unwrap_or_default();
-                self.may_sync(member, &carries);
-                self.is_there(member, &carries);
-                self.may_hear(member.id, member.card.as_deref());
-                for namespace in carries.difference(&carried) {
-                    self.spread(namespace, Input::Up(member.id));
-                }
-                for namespace in carried.difference(&carries) {
-                    self.spread(namespace, Input::Down(member.id));
-                }
+            Event::Up(member) => {
+                tracing::info!(member = %member.id, address = %member.address, "up");
             }
+            Event::Changed(_) => {}
             Event::Suspect(node) => tracing::info!(member = %node, "suspected"),
-            Event::Down(node) => {
-                self.gone(*node, "down");
-                self.is_gone(*node, false);
+            Event::Down(node) => tracing::info!(member = %node, "down"),
+            Event::Left(node) => tracing::info!(member = %node, "left"),
+        }
+        let told = self.carriers.moved(&event);
+        self.tell_machines(told);
+        match &event {
+            Event::Up(member) | Event::Changed(member) => {
+                self.may_hear(member.id, member.card.as_deref());
             }
-            Event::Left(node) => {
-                self.gone(*node, "left");
-                self.is_gone(*node, true);
+            Event::Suspect(_) => {}
+            Event::Down(node) | Event::Left(node) => {
+                self.postage.gone(*node);
+                self.may_not_hear(*node);
             }
         }
         // Nobody may be following.
         let _unheard = self.events.send(event.into());
     }
 
-    fn gone(&mut self, node: NodeId, how: &str) {
-        tracing::info!(member = %node, "{how}");
-        self.postage.gone(node);
-        self.may_not_sync(node);
-        self.may_not_hear(node);
-        for namespace in self.carriers.remove(&node).unwrap_or_default() {
-            self.spread(&namespace, Input::Down(node));
+    /// Tells the machines that talk to members who there is.
+    pub(super) fn tell_machines(&mut self, told: Vec<Told<NodeId>>) {
+        for told in told {
+            match told {
+                Told::Renewed(node) => self.links.renew(node),
+                Told::Schedule(input) => self.schedule(input),
+                Told::Convergence(input) => self.agree(input),
+                Told::Up { namespace, node } => self.spread(&namespace, Input::Up(node)),
+                Told::Down { namespace, node } => self.spread(&namespace, Input::Down(node)),
+            }
         }
     }
 

@@ -261,9 +261,14 @@ impl Talks {
 
     /// Whoever a node was talking to talks to nobody any more. Who has begun to talk, and with whom.
     pub(crate) fn end_all_of(&mut self, node: u32) -> Vec<[u32; 2]> {
-        let ended = self
-            .talks
-            .extract_if(.., |_, talk| talk.nodes.contains(&node));
-        ended.map(|(_, talk)| talk.nodes).collect()
+        let mut ended = Vec::new();
+        self.talks.retain(|_, talk| {
+            let is_over = talk.nodes.contains(&node);
+            if is_over {
+                ended.push(talk.nodes);
+            }
+            !is_over
+        });
+        ended
     }
 }

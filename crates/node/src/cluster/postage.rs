@@ -19,8 +19,12 @@ use super::links::{Links, Parcel, WeakLinks};
 use crate::core::lock;
 use crate::node::Node;
 
-/// Frames of a session from this length on are its bulk: the rows of whoever has few. Less is the search for differences.
-const BULK: usize = 128 << 10;
+/// How many bytes of rows a session puts into a frame where nothing limits it.
+const FRAME: u64 = 256 << 10;
+/// And where the budget is small: less would be mostly frames.
+const LEAST_FRAME: u64 = 16 << 10;
+/// A frame goes as a whole, and so overdraws a second's budget: by this part of it at most.
+const FRAMES_PER_SECOND: u64 = 16;
 /// After how long a frame that found no place in the queue tries again.
 const AGAIN: Duration = Duration::from_millis(50);
 
@@ -38,6 +42,7 @@ pub(crate) struct Postage(Arc<Shared>);
 
 struct Shared {
     budget: Mutex<Budget<NodeId, Item>>,
+    frame_bytes: usize,
     began: Instant,
     /// Where parcels go out, once there is one. It does not keep the node.
     links: OnceLock<WeakLinks>,
@@ -51,11 +56,19 @@ impl Postage {
             peer,
             ..Limits::new()
         };
+        let rates = node.into_iter().chain(peer);
+        let frame_bytes = rates.fold(FRAME, |frame, rate| frame.min(rate / FRAMES_PER_SECOND));
         Self(Arc::new(Shared {
             budget: Mutex::new(Budget::new(limits)),
+            frame_bytes: frame_bytes.max(LEAST_FRAME) as usize,
             began: Instant::now(),
             links: OnceLock::new(),
         }))
+    }
+
+    /// How many bytes of rows a session is to put into a frame.
+    pub(crate) fn frame_bytes(&self) -> usize {
+        self.0.frame_bytes
     }
 
     /// Sends parcels by these links from now on.
@@ -177,9 +190,10 @@ impl Pacer for Postage {
         to: NodeId,
         bytes: usize,
     ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
-        let class = match bytes {
-            BULK.. => Class::Bootstrap,
-            _ => Class::Walk,
+        // What fills frames is the bulk of a session: the rows of whoever has few. Less is the search for differences.
+        let class = match bytes >= self.frame_bytes() / 2 {
+            true => Class::Bootstrap,
+            false => Class::Walk,
         };
         let bytes = framed(bytes as u64);
         Box::pin(async move {
@@ -204,5 +218,21 @@ impl Pacer for Postage {
 impl fmt::Debug for Postage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Postage").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// So that no second exceeds its budget by more than a sixteenth.
+    #[test]
+    fn frames_are_small_where_the_budget_is() {
+        let of = |node, peer| Postage::new(node, peer).frame_bytes();
+        assert_eq!(of(None, None), 256 << 10);
+        assert_eq!(of(Some(1_000_000), None), 62_500);
+        assert_eq!(of(Some(100 << 20), None), 256 << 10);
+        assert_eq!(of(Some(1_000_000), Some(512 << 10)), 32 << 10);
+        assert_eq!(of(None, Some(64 << 10)), 16 << 10);
     }
 }

@@ -167,6 +167,7 @@ impl Core {
         );
         let skew = self.network.settings.max_clock_skew.as_millis();
         config.max_clock_skew_ms = u64::try_from(skew).unwrap_or(u64::MAX);
+        config.batch_bytes = self.network.postage.frame_bytes();
         config
     }
 }

@@ -301,3 +301,31 @@ fn runs_are_held_against_saved_ones() {
     let allowed = bench(&format!("--kind adds --tolerance 25 {alike}"));
     assert_eq!(allowed.code, 0, "{}", allowed.stderr);
 }
+
+#[test]
+fn real_processes_spread_writes_heal_and_notice_who_dies() {
+    let words = "bench cluster --nodes 3 --writes 10 --stop-seconds 1 --json";
+    let figures = run(&words.split_whitespace().collect::<Vec<_>>()).json();
+    assert_eq!(figures["resurrected"], 0, "{figures}");
+    assert_eq!(
+        (&figures["nodes"], &figures["writes"]),
+        (&3.into(), &10.into())
+    );
+    for time in [
+        "joined_ms",
+        "spread_p50_ms",
+        "healed_ms",
+        "killed_noticed_ms",
+    ] {
+        assert!(figures[time].as_f64().unwrap() > 0.0, "{time}: {figures}");
+    }
+}
+
+#[test]
+fn a_budget_is_measured_while_rows_are_fetched() {
+    let words = "bench cluster --budget 1000000 --rows 2000 --json";
+    let figures = run(&words.split_whitespace().collect::<Vec<_>>()).json();
+    assert_eq!(figures["rows"], 2_000);
+    assert!(figures["of_budget"].as_f64().unwrap() > 0.0, "{figures}");
+    assert!(figures["writes"].as_u64().unwrap() > 0, "{figures}");
+}

@@ -7,7 +7,7 @@ use tempfile::tempdir;
 
 use crate::member::Member;
 
-fn ask(address: &str, request: &str) -> String {
+pub(crate) fn ask(address: &str, request: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
     let mut line = String::new();

@@ -1,13 +1,16 @@
 //! Three real nodes, each a process of its own, under mutual TLS.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
+use std::process::Stdio;
 
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::tempdir;
 
-use crate::command::{run, text, until};
+use crate::command::{run, syncline, text, until};
 use crate::member::Member;
+use crate::redis::ask;
 
 /// Starts a member with an identity that the cluster made for it.
 fn start(scratch: &Path, name: &str, seed: Option<&Member>) -> Member {
@@ -133,4 +136,80 @@ fn who_is_of_another_cluster_is_not_let_in() {
     stranger.logs("WARN");
     let peers = run(&["peers", "--admin", a.admin(), "--json"]).json();
     assert_eq!(peers["peers"].as_array().unwrap().len(), 0, "{peers}");
+}
+
+/// Who is stopped is behind by what is written meanwhile, and for how long, until it goes on.
+#[test]
+fn how_far_a_stopped_peer_is_behind_is_told_until_it_is_not() {
+    let scratch = tempdir().unwrap();
+    let cluster = scratch.path().join("cluster");
+    run(&[
+        "cluster",
+        "init",
+        text(&cluster),
+        "--node",
+        "a",
+        "--node",
+        "b",
+    ])
+    .ok();
+    let start = |name: &str, more: &[&str]| {
+        let identity = cluster.join(name);
+        let identity = ["--identity", text(&identity)];
+        Member::start_with(&scratch.path().join(name), &[&identity, more].concat())
+    };
+    let a = start("a", &[]);
+    let b = start("b", &["--join", a.address()]);
+    let redis = a.said["redis"].as_str().unwrap().to_owned();
+    let told = || {
+        let ran = run(&["convergence", "--admin", a.admin(), "--json"]);
+        let told: Value = serde_json::from_str(&ran.stdout).unwrap();
+        let namespaces = told["namespaces"].as_array().unwrap().clone();
+        let written = namespaces.iter().find(|it| it["name"] == "db0").unwrap();
+        (ran.code, written["peers"][0].clone())
+    };
+    let lacks = |peer: &Value| (peer["agreement"].clone(), peer["behind"]["dots"].as_u64());
+    assert_eq!(ask(&redis, "SET before x\r\n"), "+OK\r\n");
+    until(|| lacks(&told().1) == ("yes".into(), Some(0)));
+
+    b.signal(Signal::STOP);
+    for key in 0..5 {
+        assert_eq!(ask(&redis, &format!("SET during:{key} x\r\n")), "+OK\r\n");
+    }
+    until(|| {
+        let (code, peer) = told();
+        let seconds = peer["behind"]["seconds"].as_f64();
+        // Those which it did not even have before it was stopped are counted, too.
+        lacks(&peer) == ("no".into(), Some(5))
+            && seconds > Some(0.0)
+            && (code == 3 || peer["up"] == false)
+    });
+    let table = run(&["convergence", "--admin", a.admin()]).stdout;
+    let id = &b.said["node"].as_str().unwrap()[..12];
+    let line = table
+        .lines()
+        .find(|line| line.contains(id) && line.contains("db0 "));
+    assert!(line.is_some_and(|line| line.contains(" 5 ")), "{table}");
+
+    b.signal(Signal::CONT);
+    until(|| lacks(&told().1) == ("yes".into(), Some(0)));
+}
+
+#[test]
+fn convergence_is_told_again_and_again_to_who_watches() {
+    let scratch = tempdir().unwrap();
+    let a = Member::start(scratch.path(), &["--namespace", "people"]);
+    let mut watching = syncline()
+        .args(["convergence", "--admin", a.admin(), "--watch", "--json"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines();
+    for _ in 0..2 {
+        let told: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        assert_eq!(told["node"], a.said["node"]);
+        assert_eq!(told["namespaces"][0]["name"], "people");
+    }
+    watching.kill().unwrap();
+    watching.wait().unwrap();
 }

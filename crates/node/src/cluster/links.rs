@@ -406,9 +406,13 @@ async fn carry(
         let Some(links) = shared.upgrade().map(Links) else {
             return;
         };
-        let is_open = way.as_ref().is_some_and(|(it, _)| !it.is_closed());
-        if !is_open {
-            let connection = match (links.newest(to), address) {
+        // The newest is asked for each time: the one that was used last may be to an earlier life of the peer, which takes all that is sent until it
+        // has been silent for long.
+        let newest = links.newest(to);
+        let is_newest =
+            |(it, _): &(Connection, _)| newest.as_ref().is_some_and(|newest| it.is(newest));
+        if !way.as_ref().is_some_and(is_newest) {
+            let connection = match (newest, address) {
                 (Some(connection), _) => Ok(connection),
                 (None, Some(address)) => links.dial(Some(to), address).await,
                 (None, None) => return links.0.carried(1 + parcels.len() as u64, 0),

@@ -456,6 +456,11 @@ impl Connection {
         self.quinn.stats().udp_tx.bytes
     }
 
+    /// Whether both are handles of the same connection.
+    pub fn is(&self, other: &Self) -> bool {
+        self.quinn.stable_id() == other.quinn.stable_id()
+    }
+
     /// Whether the connection is known to have ended.
     pub fn is_closed(&self) -> bool {
         self.quinn.close_reason().is_some()

@@ -164,19 +164,24 @@ pub fn check(side: Side, finding: &Finding, here: &MemoryTree, there: &MemoryTre
     }
 }
 
-/// Checks that the findings of a walk between unchanged sides are true, and returns what they say
-/// all together. Each part of it is said once, unless there was no memory to tell apart what was
-/// settled from what was not.
+/// Checks that the findings of a walk between unchanged sides are true, and returns what they say,
+/// finding by finding.
+pub fn said(sides: &[MemoryTree; 2], outcome: &Outcome) -> Vec<Missing> {
+    let said =
+        |(side, finding): &(Side, Finding)| check(*side, finding, &sides[*side], &sides[1 - *side]);
+    outcome.findings.iter().flat_map(said).collect()
+}
+
+/// What the findings of a walk between unchanged sides say all together. They are true, and each
+/// part is said once, unless there was no memory to tell apart what was settled from what was not.
 pub fn found(sides: &[MemoryTree; 2], outcome: &Outcome) -> BTreeSet<Missing> {
     let mut all = BTreeSet::new();
-    for (side, finding) in &outcome.findings {
-        for missing in check(*side, finding, &sides[*side], &sides[1 - side]) {
-            let is_new = all.insert(missing.clone());
-            assert!(
-                is_new || outcome.merged() > 0,
-                "{missing:?} is reported twice"
-            );
-        }
+    for missing in said(sides, outcome) {
+        let is_new = all.insert(missing.clone());
+        assert!(
+            is_new || outcome.merged() > 0,
+            "{missing:?} is reported twice"
+        );
     }
     all
 }

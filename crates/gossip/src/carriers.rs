@@ -64,7 +64,7 @@ pub struct Carriers<N> {
     ours: Card,
     /// The cards of those who are there. Empty while they are on their way.
     cards: BTreeMap<N, Arc<Card>>,
-    /// In which of their lives members were when they were last there.
+    /// In which of their lives members were when they were last there; not of those who have said goodbye.
     generations: BTreeMap<N, u64>,
     selection: Selection<N>,
     greeted: u32,
@@ -119,23 +119,22 @@ impl<N: MemberId> Carriers<N> {
             // It counts as there.
             Event::Suspect(_) => {}
             Event::Down(node) => self.is_gone(*node, convergence::Input::Down(*node), &mut told),
-            Event::Left(node) => self.is_gone(*node, convergence::Input::Forget(*node), &mut told),
+            Event::Left(node) => {
+                self.is_gone(*node, convergence::Input::Forget(*node), &mut told);
+                self.generations.remove(node);
+            }
         }
         told
     }
 
-    /// These namespaces are carried here from now on, and no others. O(n) for n members if that is news.
+    /// These namespaces are carried here from now on, and no others: what that means for sessions. Whoever makes a machine for one of them tells it
+    /// [who is there](Self::of). O(n) for n members if it is news.
     pub fn carry(&mut self, namespaces: BTreeSet<String>) -> Vec<Told<N>> {
-        let before = core::mem::replace(&mut self.ours.namespaces, namespaces);
         let mut told = Vec::new();
-        if before == self.ours.namespaces {
-            return told;
-        }
-        for (node, card) in self.cards.clone() {
-            self.may_sync(node, &card, &mut told);
-            let carried = card.namespaces.intersection(&self.ours.namespaces);
-            for namespace in carried.filter(|name| !before.contains(*name)).cloned() {
-                told.push(Told::Up { namespace, node });
+        if self.ours.namespaces != namespaces {
+            self.ours.namespaces = namespaces;
+            for (node, card) in self.cards.clone() {
+                self.may_sync(node, &card, &mut told);
             }
         }
         told

@@ -96,6 +96,9 @@ fn who_is_gone_is_not_talked_to() {
     let told = words(carriers.moved(&Event::Left(3)));
     assert_eq!(told, ["no sync 3", "app - 3", "3 leaves"]);
     assert_eq!(carriers.all().count(), 0);
+    // Whoever had said goodbye has left no connections.
+    let told = words(carriers.moved(&Event::Up(member(3, 2, &["app"]))));
+    assert_eq!(told, ["sync 3", "3 carries app", "app + 3"]);
 }
 
 #[test]
@@ -106,8 +109,11 @@ fn what_is_carried_from_now_on_is_shared_with_whoever_is_there() {
         words(carriers.carry(card(names).namespaces))
     };
     let told = carry(&mut carriers, &["app"]);
-    assert_eq!(told, ["sync 2", "sync 2 at once", "app + 2"]);
+    assert_eq!(told, ["sync 2", "sync 2 at once"]);
+    assert_eq!(carriers.of("app").collect::<Vec<_>>(), [2]);
+    assert_eq!(carriers.selection().cost(2).map(|it| it.shared), Some(1));
     assert!(carry(&mut carriers, &["app"]).is_empty());
-    assert_eq!(carry(&mut carriers, &["app", "web"]), ["web + 2"]);
+    assert!(carry(&mut carriers, &["app", "web"]).is_empty());
+    assert_eq!(carriers.selection().cost(2).map(|it| it.shared), Some(2));
     assert_eq!(carry(&mut carriers, &[]), ["no sync 2"]);
 }

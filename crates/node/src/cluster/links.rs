@@ -447,9 +447,8 @@ async fn carry(
 
 /// Whether both nodes may carry what a message is about.
 fn may_pass(connection: &Connection, bytes: &[u8]) -> bool {
-    let names = wire::namespaces(bytes);
-    let foreign = names.iter().find(|name| !connection.may_carry(name));
-    if let Some(namespace) = foreign {
+    let foreign = wire::foreign(bytes, |namespace| connection.may_carry(namespace));
+    if let Some(namespace) = &foreign {
         tracing::debug!(peer = %connection.peer(), %namespace, "a certificate does not name the namespace of a message");
     }
     foreign.is_none()

@@ -8,8 +8,6 @@
 //! 4  a publication's message: as 1
 //! ```
 
-use std::borrow::Cow;
-
 use syncline_gossip::convergence;
 use syncline_gossip::publication::{self, PublicationError};
 use syncline_gossip::{Message, MessageError};
@@ -72,25 +70,22 @@ pub(super) fn notices(notices: &[u8]) -> Vec<u8> {
     [&[kind::NOTICES], notices].concat()
 }
 
-/// The namespaces that a message in its envelope is about: who says it and who hears it must both be allowed to carry them. None where it is
-/// about none or cannot be read, which is told where it is.
-pub(super) fn namespaces(bytes: &[u8]) -> Vec<Cow<'_, str>> {
+/// The first namespace that a message in its envelope is about and that may not be carried: who says it and who hears it must both be allowed to
+/// carry all of them. What cannot be read is told where it is read.
+pub(super) fn foreign(bytes: &[u8], may_carry: impl Fn(&str) -> bool) -> Option<String> {
+    let is_foreign = |name: &&str| !may_carry(name);
     match bytes {
         [kind::RUMOUR | kind::PUBLICATION, length, rest @ ..] => {
-            let name = rest.get(..usize::from(*length));
-            let name = name.and_then(|name| std::str::from_utf8(name).ok());
-            name.map(Cow::Borrowed).into_iter().collect()
+            let name = rest.get(..usize::from(*length))?;
+            let name = std::str::from_utf8(name).ok().filter(is_foreign);
+            name.map(str::to_owned)
         }
         [kind::CONVERGENCE, message @ ..] => {
-            match convergence::Message::<NodeId>::from_bytes(message) {
-                Ok(message) => {
-                    let names = message.namespaces();
-                    names.map(|name| Cow::Owned(name.to_owned())).collect()
-                }
-                Err(_) => Vec::new(),
-            }
+            let message = convergence::Message::<NodeId>::from_bytes(message).ok()?;
+            let name = message.namespaces().find(is_foreign);
+            name.map(str::to_owned)
         }
-        _ => Vec::new(),
+        _ => None,
     }
 }
 
@@ -162,18 +157,31 @@ mod tests {
             message: Message::Prune,
         };
         assert_eq!(read(&bytes).unwrap(), said);
-        assert_eq!(namespaces(&bytes), ["app"]);
         assert_eq!(membership(&[7, 8]), [0, 7, 8]);
         assert_eq!(read(&[0, 7, 8]).unwrap(), Said::Membership(vec![7, 8]));
         assert_eq!(convergence(&[7]), [2, 7]);
         assert_eq!(notices(&[7]), [3, 7]);
         assert_eq!(read(&[3, 7]).unwrap(), Said::Notices(vec![7]));
-        assert_eq!(namespaces(&bytes), ["app"]);
-        assert!(namespaces(&bytes[..4]).is_empty());
-        assert_eq!(namespaces(b"\x02\x04\x03app\x00"), ["app"]);
-        assert!(namespaces(b"\x02\x04\x03ap").is_empty());
-        assert!(namespaces(b"\x00\x03app").is_empty());
         assert_eq!(read(&[2, 7]).unwrap(), Said::Convergence(vec![7]));
+    }
+
+    #[test]
+    fn a_message_is_about_namespaces_that_may_be_carried_or_not() {
+        let nothing = |bytes: &[u8]| foreign(bytes, |_| false);
+        let all_but_web = |bytes: &[u8]| foreign(bytes, |name| name != "web");
+        let app = [
+            rumour("app", &Message::Prune),
+            publication("app", &Message::Prune),
+            b"\x02\x04\x03app\x00".to_vec(),
+        ];
+        for bytes in app {
+            assert_eq!(nothing(&bytes).as_deref(), Some("app"));
+            assert_eq!(all_but_web(&bytes), None);
+            assert_eq!(nothing(&bytes[..4]), None, "it cannot be read");
+        }
+        let both = [&b"\x02\x02\x02\x03app"[..], &[0; 8], b"\x03web", &[0; 8]];
+        assert_eq!(all_but_web(&both.concat()).as_deref(), Some("web"));
+        assert_eq!(nothing(b"\x00\x03app"), None, "membership is about none");
     }
 
     #[test]

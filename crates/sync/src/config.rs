@@ -5,9 +5,9 @@ use alloc::string::{String, ToString};
 use serde::{Deserialize, Serialize};
 use syncline_merkle::KeyRange;
 
-/// How much a frame of rows is filled, counted as rows lie in the store. Large enough that a commit per frame costs
-/// little, small enough that an interrupted session repeats little.
-const BATCH_BYTES: usize = 256 << 10;
+/// How much a frame of rows is filled if a [`Config`] says nothing else, counted in bytes as rows lie in the store. Large enough that a commit per
+/// frame costs little, small enough that an interrupted session repeats little.
+pub const BATCH_BYTES: usize = 256 << 10;
 
 /// How much may be joined before it is made durable. A crash costs at most this much of a bootstrap.
 const SYNC_EVERY_BYTES: u64 = 1 << 20;

@@ -101,7 +101,7 @@ mod session;
 mod store;
 
 pub use carriers::{Attendance, Statement};
-pub use config::{Config, Request, Strategy};
+pub use config::{BATCH_BYTES, Config, Request, Strategy};
 pub use error::{Refusal, RefusalCode, ReplicaError, SessionError};
 pub use replica::{
     Additions, Incoming, RangeRemoval, Removal, Removals, Replica, Rows, Sketch, View,

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use syncline_gossip::budget::{Budget, Class, Input, Limits, Output, Spent};
+use syncline_sync::BATCH_BYTES;
 use syncline_sync::quic::{NodeId, Pacer};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
@@ -19,12 +20,10 @@ use super::links::{Links, Parcel, WeakLinks};
 use crate::core::lock;
 use crate::node::Node;
 
-/// How many bytes of rows a session puts into a frame where nothing limits it.
-const FRAME: u64 = 256 << 10;
-/// And where the budget is small: less would be mostly frames.
-const LEAST_FRAME: u64 = 16 << 10;
-/// A frame goes as a whole, and so overdraws a second's budget: by this part of it at most.
+/// A frame goes as a whole, and so overdraws a second's budget: by this part of it, unless the frame is one of the least.
 const FRAMES_PER_SECOND: u64 = 16;
+/// Smaller ones would be mostly overhead.
+const LEAST_FRAME: usize = 16 << 10;
 /// After how long a frame that found no place in the queue tries again.
 const AGAIN: Duration = Duration::from_millis(50);
 
@@ -42,6 +41,7 @@ pub(crate) struct Postage(Arc<Shared>);
 
 struct Shared {
     budget: Mutex<Budget<NodeId, Item>>,
+    /// How many bytes of rows a session is to put into a frame.
     frame_bytes: usize,
     began: Instant,
     /// Where parcels go out, once there is one. It does not keep the node.
@@ -57,10 +57,12 @@ impl Postage {
             ..Limits::new()
         };
         let rates = node.into_iter().chain(peer);
-        let frame_bytes = rates.fold(FRAME, |frame, rate| frame.min(rate / FRAMES_PER_SECOND));
+        let affordable = rates.map(|rate| usize::try_from(rate / FRAMES_PER_SECOND));
+        let affordable = affordable.map(|bytes| bytes.unwrap_or(usize::MAX));
+        let frame_bytes = affordable.fold(BATCH_BYTES, usize::min).max(LEAST_FRAME);
         Self(Arc::new(Shared {
             budget: Mutex::new(Budget::new(limits)),
-            frame_bytes: frame_bytes.max(LEAST_FRAME) as usize,
+            frame_bytes,
             began: Instant::now(),
             links: OnceLock::new(),
         }))
@@ -225,7 +227,6 @@ impl fmt::Debug for Postage {
 mod tests {
     use super::*;
 
-    /// So that no second exceeds its budget by more than a sixteenth.
     #[test]
     fn frames_are_small_where_the_budget_is() {
         let of = |node, peer| Postage::new(node, peer).frame_bytes();

@@ -12,14 +12,20 @@ use crate::command::{run, syncline, text, until};
 use crate::member::Member;
 use crate::redis::ask;
 
-/// Starts a member with an identity that the cluster made for it.
+/// Starts a member that carries one namespace, with an identity that the cluster made for it.
 fn start(scratch: &Path, name: &str, seed: Option<&Member>) -> Member {
+    let carries = ["--redis", "off", "--namespace", "people"];
+    start_with(scratch, name, seed, &carries)
+}
+
+fn start_with(scratch: &Path, name: &str, seed: Option<&Member>, more: &[&str]) -> Member {
     let identity = scratch.join("cluster").join(name);
-    let mut arguments = vec!["--identity", text(&identity), "--namespace", "people"];
+    let mut arguments = vec!["--identity", text(&identity)];
     if let Some(seed) = seed {
         arguments.extend(["--join", seed.address()]);
     }
-    Member::start(&scratch.join(name), &arguments)
+    arguments.extend(more);
+    Member::start_with(&scratch.join(name), &arguments)
 }
 
 /// How one of them sees another.
@@ -143,23 +149,10 @@ fn who_is_of_another_cluster_is_not_let_in() {
 fn how_far_a_stopped_peer_is_behind_is_told_until_it_is_not() {
     let scratch = tempdir().unwrap();
     let cluster = scratch.path().join("cluster");
-    run(&[
-        "cluster",
-        "init",
-        text(&cluster),
-        "--node",
-        "a",
-        "--node",
-        "b",
-    ])
-    .ok();
-    let start = |name: &str, more: &[&str]| {
-        let identity = cluster.join(name);
-        let identity = ["--identity", text(&identity)];
-        Member::start_with(&scratch.path().join(name), &[&identity, more].concat())
-    };
-    let a = start("a", &[]);
-    let b = start("b", &["--join", a.address()]);
+    let nodes = ["--node", "a", "--node", "b"];
+    run(&[&["cluster", "init", text(&cluster)], &nodes[..]].concat()).ok();
+    let a = start_with(scratch.path(), "a", None, &[]);
+    let b = start_with(scratch.path(), "b", Some(&a), &[]);
     let redis = a.said["redis"].as_str().unwrap().to_owned();
     let told = || {
         let ran = run(&["convergence", "--admin", a.admin(), "--json"]);

@@ -4,19 +4,10 @@ use std::time::Duration;
 
 use syncline::trust::Cluster;
 use syncline::{Member, MemberEvent, MemberState, Namespace, Node};
+use syncline_sync::quic::Limits;
 
-/// Longer than anything here should take, however busy the machine is.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
-    let waiting = async {
-        while !holds().await {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let waited = tokio::time::timeout(PATIENCE, waiting).await;
-    assert!(waited.is_ok(), "{what}");
-}
+use crate::patience::{PATIENCE, eventually};
+use crate::wires::Place;
 
 /// So many members in memory, of which each joins by the one before it. They hardly ever sync by themselves.
 async fn members(count: usize) -> Vec<Node> {
@@ -157,6 +148,49 @@ async fn what_was_written_apart_is_found_by_those_who_join_later() {
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(stranger.members().await.unwrap(), []);
     assert_eq!(nodes[0].members().await.unwrap().len(), 1);
+}
+
+/// The others' connections to its earlier life are told nothing of its end, and would look sound for an hour.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_killed_and_is_back_hears_of_what_is_written() {
+    let scratch = tempfile::tempdir().unwrap();
+    let cluster = Cluster::create(scratch.path().join("cluster")).unwrap();
+    let mut limits = Limits::default();
+    limits.idle = Duration::from_secs(3600);
+    let (here, there) = (Place::new().await, Place::new().await);
+    let start = async |place: &Place, name: &str, seed: &Place| {
+        let identity = scratch.path().join("cluster").join(name);
+        let node = Node::builder().data_dir(scratch.path().join(name));
+        let node = place.listen(node.identity(identity).limits(limits.clone()));
+        node.join(seed.wire.local_addr()).start().await.unwrap()
+    };
+    cluster.issue("ada").unwrap();
+    cluster.issue("bob").unwrap();
+    let ada = start(&here, "ada", &there).await;
+    let bob = start(&there, "bob", &here).await;
+    let nodes = [ada, bob];
+    let apps = namespaces(&nodes, "app");
+    all_know_each_other(&nodes, "app").await;
+    apps[0].put("before", "x").await.unwrap();
+    all_show(&apps, "before", Some("x")).await;
+
+    // What it sends as it ends goes nowhere.
+    there.wire.cut();
+    here.wire.cut();
+    let [ada, bob] = nodes;
+    drop((bob, apps));
+    there.is_free().await;
+    there.wire.restore();
+    here.wire.restore();
+    let bob = start(&there, "bob", &here).await;
+    let nodes = [ada, bob];
+    let apps = namespaces(&nodes, "app");
+    all_know_each_other(&nodes, "app").await;
+    for number in 0..3 {
+        let key = format!("after {number}");
+        apps[0].put(&key, "y").await.unwrap();
+        all_show(&apps, &key, Some("y")).await;
+    }
 }
 
 #[tokio::test]

@@ -1,9 +1,11 @@
 //! The commands that ask a running node: `status`, `peers`, `topology`, `convergence` and `conflicts`.
 
 mod client;
+mod graph;
 mod show;
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::iter;
 use std::thread;
 use std::time::Duration;
 
@@ -32,16 +34,40 @@ pub(crate) fn peers(arguments: &Ask) -> Result<(), Failure> {
 }
 
 pub(crate) fn topology(arguments: &AskTopology) -> Result<(), Failure> {
+    const PATH: &str = "/v1/topology";
     let format = match arguments.json {
         true => TopologyFormat::Json,
         false => arguments.format,
     };
-    ask::<Topology>(&arguments.whom, "/v1/topology", |topology| match format {
-        TopologyFormat::Text => Ok(show::topology(topology)),
-        TopologyFormat::Json => form(true, topology, show::topology),
-        TopologyFormat::Dot => Ok(show::dot(topology)),
-    })
-    .map(drop)
+    let gather = |client: &Client| {
+        let also = arguments.also.iter();
+        let also = also.map(|admin| Client::new(*admin).get(PATH, &[]));
+        Ok(Views {
+            first: client.get(PATH, &[])?,
+            also: also.collect::<Result<_, _>>()?,
+        })
+    };
+    let form = |views: &Views| match format {
+        TopologyFormat::Text => Ok(show::topology(views)),
+        TopologyFormat::Json => form(true, views, show::topology),
+        TopologyFormat::Dot => Ok(graph::dot(views)),
+    };
+    ask_by(&arguments.whom, gather, form).map(drop)
+}
+
+/// The cluster as one node sees it, and as others do who were asked as well.
+#[derive(Serialize)]
+struct Views {
+    #[serde(flatten)]
+    first: Topology,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    also: Vec<Topology>,
+}
+
+impl Views {
+    fn all(&self) -> impl Iterator<Item = &Topology> {
+        iter::once(&self.first).chain(&self.also)
+    }
 }
 
 pub(crate) fn convergence(arguments: &Ask) -> Result<(), Failure> {

@@ -22,12 +22,19 @@ pub(crate) struct Ask {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Each node knows its own round trips and its own edges of the trees along which writes spread. With --also, what several know
+is laid together.
+
 Examples:
   syncline topology
-  syncline topology --format dot | dot -Tsvg > cluster.svg")]
+  syncline topology --format dot | dot -Tsvg > cluster.svg
+  syncline topology --admin 10.0.0.1:7401 --also 10.0.0.2:7401 --also 10.0.0.3:7401 --format dot")]
 pub(crate) struct AskTopology {
     #[command(flatten)]
     pub(crate) whom: Whom,
+    /// Ask this node too, by the address of its --admin; may be given several times.
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) also: Vec<SocketAddr>,
     /// The form of the answer.
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) format: TopologyFormat,

@@ -1,12 +1,11 @@
-//! The answers for people, and for Graphviz.
+//! The answers for people.
 
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use syncline_admin::{
-    Agreement, Conflicts, Convergence, Gap, Peer, Peers, Status, Topology, Written,
-};
+use syncline_admin::{Agreement, Conflicts, Convergence, Gap, Peer, Peers, Status, Written};
 
+use super::Views;
 use crate::table::{Align, Table, bytes, count, duration};
 
 /// Characters of an identity that are shown to people.
@@ -112,73 +111,28 @@ fn table_of(peers: &[Peer]) -> Table {
     table
 }
 
-pub(super) fn topology(topology: &Topology) -> String {
-    let mut text = format!("node {} and those it knows\n", short(&topology.node));
-    text.push_str(&table_of(&topology.peers).to_string());
-    if !topology.branches.is_empty() {
-        let mut table = Table::new(&[
-            ("namespace", Align::Left),
-            ("is passed on from", Align::Left),
-            ("to", Align::Left),
-        ]);
-        for branch in &topology.branches {
+pub(super) fn topology(views: &Views) -> String {
+    let mut text = String::new();
+    let mut table = Table::new(&[
+        ("namespace", Align::Left),
+        ("is passed on from", Align::Left),
+        ("to", Align::Left),
+    ]);
+    for view in views.all() {
+        push(
+            &mut text,
+            format_args!("node {} and those it knows\n", short(&view.node)),
+        );
+        text.push_str(&table_of(&view.peers).to_string());
+        for branch in &view.branches {
             let ends = [&branch.from, &branch.to].map(|end| short(end).to_owned());
             let [from, to] = ends;
             table.row([branch.namespace.clone(), from, to]);
         }
+    }
+    if views.all().any(|view| !view.branches.is_empty()) {
         text.push_str(&table.to_string());
     }
-    text
-}
-
-/// The same for Graphviz: a solid line for each way that writes take, with its namespaces, a dotted one for other members with the
-/// round-trip time.
-pub(super) fn dot(topology: &Topology) -> String {
-    let mut text = String::from("digraph syncline {\n  node [shape=box, style=rounded];\n");
-    let own = &topology.node;
-    push(
-        &mut text,
-        format_args!("  {} [label=\"{}\", penwidth=2];\n", name(own), short(own)),
-    );
-    for peer in &topology.peers {
-        let id = peer.node.as_ref().unwrap_or(&peer.address);
-        let gone = match peer.state.as_str() {
-            "alive" => "",
-            _ => ", style=\"rounded,dashed\", fontcolor=gray",
-        };
-        let label = format!(
-            "{}\\n{}\\n{}",
-            short(id),
-            escaped(&peer.address),
-            escaped(&peer.zone)
-        );
-        let label = label.trim_end_matches("\\n");
-        push(
-            &mut text,
-            format_args!("  {} [label=\"{label}\"{gone}];\n", name(id)),
-        );
-        let trip = round_trip(peer).unwrap_or_default();
-        push(
-            &mut text,
-            format_args!(
-                "  {} -> {} [style=dotted, dir=none, label=\"{trip}\"];\n",
-                name(own),
-                name(id)
-            ),
-        );
-    }
-    for branch in &topology.branches {
-        push(
-            &mut text,
-            format_args!(
-                "  {} -> {} [label=\"{}\"];\n",
-                name(&branch.from),
-                name(&branch.to),
-                escaped(&branch.namespace)
-            ),
-        );
-    }
-    text.push_str("}\n");
     text
 }
 
@@ -288,7 +242,7 @@ fn line(text: &mut String, name: &str, value: &str) {
     push(text, format_args!("  {name:<10}  {value}\n"));
 }
 
-fn push(text: &mut String, formatted: std::fmt::Arguments<'_>) {
+pub(super) fn push(text: &mut String, formatted: std::fmt::Arguments<'_>) {
     // Writing to a string cannot fail.
     let _ = text.write_fmt(formatted);
 }
@@ -301,17 +255,8 @@ fn agreement(agreement: Agreement) -> &'static str {
     }
 }
 
-fn short(id: &str) -> &str {
+pub(super) fn short(id: &str) -> &str {
     id.get(..SHORT).unwrap_or(id)
-}
-
-/// An identity as Graphviz takes it.
-fn name(id: &str) -> String {
-    format!("\"{}\"", escaped(id))
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('"', "\\\"")
 }
 
 fn or_dash(text: &str) -> String {
@@ -321,7 +266,7 @@ fn or_dash(text: &str) -> String {
     }
 }
 
-fn round_trip(peer: &Peer) -> Option<String> {
+pub(super) fn round_trip(peer: &Peer) -> Option<String> {
     let trip = peer.round_trip_ms?;
     Some(duration(Duration::from_secs_f64(trip.max(0.0) / 1e3)))
 }
@@ -342,48 +287,5 @@ fn until(expires_ms: u64) -> String {
     match left.map(|left| left.as_secs() / (24 * 60 * 60)) {
         Some(days) => format!("certificate good for {} days", count(days)),
         None => "certificate has ENDED".to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use syncline_admin::Branch;
-
-    use super::*;
-
-    fn peer(node: Option<&str>, state: &str) -> Peer {
-        Peer {
-            node: node.map(str::to_owned),
-            address: "10.0.0.7:7400".to_owned(),
-            state: state.to_owned(),
-            zone: "a\"b".to_owned(),
-            version: String::new(),
-            namespaces: vec!["app".to_owned()],
-            round_trip_ms: Some(12.0),
-            sync: None,
-        }
-    }
-
-    #[test]
-    fn a_topology_is_a_graph_whatever_the_names() {
-        let topology = Topology {
-            node: "aa".repeat(32),
-            peers: vec![peer(Some("bb"), "alive"), peer(None, "unknown")],
-            branches: vec![Branch {
-                namespace: "app".to_owned(),
-                from: "aa".repeat(32),
-                to: "bb".to_owned(),
-            }],
-        };
-        let dot = dot(&topology);
-        assert!(dot.starts_with("digraph syncline {") && dot.ends_with("}\n"));
-        assert!(dot.contains("-> \"bb\" [label=\"app\"]"), "{dot}");
-        assert!(
-            dot.contains("\"bb\" [label=\"bb\\n10.0.0.7:7400\\na\\\"b\"];"),
-            "{dot}"
-        );
-        assert!(dot.contains("\"10.0.0.7:7400\" [label="), "{dot}");
-        assert!(dot.contains("dashed"), "{dot}");
-        assert!(dot.contains("label=\"12 ms\""), "{dot}");
     }
 }

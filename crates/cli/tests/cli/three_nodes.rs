@@ -80,10 +80,13 @@ fn three_nodes_join_leave_die_and_come_back() {
             "{table}"
         );
     }
-    let graph = run(&["topology", "--admin", a.admin(), "--format", "dot"]).ok();
+    let views = ["topology", "--admin", a.admin(), "--also", b.admin()];
+    let graph = run(&[&views[..], &["--format", "dot"]].concat()).ok();
     for id in [&id_a, &id_b, &id_c] {
         assert!(graph.contains(id.as_str().unwrap()), "{graph}");
     }
+    let views = run(&[&views[..], &["--json"]].concat()).json();
+    assert_eq!([&views["node"], &views["also"][0]["node"]], [&id_a, &id_b]);
 
     // Who says goodbye is not suspected first.
     c.signal(Signal::TERM);

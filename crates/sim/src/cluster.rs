@@ -278,7 +278,9 @@ impl<'s> Cluster<'s> {
         }
         for (number, crash) in scenario.crashes.iter().enumerate() {
             self.cause(begins + crash.at, Event::Crash { number });
-            self.cause(begins + crash.at + crash.noticed_after, Event::Notice);
+            if let Some(noticed_after) = crash.noticed_after {
+                self.cause(begins + crash.at + noticed_after, Event::Notice);
+            }
         }
         let first = begins - scenario.interval * scenario.warm_up;
         for number in 0..scenario.warm_up + scenario.rumours {

@@ -230,8 +230,7 @@ struct WrittenCrash {
     at_s: f64,
     share: f64,
     lasts_s: Option<f64>,
-    #[serde(default)]
-    noticed_after_s: f64,
+    noticed_after_s: Option<f64>,
     #[serde(default)]
     moves: bool,
     #[serde(default)]
@@ -363,7 +362,7 @@ impl WrittenCrash {
             at: seconds(self.at_s)?,
             share: self.share,
             lasts: self.lasts_s.map(seconds).transpose()?,
-            noticed_after: seconds(self.noticed_after_s)?,
+            noticed_after: self.noticed_after_s.map(seconds).transpose()?,
             moves: self.moves,
             leaves: self.leaves,
         })

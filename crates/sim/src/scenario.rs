@@ -71,11 +71,11 @@ pub struct Crash {
     pub share: f64,
     /// After how long they are back, with what they had heard of; never, if nothing.
     pub lasts: Option<Duration>,
-    /// After how long the others are told who failed, where they share a view. Who returns is known at once.
-    pub noticed_after: Duration,
-    /// Whether those who return are reached at another address than before. Where views are shared there are no addresses.
+    /// After how long the others are told who failed, where they share a view, and only there. Who returns is known at once.
+    pub noticed_after: Option<Duration>,
+    /// Whether those who return are reached at another address than before. Only where views are not shared: a shared one has no addresses.
     pub moves: bool,
-    /// Whether they say goodbye. Where views are shared there is nobody to say it to.
+    /// Whether they say goodbye. Only where views are not shared: otherwise there is nobody to say it to.
     pub leaves: bool,
 }
 
@@ -87,9 +87,20 @@ impl Crash {
             at: Duration::ZERO,
             share,
             lasts: None,
-            noticed_after: Duration::from_secs(5),
+            noticed_after: Some(Duration::from_secs(5)),
             moves: false,
             leaves: false,
+        }
+    }
+
+    /// Whether all that it says means something where nodes know of each other in this way.
+    fn check(&self, membership: Membership) -> Result<(), ScenarioError> {
+        match (membership, self.noticed_after) {
+            (Membership::Shared, _) if self.moves || self.leaves => Err(ScenarioError::SharedView),
+            (Membership::Shared, None) => Err(ScenarioError::Unnoticed),
+            (Membership::Own, Some(_)) => Err(ScenarioError::NoticedByThemselves),
+            _ if self.moves && self.lasts.is_none() => Err(ScenarioError::MovesForGood),
+            _ => Ok(()),
         }
     }
 }
@@ -136,6 +147,22 @@ pub enum ScenarioError {
     /// Some distances between regions are missing, or there are too many.
     #[error("there must be a distance from each region to each")]
     Regions,
+    /// Where there is one view of the members, nobody has an address, and nobody listens to a goodbye.
+    #[error("nodes that crash can move or leave only if each has a membership of its own")]
+    SharedView,
+    /// Somebody has to say when a shared view changes.
+    #[error(
+        "where nodes share one view of the members, a crash has to say after how long it is noticed"
+    )]
+    Unnoticed,
+    /// Nodes with memberships of their own find out who has failed.
+    #[error(
+        "nodes with memberships of their own notice a crash by themselves, and nobody can say when"
+    )]
+    NoticedByThemselves,
+    /// Who never comes back is reached nowhere.
+    #[error("nodes that move have to come back")]
+    MovesForGood,
     /// A store failed, in the middle of the run.
     #[error("a simulated store failed: {0}")]
     Store(String),
@@ -180,7 +207,8 @@ impl Scenario {
         } else if !self.network.is_square() {
             Err(ScenarioError::Regions)
         } else {
-            Ok(())
+            let mut crashes = self.crashes.iter();
+            crashes.try_for_each(|crash| crash.check(self.membership))
         }
     }
 

@@ -138,6 +138,22 @@ fn what_is_no_scenario_is_refused() {
         error,
         FileError::Scenario(ScenarioError::TooFewNodes)
     ));
+    let crash = |membership: &str, words: &str| {
+        let text =
+            format!("membership = \"{membership}\"\n[[crash]]\nat_s = 0\nshare = 0.1\n{words}");
+        match parse(&text) {
+            FileError::Scenario(error) => error,
+            other => panic!("{other}"),
+        }
+    };
+    for words in ["moves = true\nlasts_s = 5", "leaves = true"] {
+        let words = format!("noticed_after_s = 4\n{words}");
+        assert_eq!(crash("shared", &words), ScenarioError::SharedView);
+    }
+    assert_eq!(crash("shared", "lasts_s = 5"), ScenarioError::Unnoticed);
+    let noticed = crash("own", "lasts_s = 5\nnoticed_after_s = 4");
+    assert_eq!(noticed, ScenarioError::NoticedByThemselves);
+    assert_eq!(crash("own", "moves = true"), ScenarioError::MovesForGood);
     let error = ScenarioFile::parse("about = \"\"\nstrategy = \"shout\"").unwrap_err();
     assert!(
         error.to_string().contains("no strategy \"shout\""),

@@ -255,7 +255,7 @@ impl Sim {
             crashes: match self.kill {
                 0.0 => Vec::new(),
                 share => vec![syncline_sim::Crash {
-                    noticed_after: Duration::from_secs(self.noticed),
+                    noticed_after: Some(Duration::from_secs(self.noticed)),
                     ..syncline_sim::Crash::for_good(share)
                 }],
             },

@@ -42,9 +42,9 @@ impl Cluster<'_> {
             return false;
         }
         let begun = {
-            let node_ = &mut self.nodes[node as usize];
-            let salt = node_.random.random();
-            let Some(replica) = &node_.replica else {
+            let initiator = &mut self.nodes[node as usize];
+            let salt = initiator.random.random();
+            let Some(replica) = &initiator.replica else {
                 return false;
             };
             self.talks.begin([node, peer], replica, salt)

@@ -6,7 +6,10 @@
 //! ```
 //!
 //! A queue is bounded, and what does not fit is dropped and counted: whatever travels here may get lost. So a peer that is
-//! slow, or gone, costs the memory of its queue and delays nobody else.
+//! slow, or gone, costs the memory of its queue and delays nobody else. How it gets to the peer is the [courier]'s business; here
+//! is who is connected, and what is heard.
+
+mod courier;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
-use syncline_sync::quic::{Connection, Inlet, Lost, NodeId, Outlet};
+use syncline_sync::quic::{Connection, Inlet, Lost, NodeId};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -25,8 +28,6 @@ use crate::net::{Doorkeeper, SyncError};
 
 /// Parcels that may wait for one peer.
 const QUEUE: usize = 256;
-/// After which a courier with nothing to carry goes. Its connection stays for as long as the peer shows that it lives.
-const IDLE: Duration = Duration::from_secs(60);
 /// Connections kept of those that were made from here, most of them for pings: those that were used the longest ago are
 /// closed beyond it.
 const KEPT: usize = 96;
@@ -189,7 +190,7 @@ impl Links {
             peer.queue = Some(queue);
             self.0.waits();
             let courier = Arc::downgrade(&self.0);
-            self.spawn(carry(courier, to, address, parcels));
+            self.spawn(courier::carry(courier, to, address, parcels));
         }
     }
 
@@ -394,57 +395,6 @@ fn close_superfluous(peers: &mut BTreeMap<NodeId, Peer>) {
     }
 }
 
-/// Carries parcels to one peer until there are none for a while, or the peer cannot be reached.
-async fn carry(
-    shared: Weak<Shared>,
-    to: NodeId,
-    address: Option<SocketAddr>,
-    mut parcels: mpsc::Receiver<Parcel>,
-) {
-    let mut way: Option<(Connection, Option<Outlet>)> = None;
-    while let Ok(Some(parcel)) = timeout(IDLE, parcels.recv()).await {
-        let Some(links) = shared.upgrade().map(Links) else {
-            return;
-        };
-        // The newest is asked for each time: the one that was used last may be to an earlier life of the peer, which takes all that is sent until it
-        // has been silent for long.
-        let newest = links.newest(to);
-        let is_newest =
-            |(it, _): &(Connection, _)| newest.as_ref().is_some_and(|newest| it.is(newest));
-        if !way.as_ref().is_some_and(is_newest) {
-            let connection = match (newest, address) {
-                (Some(connection), _) => Ok(connection),
-                (None, Some(address)) => links.dial(Some(to), address).await,
-                (None, None) => return links.0.carried(1 + parcels.len() as u64, 0),
-            };
-            match connection {
-                Ok(connection) => way = Some((connection, None)),
-                Err(error) => {
-                    links.unreachable(to, error, 1 + parcels.len()).await;
-                    return;
-                }
-            }
-        }
-        let Some((connection, outlet)) = &mut way else {
-            continue;
-        };
-        let length = parcel.len();
-        match deliver(connection, outlet, parcel).await {
-            Ok(()) => {
-                links.0.carried(1, length);
-                links.0.core.network.accounts.gossip_sent(to, length);
-            }
-            Err(error) => {
-                links.0.carried(1, 0);
-                tracing::debug!(peer = %to, %error, "a message was not delivered");
-                links.drop_parcels(1);
-                *outlet = None;
-                continue;
-            }
-        };
-    }
-}
-
 /// Whether both nodes may carry what a message is about.
 fn may_pass(connection: &Connection, bytes: &[u8]) -> bool {
     let foreign = wire::foreign(bytes, |namespace| connection.may_carry(namespace));
@@ -452,40 +402,6 @@ fn may_pass(connection: &Connection, bytes: &[u8]) -> bool {
         tracing::debug!(peer = %connection.peer(), %namespace, "a certificate does not name the namespace of a message");
     }
     foreign.is_none()
-}
-
-async fn deliver(
-    connection: &Connection,
-    outlet: &mut Option<Outlet>,
-    parcel: Parcel,
-) -> Result<(), syncline_sync::quic::StreamError> {
-    let Parcel { carriage, bytes } = parcel;
-    if !may_pass(connection, &bytes) {
-        return Ok(());
-    }
-    if carriage == Carriage::Datagram && connection.takes_datagram(bytes.len()) {
-        // The only failure left is the end of the connection, which the next parcel finds.
-        let _lost = connection.send_datagram(bytes);
-        return Ok(());
-    }
-    let outlet = match outlet {
-        Some(outlet) => outlet,
-        None => outlet.insert(connection.open_channel().await?),
-    };
-    outlet.send(&bytes).await
-}
-
-impl Links {
-    async fn unreachable(&self, peer: NodeId, error: SyncError, parcels: usize) {
-        self.drop_parcels(parcels as u64);
-        self.0.carried(parcels as u64, 0);
-        if let Some(peer) = lock(&self.0.peers).get_mut(&peer) {
-            peer.queue = None;
-            peer.unreached = Some(Instant::now());
-        }
-        // Nobody listens any more when the node ends.
-        let _ended = self.0.heard.send(Heard::Unreachable { peer, error }).await;
-    }
 }
 
 /// Hears what a peer says on a connection, and serves its sessions, until the connection ends.

@@ -59,6 +59,7 @@
 
 mod certificate;
 mod channel;
+mod connection;
 mod drive;
 mod endings;
 mod endpoint;
@@ -66,6 +67,7 @@ mod identity;
 mod limits;
 mod link;
 mod lost;
+mod node_id;
 mod pacer;
 mod petition;
 mod serve;
@@ -75,12 +77,14 @@ mod trust;
 
 pub use certificate::{AuthorityId, GRANT_EXTENSION, Grant, NamespaceTag, Root};
 pub use channel::{DatagramError, Inlet, Outlet};
+pub use connection::Connection;
 pub use drive::DriveError;
-pub use endpoint::{Arrival, Connection, Endpoint, Incoming};
-pub use identity::{CERTIFICATE_NAME, Identity, IdentityError, NoNodeId, NodeId};
+pub use endpoint::{Arrival, Endpoint, Incoming};
+pub use identity::{CERTIFICATE_NAME, Identity, IdentityError};
 pub use limits::Limits;
 pub use link::{Forwarder, Traffic};
 pub use lost::{Alert, BindError, ConnectError, Lost};
+pub use node_id::{NoNodeId, NodeId};
 pub use pacer::Pacer;
 pub use petition::{Doorkeeper, Guest, Petition, PetitionError, Petitioner};
 pub use serve::Host;

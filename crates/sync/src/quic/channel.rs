@@ -6,7 +6,7 @@
 use quinn::SendDatagramError;
 use tokio::time::timeout;
 
-use super::endpoint::Connection;
+use super::connection::Connection;
 use super::limits::DATAGRAMS;
 use super::lost::Lost;
 use super::stream::{FrameReader, FrameWriter, StreamError};

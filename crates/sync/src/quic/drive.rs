@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::endpoint::Connection;
+use super::connection::Connection;
 use super::stream::{Arrivals, FrameReader, FrameWriter, StreamError};
 use crate::error::{Refusal, RefusalCode, SessionError};
 use crate::frame::refusal;

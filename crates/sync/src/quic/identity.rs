@@ -1,4 +1,4 @@
-//! Who a node is: its certificate, the key behind it, and the authority that vouches for both.
+//! What a node proves itself with: its certificate, the key behind it, and the authority that vouches for both.
 
 use core::fmt;
 use std::fs;
@@ -10,12 +10,11 @@ use std::time::{Duration, SystemTime};
 use rustls::client::danger::ServerCertVerifier as _;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, RootCertStore};
-use syncline_crdt::{Canonical, DecodeError, Input};
 
 use super::certificate::{AuthorityId, Grant, Root, Terms};
+use super::node_id::NodeId;
 use super::tls;
 
 /// The name that every node certificate carries as a DNS subject alternative name.
@@ -28,86 +27,6 @@ use super::tls;
 /// assert_eq!(syncline_sync::quic::CERTIFICATE_NAME, "node.syncline");
 /// ```
 pub const CERTIFICATE_NAME: &str = "node.syncline";
-
-/// The identity of a node: the BLAKE3 hash of its certificate's public key.
-///
-/// The hash covers the DER encoded `SubjectPublicKeyInfo`, so a certificate renewed over the same
-/// key keeps the identity. The key was proven in the TLS handshake; nobody else can present it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NodeId([u8; 32]);
-
-impl NodeId {
-    /// The identity held in `certificate`'s public key.
-    ///
-    /// # Errors
-    /// When the bytes are not an X.509 certificate.
-    pub(crate) fn of_certificate(certificate: &CertificateDer<'_>) -> Result<Self, rustls::Error> {
-        let key = ParsedCertificate::try_from(certificate)?.subject_public_key_info();
-        Ok(Self::of_public_key(&key))
-    }
-
-    /// The identity held in a public key, given as the DER of its `SubjectPublicKeyInfo`.
-    pub fn of_public_key(info: &[u8]) -> Self {
-        Self(*blake3::hash(info).as_bytes())
-    }
-
-    /// The identity with these bytes, as written down elsewhere.
-    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-
-    /// The 32 bytes.
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
-
-/// The 32 bytes.
-impl Canonical for NodeId {
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.0);
-    }
-
-    fn decode(input: &mut Input<'_>) -> Result<Self, DecodeError> {
-        input.array().map(Self)
-    }
-}
-
-/// As [`Display`](fmt::Display) writes it.
-impl core::str::FromStr for NodeId {
-    type Err = NoNodeId;
-
-    fn from_str(text: &str) -> Result<Self, NoNodeId> {
-        let mut bytes = [0; 32];
-        let mut digits = text.chars().map(|digit| digit.to_digit(16).ok_or(NoNodeId));
-        for byte in &mut bytes {
-            let mut digit = || digits.next().unwrap_or(Err(NoNodeId));
-            *byte = (digit()? << 4 | digit()?) as u8;
-        }
-        match digits.next() {
-            None => Ok(Self(bytes)),
-            Some(_) => Err(NoNodeId),
-        }
-    }
-}
-
-/// A text that is no [`NodeId`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a node id has 64 hexadecimal digits")]
-pub struct NoNodeId;
-
-/// 64 lower-case hexadecimal digits.
-impl fmt::Display for NodeId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for NodeId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "NodeId({self})")
-    }
-}
 
 /// A node's certificate chain and private key, and the authority it trusts; two of them while one takes the place of the
 /// other.

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
 
-use super::identity::NodeId;
+use super::node_id::NodeId;
 
 /// Spreads what sessions send over time. Given to an endpoint in its [`Limits`](super::Limits::pacer).
 pub trait Pacer: Debug + Send + Sync {

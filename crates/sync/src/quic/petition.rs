@@ -27,9 +27,9 @@ use tokio::time::timeout;
 use super::certificate::{AuthorityId, Grant, Root};
 use super::drive::blocking;
 use super::endpoint::{Endpoint, dial};
-use super::identity::NodeId;
 use super::limits::Limits;
 use super::lost::{BindError, ConnectError, Lost};
+use super::node_id::NodeId;
 use super::tls::{self, PETITION_ALPN};
 
 /// The longest request, in bytes.

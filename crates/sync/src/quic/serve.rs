@@ -6,10 +6,11 @@ use std::time::Instant;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::connection::Connection;
 use super::drive::{DriveError, Frames, blocking, drive};
-use super::endpoint::{Arrival, Connection, Endpoint};
-use super::identity::NodeId;
+use super::endpoint::{Arrival, Endpoint};
 use super::lost::Lost;
+use super::node_id::NodeId;
 use super::stream::{FrameReader, FrameWriter, StreamError};
 use crate::config::{Config, Request};
 use crate::error::{Refusal, RefusalCode, SessionError};

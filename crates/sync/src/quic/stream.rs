@@ -10,7 +10,7 @@ use std::time::Duration;
 use quinn::{ReadError, RecvStream, SendStream, VarInt, WriteError};
 use tokio::time::timeout;
 
-use super::endpoint::Connection;
+use super::connection::Connection;
 use super::limits::Limits;
 use super::lost::Lost;
 use crate::frame::LENGTH_PREFIX;

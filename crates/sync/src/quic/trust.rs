@@ -22,7 +22,8 @@ use rustls::sign::CertifiedKey;
 use tokio::sync::watch;
 
 use super::certificate::{Grant, Terms};
-use super::identity::{CERTIFICATE_NAME, Identity, NodeId};
+use super::identity::{CERTIFICATE_NAME, Identity};
+use super::node_id::NodeId;
 use super::petition::Doorkeeper;
 use super::tls;
 

@@ -6,6 +6,7 @@ use syncline_sync::quic::{
 };
 use syncline_sync::{RefusalCode, SessionError, Strategy};
 
+use crate::log::warnings;
 use crate::members::Authority;
 use crate::raw::{Raw, RawConnection, raw_server};
 use crate::world::*;
@@ -102,8 +103,11 @@ async fn a_server_of_another_cluster_is_refused_by_the_client() {
     assert!(error.to_string().contains("not of our cluster"), "{error}");
 }
 
+const EXPIRED: &str = "its certificate is not valid at our time";
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_expired_certificate_is_refused() {
+async fn an_expired_certificate_is_refused_and_the_log_says_why() {
+    assert!(!warnings().contains(EXPIRED));
     let authority = Authority::new("ours");
     let server = Server::start(&authority.identity(), impatient(), store());
     let day = Duration::from_secs(86_400);
@@ -120,6 +124,15 @@ async fn an_expired_certificate_is_refused() {
         matches!(lost, Lost::RefusedByPeer { alert: Alert(45) }),
         "{lost:?}"
     );
+    let logged = async {
+        while !warnings().contains(EXPIRED) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    in_time(logged).await;
+    let line = warnings();
+    let line = line.lines().find(|line| line.contains(EXPIRED)).unwrap();
+    assert!(line.contains("turned away"), "{line}");
 }
 
 /// The right authority, yet another secret: the cluster's identity tells, in the greeting.

@@ -9,6 +9,7 @@ mod hostile;
 mod identity;
 mod impostors;
 mod link;
+mod log;
 mod members;
 mod petitions;
 mod raw;

@@ -12,6 +12,8 @@ mod handing_on;
 mod harness;
 mod joining;
 mod limits;
+mod listening;
+mod mirror;
 mod model;
 mod opaque;
 mod opening;

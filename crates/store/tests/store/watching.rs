@@ -1,22 +1,16 @@
 //! Changes are told completely, from any point on, whatever happens in between.
 
-use std::collections::BTreeMap;
-use std::future::Future;
-use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context as Task, Poll, Wake, Waker};
+mod histories;
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
-use syncline_crdt::{Canonical, Delta, Row, RowKey};
+use syncline_crdt::{Canonical, RowKey};
 use syncline_merkle::KeyRange;
-use syncline_store::{
-    Bookmark, Config, Durability, Engine, Incoming, Listener, Signal, Store, StoreError, Table,
-};
+use syncline_store::{Bookmark, Config, Durability, Engine, Incoming, Store, StoreError, Table};
 
 use crate::harness::*;
+use crate::mirror::Mirror;
 
 crate::over_all_engines! {
     a_mirror_is_the_range_whatever_happens
@@ -31,327 +25,17 @@ crate::over_all_engines! {
     a_mirror_keeps_up_with_writers
 }
 
-/// What somebody makes of the changes that he is told, and keeps.
-struct Mirror {
-    range: KeyRange,
-    held: BTreeMap<RowKey, Row>,
-    kept: Option<Vec<u8>>,
-    begun_anew: usize,
-}
-
-impl Mirror {
-    fn new(range: KeyRange) -> Self {
-        Self {
-            range,
-            held: BTreeMap::new(),
-            kept: None,
-            begun_anew: 0,
-        }
-    }
-
-    /// Takes one part of the changes; whether that was the last.
-    fn step<E: Engine>(
-        &mut self,
-        store: &Store<E>,
-        listener: Option<&mut Listener>,
-        max_bytes: usize,
-        max_rows: usize,
-    ) -> bool {
-        let view = store.view().unwrap();
-        let from = self
-            .kept
-            .as_ref()
-            .map(|bytes| Bookmark::from_bytes(bytes).unwrap());
-        let changes = match listener {
-            Some(listener) => listener.changes(&view, from.as_ref(), max_bytes, max_rows),
-            None => view.changes(&self.range, from.as_ref(), max_bytes, max_rows),
-        };
-        let changes = changes.unwrap();
-        assert!(changes.rows.len() <= max_rows.max(1));
-        if changes.anew {
-            self.held.clear();
-            self.begun_anew += 1;
-        }
-        for (key, row) in changes.rows {
-            assert!(self.range.contains(key.as_bytes()));
-            match row.is_empty() {
-                true => self.held.remove(&key),
-                false => self.held.insert(key, row),
-            };
-        }
-        self.kept = Some(changes.bookmark.to_bytes());
-        assert_eq!(changes.bookmark.is_complete(), changes.complete);
-        if changes.complete {
-            let there: BTreeMap<_, _> = view.scan(&self.range).map(Result::unwrap).collect();
-            assert_eq!(self.held, there);
-        }
-        changes.complete
-    }
-
-    fn catch_up<E: Engine>(&mut self, store: &Store<E>) {
-        while !self.step(store, None, 1 << 20, 1000) {}
-    }
-}
-
-#[derive(Debug, Clone)]
-enum Step {
-    /// A transaction here (0) or at the peer, whose delta may be delivered later.
-    Write {
-        at: usize,
-        durable: bool,
-        edits: Vec<(u8, Option<u8>)>,
-    },
-    Deliver {
-        at: usize,
-        delta: prop::sample::Index,
-    },
-    /// All that lives there and is unknown here, then the context: removals are yet to be found.
-    Pull {
-        part: usize,
-    },
-    /// Rows of a session that breaks.
-    Broken {
-        rows: usize,
-    },
-    /// A whole session to here (0) or to the peer.
-    Sync {
-        to: usize,
-    },
-    Withdraw {
-        key: u8,
-    },
-    Reopen,
-    /// Loses what was not synced.
-    Crash,
-    Follow {
-        mirror: usize,
-        listening: bool,
-        max_bytes: usize,
-        max_rows: usize,
-        times: usize,
-    },
-}
-
-const MIRRORS: usize = 4;
-
-fn step() -> impl Strategy<Value = Step> {
-    let edits = || prop::collection::vec((0u8..12, prop::option::weighted(0.6, any::<u8>())), 1..6);
-    prop_oneof![
-        6 => (0..2usize, any::<bool>(), edits())
-            .prop_map(|(at, durable, edits)| Step::Write { at, durable, edits }),
-        3 => (0..2usize, any::<prop::sample::Index>())
-            .prop_map(|(at, delta)| Step::Deliver { at, delta }),
-        2 => (1usize..5).prop_map(|part| Step::Pull { part }),
-        1 => (1usize..4).prop_map(|rows| Step::Broken { rows }),
-        2 => (0..2usize).prop_map(|to| Step::Sync { to }),
-        1 => (0u8..12).prop_map(|key| Step::Withdraw { key }),
-        1 => Just(Step::Reopen),
-        1 => Just(Step::Crash),
-        8 => (0..MIRRORS, any::<bool>(), 1usize..300, 1usize..5, 1usize..4).prop_map(
-            |(mirror, listening, max_bytes, max_rows, times)| {
-                Step::Follow { mirror, listening, max_bytes, max_rows, times }
-            }
-        ),
-    ]
-}
-
-fn key(n: u8) -> RowKey {
-    let user = [b'u', n / 4];
-    match n % 4 {
-        0 => RowKey::cell(&user),
-        1 => RowKey::field(&user, b"f"),
-        2 => RowKey::member(&user, &[n]),
-        _ => RowKey::member(&user, b""),
-    }
-}
-
-struct World<H: Harness> {
-    harness: H,
-    departure_bytes: u64,
-    store: Option<Store<H::Engine>>,
-    mirrors: Vec<Mirror>,
-    listeners: Vec<Option<Listener>>,
-}
-
-impl<H: Harness> World<H> {
-    fn new(departure_bytes: u64) -> Self {
-        let range = |n: usize| match n % 2 {
-            0 => KeyRange::ALL,
-            _ => KeyRange::prefix(&RowKey::user_prefix(&[b'u', 1])),
-        };
-        let mut world = Self {
-            harness: H::new(),
-            departure_bytes,
-            store: None,
-            mirrors: (0..MIRRORS).map(|n| Mirror::new(range(n))).collect(),
-            listeners: Vec::new(),
-        };
-        world.open();
-        world
-    }
-
-    fn open(&mut self) {
-        let config = Config {
-            departure_bytes: self.departure_bytes,
-            ..config()
-        };
-        let store = Store::open(self.harness.mount(), config).unwrap();
-        let ranges = self.mirrors.iter().map(|mirror| mirror.range.clone());
-        self.listeners = ranges.map(|range| Some(store.listen(range))).collect();
-        self.store = Some(store);
-    }
-
-    fn store(&self) -> &Store<H::Engine> {
-        self.store.as_ref().unwrap()
-    }
-
-    fn withdraw(&mut self, key: &RowKey) {
-        if self.store().view().unwrap().get(key).unwrap().is_none() {
-            return;
-        }
-        self.store = None;
-        let mut value = stored(&self.harness, key);
-        *value.last_mut().unwrap() ^= 1;
-        self.harness
-            .tamper(|batch| batch.put(Table::Rows, key.as_bytes(), &value));
-        self.open();
-        self.store().withdraw(std::slice::from_ref(key)).unwrap();
-    }
-}
-
-fn write<E: Engine>(store: &Store<E>, edits: &[(u8, Option<u8>)], durability: Durability) -> Delta {
-    let written = store.transact(durability, |txn| {
-        for (at, edit) in edits {
-            match edit {
-                Some(value) if value % 3 == 0 => txn
-                    .put_superseding(&key(*at), vec![*value], &[])
-                    .map(drop)?,
-                Some(value) => txn.put(&key(*at), vec![*value]).map(drop)?,
-                None => txn.remove(&key(*at)).map(drop)?,
-            }
-        }
-        Ok::<_, StoreError>(())
-    });
-    written.unwrap().1
-}
-
-fn run<H: Harness>(steps: &[Step], departure_bytes: u64) {
-    let mut world = World::<H>::new(departure_bytes);
-    let there = Memory::new().open();
-    let mut wire: Vec<Delta> = Vec::new();
-    for step in steps {
-        match step {
-            Step::Write { at, durable, edits } => {
-                let durability = match durable {
-                    true => Durability::Durable,
-                    false => Durability::Memory,
-                };
-                let delta = match at {
-                    0 => write(world.store(), edits, durability),
-                    _ => write(&there, edits, durability),
-                };
-                // A peer is told of nothing that a crash could still take back.
-                if *at == 1 || *durable {
-                    wire.push(delta);
-                }
-            }
-            Step::Deliver { at, delta } if !wire.is_empty() => {
-                let delta = delta.get(&wire);
-                let joined = match at {
-                    0 => world.store().join_delta(delta, Durability::Memory),
-                    _ => there.join_delta(delta, Durability::Memory),
-                };
-                joined.unwrap();
-            }
-            Step::Deliver { .. } => {}
-            Step::Pull { part } => pull(&there, world.store(), *part),
-            Step::Broken { rows: count } => {
-                let view = there.view().unwrap();
-                let some = rows(&view).into_iter().take(*count).collect();
-                let incoming = Incoming {
-                    rows: some,
-                    ..Incoming::from_peer(view.context())
-                };
-                world.store().join(incoming, Durability::Memory).unwrap();
-            }
-            Step::Sync { to: 0 } => sync(&there, world.store()),
-            Step::Sync { .. } => {
-                world.store().flush().unwrap();
-                sync(world.store(), &there);
-            }
-            Step::Withdraw { key: n } => world.withdraw(&key(*n)),
-            Step::Reopen => {
-                world.store().flush().unwrap();
-                world.store = None;
-                world.open();
-            }
-            Step::Crash => {
-                world.harness.crash();
-                std::mem::forget(world.store.take());
-                world.open();
-            }
-            Step::Follow {
-                mirror,
-                listening,
-                max_bytes,
-                max_rows,
-                times,
-            } => {
-                let listener = world.listeners[*mirror].as_mut().filter(|_| *listening);
-                let mut listener = listener;
-                let store = world.store.as_ref().unwrap();
-                for _ in 0..*times {
-                    let listener = listener.as_deref_mut();
-                    world.mirrors[*mirror].step(store, listener, *max_bytes, *max_rows);
-                }
-            }
-        }
-        assert_sound(world.store());
-    }
-    let store = world.store.as_ref().unwrap();
-    for (mirror, listener) in world.mirrors.iter_mut().zip(&mut world.listeners) {
-        while !mirror.step(store, listener.as_mut(), 100, 3) {}
-    }
-}
-
-fn pull<E: Engine, F: Engine>(from: &Store<E>, to: &Store<F>, part: usize) {
-    let start_view = from.view().unwrap();
-    let start = start_view.context().clone();
-    let peer = to.view().unwrap().context().clone();
-    let mut after = None;
-    loop {
-        let additions = start_view
-            .lacking(&start_view, &peer, after, usize::MAX, part)
-            .unwrap();
-        let learned = match additions.frontier {
-            _ if additions.complete => start.clone(),
-            Some(frontier) => start.up_to(frontier),
-            None => context([]),
-        };
-        let incoming = Incoming {
-            rows: additions.rows,
-            learned,
-            ..Incoming::from_peer(&start)
-        };
-        to.join(incoming, Durability::Memory).unwrap();
-        after = additions.frontier;
-        if additions.complete {
-            break;
-        }
-    }
-}
-
 fn a_mirror_is_the_range_whatever_happens<H: Harness>() {
     let mut runner = TestRunner::new(ProptestConfig {
         cases: 60,
         failure_persistence: None,
         ..ProptestConfig::default()
     });
-    let steps = prop::collection::vec(step(), 1..60);
+    let steps = prop::collection::vec(histories::step(), 1..60);
     let bytes = prop_oneof![Just(1u64 << 20), Just(90)];
     runner
         .run(&(steps, bytes), |(steps, bytes)| {
-            run::<H>(&steps, bytes);
+            histories::run::<H>(&steps, bytes);
             Ok(())
         })
         .unwrap();
@@ -414,7 +98,7 @@ fn a_removal_that_a_session_finds_late_is_told<H: Harness>() {
     sync(&there, &here);
     remove(&there, "a");
     // The context says that the removal was seen, but it has not reached its row.
-    pull(&there, &here, 10);
+    histories::pull(&there, &here, 10);
     let mut mirror = Mirror::new(KeyRange::ALL);
     mirror.catch_up(&here);
     assert_eq!(mirror.held.len(), 2);
@@ -591,107 +275,6 @@ fn a_mirror_keeps_up_with_writers<H: Harness>() {
     mirror.step(&store, Some(&mut listener), 1 << 20, 1000);
     assert_eq!(mirror.begun_anew, 1);
     assert!(!mirror.held.is_empty());
-}
-
-/// Counts how often it was woken.
-#[derive(Default)]
-struct Counted(AtomicUsize);
-
-impl Wake for Counted {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-#[test]
-fn a_listener_is_woken_by_what_concerns_it() {
-    let store = Memory::new().open();
-    let range = KeyRange::prefix(b"user:");
-    let mut listener = store.listen(range.clone());
-    let mut mirror = Mirror::new(range);
-    assert!(mirror.step(&store, Some(&mut listener), 1 << 20, 1000));
-    let counted = Arc::<Counted>::default();
-    let waker = Waker::from(Arc::clone(&counted));
-    let mut task = Task::from_waker(&waker);
-    let woken = || counted.0.load(Ordering::Relaxed);
-
-    assert_eq!(listener.poll_due(&mut task), Poll::Pending);
-    put(&store, "other", "1");
-    assert_eq!((listener.poll_due(&mut task), woken()), (Poll::Pending, 0));
-    put(&store, "user:ada", "1");
-    assert_eq!(woken(), 1);
-    assert_eq!(listener.poll_due(&mut task), Poll::Ready(Signal::Due));
-    mirror.step(&store, Some(&mut listener), 1 << 20, 1000);
-    assert_eq!(mirror.held.len(), 1);
-    assert_eq!(listener.poll_due(&mut task), Poll::Pending);
-
-    // So that what it keeps does not grow old, it is due now and then though nothing concerns it.
-    let old = mirror.kept.clone();
-    for n in 0..1023 {
-        put(&store, "other", &n.to_string());
-    }
-    assert_eq!((listener.poll_due(&mut task), woken()), (Poll::Pending, 1));
-    put(&store, "other", "1024");
-    assert_eq!(woken(), 2);
-    assert_eq!(listener.poll_due(&mut task), Poll::Ready(Signal::Due));
-    mirror.step(&store, Some(&mut listener), 1 << 20, 1000);
-    assert_ne!(mirror.kept, old);
-
-    assert_eq!(listener.poll_due(&mut task), Poll::Pending);
-    store.close_feed();
-    assert_eq!(woken(), 3);
-    assert_eq!(listener.poll_due(&mut task), Poll::Ready(Signal::Closed));
-}
-
-#[test]
-fn who_does_not_listen_for_long_has_fallen_behind_and_misses_nothing() {
-    let store = Memory::new().open();
-    let mut listener = store.listen(KeyRange::ALL);
-    let mut mirror = Mirror::new(KeyRange::ALL);
-    mirror.step(&store, Some(&mut listener), 1 << 20, 1000);
-    // More than is held for it.
-    let long = "k".repeat(60 << 10);
-    for n in 0..10 {
-        put(&store, &format!("{n}{long}"), "");
-    }
-    assert!(mirror.step(&store, Some(&mut listener), 1 << 20, 1000));
-    assert_eq!((mirror.held.len(), mirror.begun_anew), (10, 1));
-    // What is asked for in vain is not lost either.
-    put(&store, "a", "");
-    let view = store.view().unwrap();
-    let from = Bookmark::from_bytes(mirror.kept.as_ref().unwrap()).unwrap();
-    drop(listener.changes(&view, Some(&from), 1 << 20, 1000));
-    assert!(mirror.step(&store, Some(&mut listener), 1 << 20, 1000));
-    assert_eq!(mirror.held.len(), 11);
-}
-
-#[test]
-fn whoever_waits_is_woken_by_the_commit_that_brings_it() {
-    let (here, there) = (Memory::new().open(), Memory::new().open());
-    let dot = put(&there, "a", "1");
-    let counted = Arc::<Counted>::default();
-    let waker = Waker::from(Arc::clone(&counted));
-    let mut task = Task::from_waker(&waker);
-    let woken = || counted.0.load(Ordering::Relaxed);
-    let mut arrival = pin!(here.arrival(context([dot]), 0));
-    assert_eq!(arrival.as_mut().poll(&mut task), Poll::Pending);
-    put(&here, "b", "1");
-    assert_eq!(woken(), 0);
-    sync(&there, &here);
-    assert_eq!(woken(), 1);
-    assert_eq!(arrival.poll(&mut task), Poll::Ready(Signal::Due));
-
-    let commit = here.view().unwrap().commit();
-    let mut next = pin!(here.arrival(context([dot]), commit));
-    assert_eq!(next.as_mut().poll(&mut task), Poll::Pending);
-    put(&here, "b", "2");
-    assert_eq!(next.poll(&mut task), Poll::Ready(Signal::Due));
-
-    let mut never = pin!(here.arrival(context([self::dot(9, 9)]), 0));
-    assert_eq!(never.as_mut().poll(&mut task), Poll::Pending);
-    here.close_feed();
-    assert_eq!(woken(), 3);
-    assert_eq!(never.poll(&mut task), Poll::Ready(Signal::Closed));
 }
 
 #[test]

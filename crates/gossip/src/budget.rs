@@ -59,6 +59,12 @@ impl Class {
     }
 }
 
+/// What is saved up and one item together exceed a second's rate by less than a tenth.
+const BURST: Duration = Duration::from_millis(30);
+/// An item should take no more than this part of what may be sent in a second.
+const ITEMS_PER_SECOND: u64 = 16;
+const LEAST_ITEM: usize = 16 << 10;
+
 /// How much may be sent, and how much may wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -66,7 +72,7 @@ pub struct Limits {
     pub node: Option<u64>,
     /// Bytes per second to each peer. Nothing: as many as there are.
     pub peer: Option<u64>,
-    /// For how long the rate may be saved up while nothing is sent.
+    /// For how long the rate may be saved up while nothing is sent. Usually 30 ms.
     pub burst: Duration,
     /// Bytes of each class that may wait for each peer.
     pub waiting: u64,
@@ -87,10 +93,20 @@ impl Limits {
         Self {
             node: None,
             peer: None,
-            burst: Duration::from_millis(100),
+            burst: BURST,
             waiting: 1 << 20,
             waiting_in_all: 64 << 20,
         }
+    }
+
+    /// How many bytes an item should have at most, where `usual` would be large enough without limits. An item goes as a whole, and may
+    /// overdraw a second's rate: by a sixteenth of it, unless it is of the least, of 16 KiB, below which items are mostly overhead.
+    #[must_use]
+    pub fn item_bytes(&self, usual: usize) -> usize {
+        let rates = [self.node, self.peer].into_iter().flatten();
+        let affordable = rates.map(|rate| usize::try_from(rate / ITEMS_PER_SECOND));
+        let affordable = affordable.map(|bytes| bytes.unwrap_or(usize::MAX));
+        affordable.fold(usual, usize::min).max(LEAST_ITEM)
     }
 }
 
@@ -175,13 +191,13 @@ pub struct Spent {
 /// let mut budget = Budget::new(Limits { node: Some(1_000_000), ..Limits::new() });
 /// let offer = |class, item| Input::Offer { to: "bob", class, bytes: 150_000, item };
 /// let now = Duration::ZERO;
-/// // A tenth of a second is saved up, so the first may go at once; the rest waits until that is made up for.
+/// // 30 ms are saved up, so the first may go at once; the rest waits until that is made up for.
 /// let outputs = budget.handle(offer(Class::Bootstrap, "rows"), now);
 /// assert_eq!(outputs, [Output::Send { to: "bob", class: Class::Bootstrap, item: "rows" }]);
 /// let outputs = budget.handle(offer(Class::Bootstrap, "more rows"), now);
 /// assert!(matches!(outputs[..], [Output::Wake { .. }]));
 /// assert!(budget.handle(offer(Class::Rumour, "a write"), now).is_empty());
-/// let outputs = budget.handle(Input::Timer, now + Duration::from_millis(51));
+/// let outputs = budget.handle(Input::Timer, now + Duration::from_millis(121));
 /// assert_eq!(outputs[0], Output::Send { to: "bob", class: Class::Rumour, item: "a write" });
 /// ```
 #[derive(Clone, Debug)]

@@ -263,3 +263,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn items_are_small_where_the_rate_is() {
+    let of = |node, peer| {
+        let limits = Limits {
+            node,
+            peer,
+            ..Limits::new()
+        };
+        limits.item_bytes(256 << 10)
+    };
+    assert_eq!(of(None, None), 256 << 10);
+    assert_eq!(of(Some(1_000_000), None), 62_500);
+    assert_eq!(of(Some(100 << 20), None), 256 << 10);
+    assert_eq!(of(Some(1_000_000), Some(512 << 10)), 32 << 10);
+    assert_eq!(of(None, Some(64 << 10)), 16 << 10);
+}

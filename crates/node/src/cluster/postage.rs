@@ -20,10 +20,6 @@ use super::links::{Links, Parcel, WeakLinks};
 use crate::core::lock;
 use crate::node::Node;
 
-/// A frame goes as a whole, and so overdraws a second's budget: by this part of it, unless the frame is one of the least.
-const FRAMES_PER_SECOND: u64 = 16;
-/// Smaller ones would be mostly overhead.
-const LEAST_FRAME: usize = 16 << 10;
 /// After how long a frame that found no place in the queue tries again.
 const AGAIN: Duration = Duration::from_millis(50);
 
@@ -56,10 +52,7 @@ impl Postage {
             peer,
             ..Limits::new()
         };
-        let rates = node.into_iter().chain(peer);
-        let affordable = rates.map(|rate| usize::try_from(rate / FRAMES_PER_SECOND));
-        let affordable = affordable.map(|bytes| bytes.unwrap_or(usize::MAX));
-        let frame_bytes = affordable.fold(BATCH_BYTES, usize::min).max(LEAST_FRAME);
+        let frame_bytes = limits.item_bytes(BATCH_BYTES);
         Self(Arc::new(Shared {
             budget: Mutex::new(Budget::new(limits)),
             frame_bytes,
@@ -220,20 +213,5 @@ impl Pacer for Postage {
 impl fmt::Debug for Postage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Postage").finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn frames_are_small_where_the_budget_is() {
-        let of = |node, peer| Postage::new(node, peer).frame_bytes();
-        assert_eq!(of(None, None), 256 << 10);
-        assert_eq!(of(Some(1_000_000), None), 62_500);
-        assert_eq!(of(Some(100 << 20), None), 256 << 10);
-        assert_eq!(of(Some(1_000_000), Some(512 << 10)), 32 << 10);
-        assert_eq!(of(None, Some(64 << 10)), 16 << 10);
     }
 }

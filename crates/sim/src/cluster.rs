@@ -3,6 +3,7 @@
 mod agreeing;
 mod members;
 mod outcome;
+mod postage;
 mod sessions;
 mod spreading;
 
@@ -14,11 +15,13 @@ use std::time::Duration;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use syncline_gossip::budget::Budget;
 use syncline_gossip::{
     Dissemination, Input, Members, Message, RumourId, Timer, convergence, membership,
 };
 
 use self::members::{Due, Own};
+use self::postage::{Item, Letter};
 use crate::network;
 use crate::report::{Report, Spread};
 use crate::scenario::{Crash, Cut, Membership, Scenario, ScenarioError, Side};
@@ -117,6 +120,18 @@ enum Event {
     Notice,
     /// A frame of a session.
     Frame(Frame),
+    /// One that found no place among those that wait to be sent tries again.
+    Offer(Frame),
+    /// One side of a session may have more to say.
+    Speak {
+        talk: u64,
+        side: usize,
+    },
+    /// A node may send more.
+    Paid {
+        node: u32,
+        life: u32,
+    },
     /// A session with anybody is due.
     Sync {
         node: u32,
@@ -124,16 +139,6 @@ enum Event {
     },
     /// Do all stores agree?
     Check,
-}
-
-/// What travels.
-#[derive(Clone)]
-enum Letter {
-    Rumours(Message),
-    /// Of the membership.
-    Members(Vec<u8>),
-    /// Where others stand.
-    Standings(convergence::Message<u32>),
 }
 
 struct Cluster<'s> {
@@ -172,6 +177,8 @@ struct Node {
     replica: Option<Replica>,
     /// The most that it has sent in a second, and in which second how much so far.
     sent: (u64, u64, u64),
+    /// What it allows itself to send, if there is a limit.
+    budget: Option<Box<Budget<u32, Item>>>,
     /// Until when its line is taken by what it has sent.
     busy_until: Duration,
     is_alive: bool,
@@ -199,6 +206,7 @@ impl<'s> Cluster<'s> {
                 written: 0,
                 replica: None,
                 sent: (0, 0, 0),
+                budget: postage::budget(scenario),
                 busy_until: Duration::ZERO,
                 life: 0,
                 pace: 1.0 + scenario.drift * (2.0 * network::place(scenario.seed, node) - 1.0),
@@ -232,7 +240,7 @@ impl<'s> Cluster<'s> {
             refused: 0,
             trace: 0,
             complete: 0,
-            talks: Talks::new(),
+            talks: Talks::new(postage::frame_bytes(scenario)),
             sessions: 0,
             broken: 0,
             agreed: None,
@@ -381,6 +389,13 @@ impl<'s> Cluster<'s> {
             }
             Event::Notice => self.notice(),
             Event::Frame(frame) => self.frame(&frame),
+            Event::Offer(frame) => self.offer_frame(frame),
+            Event::Speak { talk, side } => self.speak(talk, side),
+            Event::Paid { node, life } => {
+                if self.nodes[node as usize].life == life {
+                    self.paid(node);
+                }
+            }
             Event::Sync { node, life } => self.sync(node, life),
             Event::Check => self.check(),
         }
@@ -433,6 +448,7 @@ impl<'s> Cluster<'s> {
         let known = self.sound(known).unwrap_or_default();
         let node = &mut self.nodes[number as usize];
         node.gossip = Dissemination::new(number, self.scenario.gossip.clone());
+        node.budget = postage::budget(self.scenario);
         node.is_alive = true;
         node.life += 1;
         let life = node.life;

@@ -169,6 +169,7 @@ struct Written {
     payload: Option<usize>,
     settle_s: Option<f64>,
     drift: Option<f64>,
+    budget: Option<u64>,
     recent_bytes: Option<usize>,
     stores: Option<WrittenStores>,
     #[serde(default)]
@@ -290,6 +291,7 @@ impl Written {
             payload: self.payload.unwrap_or(usual.payload),
             settle: or(self.settle_s.map(seconds), usual.settle)?,
             drift: self.drift.unwrap_or(usual.drift),
+            budget: self.budget,
             stores: self.stores.map(WrittenStores::read).transpose()?,
             membership: match self.membership {
                 WrittenMembership::Shared => Membership::Shared,

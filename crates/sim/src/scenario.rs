@@ -39,6 +39,8 @@ pub struct Scenario {
     pub stores: Option<Stores>,
     /// By which share of it the timers of a node may run too fast or too slow.
     pub drift: f64,
+    /// Bytes that a node allows itself to send in a second, if there is a limit: what is more important goes first, the rest waits.
+    pub budget: Option<u64>,
 }
 
 /// What nodes know of who is a member.
@@ -188,6 +190,7 @@ impl Scenario {
             cuts: Vec::new(),
             stores: None,
             drift: 0.0,
+            budget: None,
         }
     }
 

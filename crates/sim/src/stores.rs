@@ -139,6 +139,8 @@ impl Replica {
 pub(crate) struct Talks {
     talks: BTreeMap<u64, Talk>,
     begun: u64,
+    /// How many bytes of rows go into a frame.
+    frame_bytes: usize,
 }
 
 struct Talk {
@@ -147,6 +149,8 @@ struct Talk {
     sessions: [Option<Session<Memory>>; 2],
     /// When the last frame to each arrives: a stream keeps its order.
     arrives: [Duration; 2],
+    /// Whether a frame of each waits to be sent.
+    held: [bool; 2],
 }
 
 /// Sessions that a node takes part in at once.
@@ -160,10 +164,11 @@ pub(crate) struct Frame {
 }
 
 impl Talks {
-    pub(crate) const fn new() -> Self {
+    pub(crate) const fn new(frame_bytes: usize) -> Self {
         Self {
             talks: BTreeMap::new(),
             begun: 0,
+            frame_bytes,
         }
     }
 
@@ -183,7 +188,8 @@ impl Talks {
         if nodes.into_iter().any(is_busy) || of(nodes[0]).any(|it| it.nodes.contains(&nodes[1])) {
             return Ok(None);
         }
-        let config = replica.config(nodes[0]);
+        let mut config = replica.config(nodes[0]);
+        config.batch_bytes = self.frame_bytes;
         let session = Session::initiate(replica.store.clone(), config, Request::new(salt))?;
         let number = self.begun;
         self.begun += 1;
@@ -191,6 +197,7 @@ impl Talks {
             nodes,
             sessions: [Some(session), None],
             arrives: [Duration::ZERO; 2],
+            held: [false; 2],
         };
         self.talks.insert(number, talk);
         Ok(Some(number))
@@ -200,6 +207,23 @@ impl Talks {
     pub(crate) fn way_to(&self, talk: u64, side: usize) -> Option<(u32, u32)> {
         let nodes = self.talks.get(&talk)?.nodes;
         Some((nodes[1 - side], nodes[side]))
+    }
+
+    /// A frame waits until its sender may send it; by whom and to whom. Whoever speaks says nothing more until then.
+    pub(crate) fn hold(&mut self, frame: &Frame) -> Option<(u32, u32)> {
+        self.talks.get_mut(&frame.talk)?.held[1 - frame.side] = true;
+        self.way_to(frame.talk, frame.side)
+    }
+
+    /// A frame is sent: by whom and to whom.
+    pub(crate) fn sends(&mut self, frame: &Frame) -> Option<(u32, u32)> {
+        self.talks.get_mut(&frame.talk)?.held[1 - frame.side] = false;
+        self.way_to(frame.talk, frame.side)
+    }
+
+    /// Whether a frame of this side waits.
+    pub(crate) fn is_held(&self, talk: u64, side: usize) -> bool {
+        self.talks.get(&talk).is_some_and(|talk| talk.held[side])
     }
 
     /// When a frame that could arrive at `at` does: not before those sent earlier.
@@ -220,7 +244,8 @@ impl Talks {
             return session.handle_frame(&frame.bytes);
         }
         let opening = Opening::read(&frame.bytes)?;
-        let config = replica.config(talk.nodes[frame.side]);
+        let mut config = replica.config(talk.nodes[frame.side]);
+        config.batch_bytes = self.frame_bytes;
         let session = Session::respond(replica.store.clone(), config, opening)?;
         talk.sessions[frame.side] = Some(session);
         Ok(())

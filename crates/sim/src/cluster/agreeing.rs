@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use syncline_gossip::budget::Class;
 use syncline_gossip::convergence::{Input, Output, Standing};
 use syncline_gossip::schedule::{self, Outcome};
 use syncline_store::StoreError;
 
+use super::Cluster;
 use super::members::Due;
-use super::{Cluster, Letter};
+use super::postage::{Letter, Posted};
 use crate::stores::{NAMESPACE, Replica};
 
 /// How often a node looks where its store stands.
@@ -74,9 +76,14 @@ impl Cluster<'_> {
             match output {
                 Output::Send { to, message } => {
                     if let Some(door) = self.door(number, to) {
-                        let bytes = message.to_bytes().len() as u64;
-                        let letter = Letter::Standings(message);
-                        self.post(number, to, "standings", bytes, door, letter);
+                        let posted = Posted {
+                            class: Class::Pull,
+                            kind: "standings",
+                            bytes: message.to_bytes().len() as u64,
+                            door,
+                            letter: Letter::Standings(message),
+                        };
+                        self.post(number, to, posted);
                     }
                 }
                 Output::Wake { timer, after } => self.later(number, after, Due::Agreement(timer)),

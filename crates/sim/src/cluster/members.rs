@@ -4,13 +4,15 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use rand::Rng;
+use syncline_gossip::budget::Class;
 use syncline_gossip::carriers::{Carriers, Told};
 use syncline_gossip::convergence::Convergence;
 use syncline_gossip::membership::{self, Card, Config, Identity, Membership, Output};
 use syncline_gossip::schedule::{self, Pace, Schedule};
 use syncline_gossip::{Input, convergence};
 
-use super::{Cluster, Event, Letter};
+use super::postage::{Letter, Posted};
+use super::{Cluster, Event};
 use crate::scenario;
 use crate::stores::NAMESPACE;
 
@@ -143,9 +145,14 @@ impl Cluster<'_> {
         for output in own.membership.handle(input, now, &mut node.random) {
             match output {
                 Output::Send { to, address, bytes } => {
-                    let len = bytes.len() as u64;
-                    let letter = Letter::Members(bytes);
-                    self.post(number, to, "membership", len, address.port(), letter);
+                    let posted = Posted {
+                        class: Class::Membership,
+                        kind: "membership",
+                        bytes: bytes.len() as u64,
+                        door: address.port(),
+                        letter: Letter::Members(bytes),
+                    };
+                    self.post(number, to, posted);
                 }
                 Output::Wake { after } => {
                     let Some(own) = &mut self.nodes[number as usize].own else {
@@ -160,6 +167,9 @@ impl Cluster<'_> {
                     let own = self.nodes[number as usize].own.as_mut();
                     let told = own.map(|own| own.carriers.moved(&event));
                     self.tell(number, told.unwrap_or_default());
+                    if let membership::Event::Down(gone) | membership::Event::Left(gone) = event {
+                        self.post_nothing(number, gone);
+                    }
                 }
                 Output::Persist(generation) => {
                     self.nodes[number as usize].generation = generation;

@@ -57,11 +57,11 @@ impl Cluster<'_> {
         true
     }
 
-    /// Sends what one side of a session has to say.
+    /// Sends what one side of a session has to say, frame by frame, as far as the node's budget goes.
     pub(super) fn speak(&mut self, talk: u64, side: usize) {
-        loop {
+        while !self.talks.is_held(talk, side) {
             match self.talks.poll(talk, side) {
-                Ok(Some(frame)) => self.send_frame(frame),
+                Ok(Some(frame)) => self.offer_frame(frame),
                 Ok(None) => break,
                 Err(_) => return self.break_off(talk),
             }
@@ -86,7 +86,7 @@ impl Cluster<'_> {
 
     /// A frame goes by a stream: what is lost is sent again, and all keeps its order.
     pub(super) fn send_frame(&mut self, frame: Frame) {
-        let Some((from, to)) = self.talks.way_to(frame.talk, frame.side) else {
+        let Some((from, to)) = self.talks.sends(&frame) else {
             return;
         };
         let bytes = frame.bytes.len() as u64;

@@ -2,9 +2,11 @@
 
 use rand::seq::SliceRandom;
 use syncline_crdt::{Dot, ReplicaId};
+use syncline_gossip::budget::Class;
 use syncline_gossip::{Input, Message, Output, Pushed, Rumour, schedule};
 
-use super::{Cluster, Event, Letter};
+use super::postage::{Letter, Posted};
+use super::{Cluster, Event};
 use crate::Membership;
 use crate::report::Spread;
 
@@ -46,47 +48,14 @@ impl Cluster<'_> {
         let Some(door) = self.door(from, to) else {
             return;
         };
-        let bytes = message.to_bytes().len() as u64;
-        let kind = kind(&message);
-        self.post(from, to, kind, bytes, door, Letter::Rumours(message));
-    }
-
-    /// Sends a letter to where its sender takes the receiver to be.
-    pub(super) fn post(
-        &mut self,
-        from: u32,
-        to: u32,
-        kind: &'static str,
-        bytes: u64,
-        door: u16,
-        letter: Letter,
-    ) {
-        let scenario = self.scenario;
-        self.note(&[u64::from(from) << 32 | u64::from(to), bytes]);
-        self.count(kind, from, to, bytes);
-        let network = &scenario.network;
-        let busy_until = &mut self.nodes[from as usize].busy_until;
-        let Some(departs) = network.depart(self.now, busy_until, bytes) else {
-            return;
+        let posted = Posted {
+            class: class(&message),
+            kind: kind(&message),
+            bytes: message.to_bytes().len() as u64,
+            door,
+            letter: Letter::Rumours(message),
         };
-        if self.is_cut(from, to) {
-            return;
-        }
-        let copies = 1 + u32::from(network.is_doubled(&mut self.random));
-        for _ in 0..copies {
-            let travel = network.travel(scenario.seed, from, to, &mut self.random);
-            if let Some(travel) = travel {
-                let (sent, letter) = (self.now, letter.clone());
-                let event = Event::Arrive {
-                    from,
-                    to,
-                    door,
-                    sent,
-                    letter,
-                };
-                self.cause(departs + travel, event);
-            }
-        }
+        self.post(from, to, posted);
     }
 
     pub(super) fn publish(&mut self, number: u32) {
@@ -177,6 +146,13 @@ fn numbered(writer: u32, counter: u64, payload: usize) -> Option<Rumour> {
         counter,
         vec![0; payload],
     )
+}
+
+const fn class(message: &Message) -> Class {
+    match message {
+        Message::Push { .. } | Message::Batch(_) => Class::Rumour,
+        _ => Class::Pull,
+    }
 }
 
 fn kind(message: &Message) -> &'static str {

@@ -95,6 +95,9 @@ pub struct Config {
     pub fanout: usize,
     /// After how long carriers that were asked about a write are asked again, and more of them.
     pub ask_again: Duration,
+    /// For how long others may have what we lack without a reason to [sync](Output::Overdue): rumours, and what asks for those that got lost, are on their
+    /// way for a period or two, and what is durable is told once a second.
+    pub patience: Duration,
     /// Intervals of others' contexts that are kept, some 50 bytes each. Beyond it only their hashes are: then it is not known by how many dots a
     /// peer is behind.
     pub max_intervals: usize,
@@ -108,6 +111,7 @@ impl Default for Config {
             compare_every: Duration::from_secs(10),
             fanout: 2,
             ask_again: Duration::from_secs(1),
+            patience: Duration::from_secs(3),
             max_intervals: 1 << 19,
         }
     }

@@ -92,6 +92,15 @@ impl<N: Copy + Ord> Members<N> {
         true
     }
 
+    /// Whether the two are clones of one that were not changed since.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = N> + '_ {
+        self.shared.list.iter().copied()
+    }
+
     /// At most `count` different ones, each as likely as any other, that `is_wanted`. Tries a bounded number of times, so that it
     /// may find too few where hardly any are.
     pub(crate) fn choose(

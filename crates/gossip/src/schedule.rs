@@ -19,11 +19,13 @@ pub struct Pace {
     pub settling: Duration,
     /// A session with a peer that has what no rumour brings any more comes at a random moment within this time.
     pub urgent: Duration,
-    /// A session with a peer whose root is another comes at a random moment within this time, but not in the first half of it: rumours may be on their way.
+    /// A session with one of the peers that hold something else comes at a random moment within this time, but not in the first half of it; so does each
+    /// further one, as what the one brings the others need not bring. As long is no disagreement believed of the peer of a session, as it may be of what was said before,
+    /// and twice as long after each such session that has found nothing.
     pub disagreement: Duration,
     /// A peer is let alone for so long after a session with it, and twice as long after each session with it that failed.
     pub rest: Duration,
-    /// The longest that a failing peer is let alone.
+    /// The longest that a failing peer is let alone, and that one is not believed.
     pub longest_rest: Duration,
     /// Sessions that this node has begun and that still run, at most.
     pub at_once: usize,
@@ -72,7 +74,8 @@ pub enum Input<N> {
     Down(N),
     /// A peer has what no rumour brings any more ([`Output::Lagging`](crate::Output::Lagging)).
     Lagging(N),
-    /// A peer has another root digest.
+    /// A peer holds something else, for longer than rumours take ([`Output::Overdue`](crate::convergence::Output::Overdue)). To be told again as long as it
+    /// lasts.
     Disagrees(N),
     /// A session that this node began has ended.
     Ended {
@@ -135,7 +138,12 @@ pub struct Schedule<N> {
     peers: BTreeMap<N, Peer>,
     /// When a session with a peer is due for a reason.
     due: BTreeMap<N, Duration>,
-    running: BTreeSet<N>,
+    /// Some of those that hold something else.
+    doubted: BTreeSet<N>,
+    /// When a session with one of them is due.
+    doubt: Option<Duration>,
+    /// With whom sessions run, and whether it is because they were doubted.
+    running: BTreeMap<N, bool>,
     interval: Duration,
     /// When the next session of our own choice is due.
     regular: Option<Duration>,
@@ -147,7 +155,14 @@ struct Peer {
     /// Sessions that failed since the last that did not.
     failed: u32,
     rests_until: Duration,
+    /// Sessions because it was doubted that found nothing, since the last that found something.
+    unfounded: u32,
+    /// Until when it is not doubted.
+    believed_until: Duration,
 }
+
+/// Peers that are remembered as doubted. Of others it will be told again.
+const MAX_DOUBTED: usize = 16;
 
 impl<N: Copy + Ord> Schedule<N> {
     /// Of a node that knows nobody yet.
@@ -158,7 +173,9 @@ impl<N: Copy + Ord> Schedule<N> {
             pace,
             peers: BTreeMap::new(),
             due: BTreeMap::new(),
-            running: BTreeSet::new(),
+            doubted: BTreeSet::new(),
+            doubt: None,
+            running: BTreeMap::new(),
             regular: None,
             asked: None,
         }
@@ -192,13 +209,21 @@ impl<N: Copy + Ord> Schedule<N> {
             Input::Down(peer) => {
                 self.peers.remove(&peer);
                 self.due.remove(&peer);
+                self.doubted.remove(&peer);
             }
             Input::Lagging(peer) => {
                 self.urge(peer, now + within(self.pace.urgent, random));
             }
             Input::Disagrees(peer) => {
-                let half = self.pace.disagreement / 2;
-                self.urge(peer, now + half + within(half, random));
+                if self.peers.contains_key(&peer) && self.doubted.len() < MAX_DOUBTED {
+                    let is_due = self
+                        .doubt
+                        .is_some_and(|at| at > now || !self.doubted.is_empty());
+                    if !is_due {
+                        self.doubt = Some(now + later(self.pace.disagreement, random));
+                    }
+                    self.doubted.insert(peer);
+                }
             }
             Input::Ended { with, outcome } => self.ended(with, outcome, now, random),
             Input::Timer => self.asked = None,
@@ -217,23 +242,35 @@ impl<N: Copy + Ord> Schedule<N> {
 
     /// From when on sessions that are due may begin, and with whom.
     fn urged(&self) -> impl Iterator<Item = (Duration, N)> + '_ {
-        let free = self.due.iter().filter(|(id, _)| !self.running.contains(id));
+        let free = self.due.iter().filter(|(id, _)| !self.is_running(**id));
         free.filter_map(|(id, at)| {
             let peer = self.peers.get(id)?;
             Some(((*at).max(peer.rests_until), *id))
         })
     }
 
+    fn is_running(&self, id: N) -> bool {
+        self.running.contains_key(&id)
+    }
+
+    /// From when on a peer may be met because it is doubted; not, as long as a session with it runs.
+    fn doubted_from(&self, id: N) -> Option<Duration> {
+        let peer = self.peers.get(&id).filter(|_| !self.is_running(id))?;
+        Some(peer.rests_until.max(peer.believed_until))
+    }
+
     fn ended(&mut self, with: N, outcome: Outcome, now: Duration, random: &mut impl Rng) {
-        if !self.running.remove(&with) {
+        let Some(was_doubted) = self.running.remove(&with) else {
             return;
-        }
+        };
         match outcome {
             Outcome::Equal => self.interval = (self.interval * 2).min(self.pace.longest),
             Outcome::Moved => {
                 self.interval = self.pace.shortest;
                 let soon = now + about(self.interval, random);
                 self.regular = Some(self.regular.map_or(soon, |at| at.min(soon)));
+                // They may have the same. Where not, it will be told again.
+                self.doubted.clear();
             }
             Outcome::Failed => {}
         }
@@ -247,6 +284,13 @@ impl<N: Copy + Ord> Schedule<N> {
         let rest = self.pace.rest * 2_u32.saturating_pow(peer.failed.min(20));
         let rest = rest.min(self.pace.longest_rest);
         peer.rests_until = now + about(rest, random);
+        peer.unfounded = match outcome {
+            Outcome::Equal => peer.unfounded.saturating_add(was_doubted.into()),
+            Outcome::Moved => 0,
+            Outcome::Failed => return,
+        };
+        let time = self.pace.disagreement * 2_u32.saturating_pow(peer.unfounded.min(20));
+        peer.believed_until = now + about(time.min(self.pace.longest_rest), random);
     }
 
     /// Begins what is due.
@@ -258,33 +302,45 @@ impl<N: Copy + Ord> Schedule<N> {
         outputs: &mut Vec<Output<N>>,
     ) {
         while self.running.len() < self.pace.at_once {
-            let Some(peer) = self.next(now, selection, random) else {
+            let Some((peer, is_doubted)) = self.next(now, selection, random) else {
                 return;
             };
             self.due.remove(&peer);
-            self.running.insert(peer);
+            self.doubted.remove(&peer);
+            self.running.insert(peer, is_doubted);
             outputs.push(Output::Begin(peer));
         }
     }
 
+    /// With whom the next session is due, and whether because it is doubted.
     fn next(
         &mut self,
         now: Duration,
         selection: &Selection<N>,
         random: &mut impl Rng,
-    ) -> Option<N> {
+    ) -> Option<(N, bool)> {
         let due = self.urged().filter(|(at, _)| *at <= now);
         if let Some((_, peer)) = due.min() {
-            return Some(peer);
+            return Some((peer, false));
+        }
+        if self.doubt.is_some_and(|at| at <= now) {
+            let doubted = selection.near(random, |id| {
+                self.doubted.contains(&id) && self.doubted_from(id).is_some_and(|from| from <= now)
+            });
+            if let Some(peer) = doubted {
+                self.doubt = Some(now + later(self.pace.disagreement, random));
+                return Some((peer, true));
+            }
         }
         if self.regular.is_none_or(|at| at > now) || self.peers.is_empty() {
             return None;
         }
         self.regular = Some(now + about(self.interval, random));
-        selection.near(random, |id| {
+        let peer = selection.near(random, |id| {
             let peer = self.peers.get(&id);
-            peer.is_some_and(|it| it.rests_until <= now) && !self.running.contains(&id)
-        })
+            peer.is_some_and(|it| it.rests_until <= now) && !self.is_running(id)
+        });
+        peer.map(|peer| (peer, false))
     }
 
     fn wake(&mut self, now: Duration, outputs: &mut Vec<Output<N>>) {
@@ -294,7 +350,9 @@ impl<N: Copy + Ord> Schedule<N> {
         }
         let regular = self.regular.filter(|_| !self.peers.is_empty());
         let urged = self.urged().map(|(at, _)| at);
-        let Some(first) = urged.chain(regular).min() else {
+        let doubted = self.doubted.iter().filter_map(|id| self.doubted_from(*id));
+        let doubted = doubted.min().and_then(|from| Some(from.max(self.doubt?)));
+        let Some(first) = urged.chain(doubted).chain(regular).min() else {
             return;
         };
         if self.asked != Some(first) {
@@ -309,6 +367,11 @@ impl<N: Copy + Ord> Schedule<N> {
 /// A moment within this time.
 fn within(time: Duration, random: &mut impl Rng) -> Duration {
     time.mul_f64(random.random_range(0.0..1.0))
+}
+
+/// A moment within the second half of this time.
+fn later(time: Duration, random: &mut impl Rng) -> Duration {
+    time / 2 + within(time / 2, random)
 }
 
 /// About so long, on average.

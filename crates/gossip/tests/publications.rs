@@ -203,6 +203,39 @@ fn who_was_cut_off_gets_what_is_published_later_and_nothing_else() {
 }
 
 #[test]
+fn two_sides_of_a_split_hear_of_each_other_again() {
+    for seed in 0..8 {
+        let mut net = Net::new(40, seed);
+        let sides: Vec<BTreeSet<u32>> = vec![(0..16).collect(), (16..40).collect()];
+        let across: Vec<_> = (0..16)
+            .flat_map(|one| (16..40).flat_map(move |other| [(one, other), (other, one)]))
+            .collect();
+        net.cut = sides[0].clone();
+        for (node, peer) in &across {
+            net.input(*node, Input::Down(*peer));
+        }
+        net.run(ms(60_000));
+        net.cut.clear();
+        for (node, peer) in &across {
+            net.input(*node, Input::Up(*peer));
+        }
+        net.run(ms(5000));
+        net.publish(0, b"to the others");
+        net.publish(39, b"and back");
+        net.run(ms(5000));
+        for node in 1..39 {
+            let mut heard = net.payloads(node);
+            heard.sort_unstable();
+            assert_eq!(
+                heard,
+                [&b"and back"[..], b"to the others"],
+                "{node}, {seed}"
+            );
+        }
+    }
+}
+
+#[test]
 fn who_was_taken_for_dead_and_has_not_noticed_hears_again() {
     let mut net = Net::new(3, 7);
     for node in [0, 1] {

@@ -140,6 +140,49 @@ fn a_lost_rumour_is_fetched_at_once_and_a_disagreement_soon() {
 }
 
 #[test]
+fn of_many_that_disagree_one_is_asked_at_a_time_and_none_any_more_when_that_has_helped() {
+    let mut node = Node::new(1, 100);
+    node.run(Duration::from_secs(600));
+    let since = node.now;
+    for _ in 0..20 {
+        (0..100).for_each(|peer| node.input(Input::Disagrees(peer)));
+        node.run(Duration::from_secs(1));
+    }
+    let begun = node.begun_since(since).len();
+    assert!((10..=22).contains(&begun), "{begun} in 20 s");
+
+    node.outcome = |_| Outcome::Moved;
+    (0..100).for_each(|peer| node.input(Input::Disagrees(peer)));
+    let since = node.now;
+    node.run(Duration::from_secs(6));
+    let begun = node.begun_since(since);
+    assert!(begun[0].0 - since <= ms(2000), "{begun:?}");
+    assert!(
+        begun.len() <= 4,
+        "one, and those of its own choice: {begun:?}"
+    );
+}
+
+#[test]
+fn who_disagrees_for_nothing_is_believed_less_and_less() {
+    let mut node = Node::new(1, 1);
+    let sessions = |node: &mut Node| {
+        let since = node.now;
+        for _ in 0..1000 {
+            node.input(Input::Disagrees(0));
+            node.run(Duration::from_secs(1));
+        }
+        node.begun_since(since).len()
+    };
+    let unfounded = sessions(&mut node);
+    assert!((10..=50).contains(&unfounded), "{unfounded}");
+    node.outcome = |_| Outcome::Moved;
+    node.run(Duration::from_secs(200));
+    let founded = sessions(&mut node);
+    assert!(founded > 200, "{founded}");
+}
+
+#[test]
 fn a_peer_that_comes_back_is_met_within_the_settling_time_by_somebody() {
     let mut node = Node::new(1, 20);
     node.run(Duration::from_secs(600));

@@ -104,6 +104,27 @@ fn what_rumours_cannot_bring_any_more_sessions_bring() {
 }
 
 #[test]
+fn writes_that_come_by_rumours_cause_hardly_any_sessions() {
+    let files = files();
+    let (_, file) = files.iter().find(|(name, _)| name == "split").unwrap();
+    let scenario = Scenario {
+        nodes: 30,
+        rumours: 60,
+        cuts: Vec::new(),
+        ..file.scenario.clone()
+    };
+    let report = run(&scenario).unwrap();
+    assert_eq!((report.delivered, report.lagging), (1.0, 0), "{report:?}");
+    // As often as a schedule of half a minute asks for while something is found, and what there is at the start.
+    let each = report.sessions as f64 / f64::from(scenario.nodes);
+    assert!(
+        each < report.seconds / 5.0,
+        "{each} in {} s",
+        report.seconds
+    );
+}
+
+#[test]
 fn expectations_that_are_not_met_are_told() {
     let file = ScenarioFile::parse(
         r#"

@@ -7,6 +7,7 @@ use core::fmt::Debug;
 use core::time::Duration;
 
 use rand::Rng;
+use rand::seq::SliceRandom;
 use syncline_crdt::{Canonical, Context};
 
 use super::Config;
@@ -15,6 +16,10 @@ use super::message::{Change, Message, Told};
 use super::ours::Ours;
 use super::standing::{ContextHash, Standing, Version};
 use super::table::{Held, Table, Word};
+
+/// Of so many carriers in a namespace is it told at a time that they are [overdue](Output::Overdue): a session with one may well bring what others
+/// have, too.
+const MAX_DOUBTED: usize = 8;
 
 /// What all parts work on.
 #[derive(Debug)]
@@ -162,6 +167,27 @@ impl<N: Copy + Ord + Debug + Canonical> Core<N> {
         if let Some(usual) = bytes.checked_div(standings) {
             self.usual_bytes = (self.usual_bytes * 7 + usual).div_ceil(8);
         }
+    }
+
+    /// Tells of carriers whose disagreement no rumour explains any more.
+    pub(super) fn doubt(&mut self, now: Duration, random: &mut impl Rng) {
+        let patience = self.config.patience;
+        // Who moves says so within the pace, and others pass that on.
+        let silence = patience.saturating_add(self.pace() * 2);
+        for (namespace, table) in &mut self.tables {
+            let mut overdue = table.overdue(patience, silence, now);
+            let (chosen, _) = overdue.partial_shuffle(random, MAX_DOUBTED);
+            for peer in chosen {
+                let (namespace, peer) = (Arc::clone(namespace), *peer);
+                self.outputs.push(Output::Overdue { namespace, peer });
+            }
+        }
+    }
+
+    /// Has the disagreements that last looked for, from the first input on.
+    pub(super) fn doubt_later(&mut self) {
+        const SOONEST: Duration = Duration::from_millis(100);
+        self.wake(Timer::Doubt, (self.config.patience / 2).max(SOONEST));
     }
 
     pub(super) fn up(&mut self, node: N, namespaces: Vec<Arc<str>>) {

@@ -112,8 +112,16 @@ pub enum Output<N> {
         /// Who.
         peer: N,
     },
-    /// The peer has come to hold something else.
+    /// The peer has come to hold something else. Under writes this is so most of the time, since standings are of different moments.
     Disagrees {
+        /// Where.
+        namespace: Arc<str>,
+        /// Who.
+        peer: N,
+    },
+    /// The peer has held something else for longer than rumours are on their way: a session is called for. It is told again as long as that lasts;
+    /// of many peers, each time of some whom chance has chosen.
+    Overdue {
         /// Where.
         namespace: Arc<str>,
         /// Who.
@@ -145,6 +153,8 @@ pub enum Timer {
     Compare,
     /// Carriers that did not answer are asked again.
     Ask,
+    /// Disagreements that last are looked for. Runs from the first input on, for good.
+    Doubt,
 }
 
 /// One node's part in telling who has what. See the [module](super) for how it goes.
@@ -254,6 +264,7 @@ impl<N: Copy + Ord + Debug + Canonical> Convergence<N> {
                     Timer::PassOn => core.pass_on(random),
                     Timer::Compare => self.comparing.compare(core, random),
                     Timer::Ask => self.asking.again(core, random),
+                    Timer::Doubt => core.doubt(now, random),
                 }
             }
             Input::Ask {
@@ -273,6 +284,7 @@ impl<N: Copy + Ord + Debug + Canonical> Convergence<N> {
             } => self.asking.looked(from, ask, carrier, found, core),
         }
         self.comparing.begin(&mut self.core, random);
+        self.core.doubt_later();
         core::mem::take(&mut self.core.outputs)
     }
 

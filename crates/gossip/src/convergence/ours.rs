@@ -141,6 +141,11 @@ impl Ours {
         said.map(|said| &said.context)
     }
 
+    /// Since when we stand where we stand.
+    pub(super) fn since(&self) -> Duration {
+        self.past.back().map_or(Duration::ZERO, |last| last.since)
+    }
+
     /// Until when our root was this one, as far as is remembered.
     pub(super) fn had(&self, root: &Root, now: Duration) -> Option<Duration> {
         let mut until = now;

@@ -100,6 +100,21 @@ impl Lag {
         self.oldest()
     }
 
+    /// We have so much by now.
+    pub(super) fn came(&mut self, ours: &Context) {
+        for part in &mut self.parts {
+            if let Some((_, dots)) = part {
+                *dots = dots.difference(ours);
+            }
+            if part.as_ref().is_some_and(|(_, dots)| dots.is_empty()) {
+                *part = None;
+            }
+        }
+        if self.parts[0].is_none() {
+            self.parts.swap(0, 1);
+        }
+    }
+
     pub(super) fn oldest(&self) -> Option<Duration> {
         self.parts[0].as_ref().map(|(since, _)| *since)
     }

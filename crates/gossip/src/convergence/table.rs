@@ -74,6 +74,12 @@ impl Held {
             Self::Hash(_) => None,
         }
     }
+
+    /// Whether it is known to be this one.
+    fn is(&self, other: &Arc<Context>) -> bool {
+        self.known()
+            .is_some_and(|it| Arc::ptr_eq(it, other) || it == other)
+    }
 }
 
 impl<N: Copy + Ord + Canonical> Table<N> {
@@ -177,6 +183,37 @@ impl<N: Copy + Ord + Canonical> Table<N> {
             }
         }
         turned
+    }
+
+    /// Carriers that hold something else than we do, for longer than rumours take to arrive: they have said to have dots that we lack for
+    /// `patience`; or the dots are the same, and neither of us has moved for as long; or neither has for `silence`, so that it is no rumour that is waited for.
+    pub(super) fn overdue(
+        &mut self,
+        patience: Duration,
+        silence: Duration,
+        now: Duration,
+    ) -> Vec<N> {
+        let (ours, up) = (&self.ours, &self.up);
+        let is_past = |since: Duration, time| since.saturating_add(time) <= now;
+        let mut overdue = Vec::new();
+        for (node, peer) in &mut self.peers {
+            let Some(heard) = peer.heard.as_mut().filter(|_| up.contains(*node)) else {
+                continue;
+            };
+            if heard.word.root == ours.root {
+                continue;
+            }
+            heard.lag.came(&ours.context);
+            let lacks_since = heard.lag.oldest();
+            let still_since = ours.since().max(heard.at);
+            if lacks_since.is_some_and(|since| is_past(since, patience))
+                || is_past(still_since, silence)
+                || is_past(still_since, patience) && heard.word.context.is(&ours.context)
+            {
+                overdue.push(*node);
+            }
+        }
+        overdue
     }
 
     /// Whether something was heard of everybody who is up.

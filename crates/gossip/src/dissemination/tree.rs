@@ -20,10 +20,11 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use rand::Rng;
-use rand::seq::IteratorRandom;
+use rand::seq::{IteratorRandom, SliceRandom};
 
 use super::links::Links;
 use super::{Core, Timer};
+use crate::members::Members;
 use crate::message::{MAX_IDS, Message, Notice};
 use crate::rumour::{Rumour, RumourId};
 
@@ -37,6 +38,8 @@ pub(super) struct Tree<N> {
     is_announcing: bool,
     /// Since a neighbour was last told that it is one.
     periods: u32,
+    /// Who was there in the last period.
+    met: Members<N>,
 }
 
 /// Once in so many periods a neighbour is told that it is one, where nothing is pulled.
@@ -46,13 +49,14 @@ const REMINDED: u32 = 4;
 const SHORTER: u16 = 2;
 
 impl<N: Copy + Ord> Tree<N> {
-    pub(super) const fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             links: Links::new(),
             has_turned: false,
             unannounced: BTreeSet::new(),
             is_announcing: false,
             periods: 0,
+            met: Members::new(),
         }
     }
 
@@ -88,16 +92,59 @@ impl<N: Copy + Ord> Tree<N> {
     /// Makes neighbours until there are as many as the size of the cluster asks for. Links go both ways and are looked for on
     /// both sides, so half of them are enough; and where there are near ones, a quarter by chance.
     fn look_for_neighbours(&mut self, core: &mut Core<N>, random: &mut impl Rng) {
-        let wanted = wanted(core.members.len());
-        let near = self.links.near();
-        let by_chance = wanted
-            .div_ceil(2)
-            .saturating_sub(near)
-            .max(left_to_chance(wanted));
-        let missing = by_chance.saturating_sub(self.links.len() - near);
+        let missing = self.by_chance(core).saturating_sub(self.left());
         let is_stranger = |node| !self.links.contains(node);
         for node in core.choose(missing, random, is_stranger) {
             self.link_to(node, false, core);
+        }
+    }
+
+    /// How many links a node makes by chance.
+    fn by_chance(&self, core: &Core<N>) -> usize {
+        let wanted = wanted(core.members.len());
+        let half = wanted.div_ceil(2);
+        let besides = half.saturating_sub(self.links.near());
+        besides.max(left_to_chance(wanted))
+    }
+
+    /// How many links there are that chance has chosen.
+    fn left(&self) -> usize {
+        self.links.len() - self.links.near()
+    }
+
+    /// Exchanges links for some to those who have come, as many as would lead to them if all were chosen anew. Otherwise the two sides of a split, each
+    /// of which has replaced the neighbours it lost, would stay without a link between them after it is healed. O(n log n) for n members if they are others.
+    fn mix(&mut self, core: &mut Core<N>, random: &mut impl Rng) {
+        let members = core.members.clone();
+        let before = core::mem::replace(&mut self.met, members.clone());
+        if before.is_same(&members) {
+            return;
+        }
+        let is_new = |node: &N| *node != core.me && !before.contains(*node);
+        let mut come: Vec<N> = members.iter().filter(is_new).collect();
+        let share = self.by_chance(core) * come.len();
+        let linked = self.links.all().filter(is_new).count();
+        if linked >= share.div_ceil(members.len().max(1)) {
+            return;
+        }
+        let is_rounded_up = random.random_range(0..members.len()) < share % members.len();
+        let fair = share / members.len() + usize::from(is_rounded_up);
+        let missing = fair.saturating_sub(linked);
+        come.retain(|node| !self.links.contains(*node));
+        let (chosen, _) = come.partial_shuffle(random, missing);
+        for node in chosen {
+            if self.left() >= self.by_chance(core) {
+                self.give_up_one(core, random);
+            }
+            self.link_to(*node, false, core);
+        }
+    }
+
+    /// Gives up a link that chance has chosen and the tree does not need. Any, and not the slowest, or those far from everybody would lose all of theirs.
+    fn give_up_one(&mut self, core: &mut Core<N>, random: &mut impl Rng) {
+        if let Some(node) = self.links.spare().choose(random) {
+            self.links.remove(node);
+            core.send(node, Message::Unlink);
         }
     }
 
@@ -116,12 +163,8 @@ impl<N: Copy + Ord> Tree<N> {
         {
             self.link_to(node, true, core);
         }
-        if near > 0 && self.links.len() > wanted && self.links.len() - self.links.near() > left {
-            // Any, and not the slowest, or those far from everybody would lose all of theirs.
-            if let Some(node) = self.links.spare().choose(random) {
-                self.links.remove(node);
-                core.send(node, Message::Unlink);
-            }
+        if near > 0 && self.links.len() > wanted && self.left() > left {
+            self.give_up_one(core, random);
         }
     }
 
@@ -264,6 +307,7 @@ impl<N: Copy + Ord> Tree<N> {
     pub(super) fn period(&mut self, core: &mut Core<N>, random: &mut impl Rng) {
         self.has_turned = false;
         self.look_for_neighbours(core, random);
+        self.mix(core, random);
         self.come_nearer(core, random);
         if !core.config.pulls {
             self.remind(core, random);

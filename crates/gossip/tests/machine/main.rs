@@ -238,6 +238,36 @@ fn who_is_gone_is_no_branch_and_is_replaced() {
 }
 
 #[test]
+fn who_comes_back_gets_its_share_of_the_links_and_no_more() {
+    let mut machine = Machine::tree(1..=40);
+    for peer in 17..=40 {
+        machine.input(Input::Down(peer));
+    }
+    machine.input(Input::Timer(Timer::Period));
+    // Enough of those who are left have linked to it, too.
+    for peer in 1..=16 {
+        machine.receive(peer, Message::Link { near: false });
+        machine.receive(peer, Message::Prune);
+    }
+    let links = |machine: &Machine, peers: std::ops::RangeInclusive<u32>| {
+        let all = machine.gossip.neighbours();
+        all.filter(|peer| peers.contains(peer)).count()
+    };
+    let before = links(&machine, 1..=40);
+    for peer in 17..=40 {
+        machine.input(Input::Up(peer));
+    }
+    machine.input(Input::Timer(Timer::Period));
+    // Three fifths of the five that it makes.
+    assert_eq!(links(&machine, 17..=40), 3);
+    assert_eq!(links(&machine, 1..=40), before, "others went for them");
+    for _ in 0..20 {
+        machine.input(Input::Timer(Timer::Period));
+    }
+    assert_eq!(links(&machine, 17..=40), 3);
+}
+
+#[test]
 fn what_comes_together_is_passed_on_together() {
     let mut machine = Machine::linked([1, 2]);
     let batch = (1..=300).map(|counter| Pushed {

@@ -87,11 +87,14 @@ impl Cluster<'_> {
                     }
                 }
                 Output::Wake { timer, after } => self.later(number, after, Due::Agreement(timer)),
-                Output::Disagrees { peer, .. } => {
+                Output::Overdue { peer, .. } => {
                     self.arrange(number, schedule::Input::Disagrees(peer));
                 }
                 // Nobody asks who has a write.
-                Output::Agrees { .. } | Output::Held(_) | Output::Look { .. } => {}
+                Output::Agrees { .. }
+                | Output::Disagrees { .. }
+                | Output::Held(_)
+                | Output::Look { .. } => {}
             }
         }
     }

@@ -139,6 +139,9 @@ impl Driver {
                 }
                 Output::Disagrees { namespace, peer } => {
                     tracing::debug!(%peer, namespace = &*namespace, "disagrees");
+                }
+                Output::Overdue { namespace, peer } => {
+                    tracing::debug!(%peer, namespace = &*namespace, "disagrees for longer than rumours explain");
                     self.schedule(schedule::Input::Disagrees(peer));
                 }
                 Output::Held(wait) => self.tell(wait),

@@ -113,6 +113,7 @@ enum Event {
     Crash {
         number: usize,
     },
+    /// Nodes are back, or there for the first time.
     Return {
         nodes: Vec<u32>,
     },
@@ -270,6 +271,7 @@ impl<'s> Cluster<'s> {
     fn schedule(&mut self) {
         let scenario = self.scenario;
         let begins = scenario.begins();
+        self.keep_newcomers_away();
         match scenario.membership {
             Membership::Shared => self.notice(),
             Membership::Own => self.start_all(),

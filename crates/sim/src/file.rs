@@ -6,7 +6,7 @@ use serde::Deserialize;
 use syncline_gossip::{Config, Strategy};
 
 use crate::{
-    Crash, Cut, Latency, Membership, Network, Report, Scenario, ScenarioError, Side, Stores,
+    Crash, Cut, Join, Latency, Membership, Network, Report, Scenario, ScenarioError, Side, Stores,
 };
 
 /// A scenario that was read from text, and what it is to come to.
@@ -177,6 +177,8 @@ struct Written {
     #[serde(default)]
     network: WrittenNetwork,
     #[serde(default)]
+    join: Vec<WrittenJoin>,
+    #[serde(default)]
     crash: Vec<WrittenCrash>,
     #[serde(default)]
     cut: Vec<WrittenCut>,
@@ -223,6 +225,13 @@ struct WrittenStores {
     sync_every_s: f64,
     #[serde(default)]
     skew_s: f64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenJoin {
+    at_s: f64,
+    share: f64,
 }
 
 #[derive(Deserialize)]
@@ -297,6 +306,11 @@ impl Written {
                 WrittenMembership::Shared => Membership::Shared,
                 WrittenMembership::Own => Membership::Own,
             },
+            joins: self
+                .join
+                .into_iter()
+                .map(WrittenJoin::read)
+                .collect::<Result<_, _>>()?,
             crashes: self
                 .crash
                 .into_iter()
@@ -354,6 +368,15 @@ impl WrittenStores {
         Ok(Stores {
             sync_every: seconds(self.sync_every_s)?,
             skew: seconds(self.skew_s)?,
+        })
+    }
+}
+
+impl WrittenJoin {
+    fn read(self) -> Result<Join, FileError> {
+        Ok(Join {
+            at: seconds(self.at_s)?,
+            share: self.share,
         })
     }
 }

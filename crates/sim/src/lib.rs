@@ -41,5 +41,5 @@ pub use cluster::{run, run_watched};
 pub use file::{Expectations, FileError, ScenarioFile};
 pub use network::{Latency, Network};
 pub use report::{Quantiles, Report};
-pub use scenario::{Crash, Cut, Membership, Scenario, ScenarioError, Side, Stores};
+pub use scenario::{Crash, Cut, Join, Membership, Scenario, ScenarioError, Side, Stores};
 pub use study::{Growth, Reach, run_all};

@@ -31,6 +31,8 @@ pub struct Scenario {
     pub settle: Duration,
     /// What nodes know of who is a member.
     pub membership: Membership,
+    /// Nodes that are not there from the beginning.
+    pub joins: Vec<Join>,
     /// Nodes that fail.
     pub crashes: Vec<Crash>,
     /// Times in which some nodes cannot talk to the others.
@@ -62,6 +64,16 @@ pub struct Stores {
     pub sync_every: Duration,
     /// How far the clock of a node may be ahead or behind.
     pub skew: Duration,
+}
+
+/// A part of the nodes starts at one instant in mid-run, with empty stores, and stays. The first three nodes, which are the seeds of all others, are never among them.
+/// The time is since the first measured rumour.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Join {
+    /// When.
+    pub at: Duration,
+    /// Which part, from 0 to less than 1.
+    pub share: f64,
 }
 
 /// A part of the nodes fails at one instant, and maybe returns. All times are since the first measured rumour.
@@ -127,6 +139,9 @@ pub enum Side {
     Regions(Vec<u32>),
 }
 
+/// Nodes that all are told of when they start: the first so many.
+pub(crate) const SEEDS: u32 = 3;
+
 /// What nodes are given to learn of each other: a thousand need less.
 const JOINING: Duration = Duration::from_secs(18);
 
@@ -146,6 +161,11 @@ pub enum ScenarioError {
     /// Nobody, or too few, would be left.
     #[error("fewer than 2 nodes would survive")]
     TooFewSurvivors,
+    /// Newcomers have to find somebody.
+    #[error(
+        "nodes that join in mid-run can only be nodes that do not fail for good, and none of the first 3"
+    )]
+    TooManyJoin,
     /// Some distances between regions are missing, or there are too many.
     #[error("there must be a distance from each region to each")]
     Regions,
@@ -186,6 +206,7 @@ impl Scenario {
             payload: 128,
             settle: Duration::from_secs(30),
             membership: Membership::Shared,
+            joins: Vec::new(),
             crashes: Vec::new(),
             cuts: Vec::new(),
             stores: None,
@@ -198,6 +219,7 @@ impl Scenario {
         let is_share = |share: f64| (0.0..1.0).contains(&share);
         let mut shares = self.network.shares().to_vec();
         shares.extend(self.crashes.iter().map(|crash| crash.share));
+        shares.extend(self.joins.iter().map(|join| join.share));
         shares.push(self.drift);
         if self.nodes < 2 {
             Err(ScenarioError::TooFewNodes)
@@ -207,6 +229,8 @@ impl Scenario {
             Err(ScenarioError::Share)
         } else if self.survivors() < 2 {
             Err(ScenarioError::TooFewSurvivors)
+        } else if self.newcomers() > self.survivors().saturating_sub(SEEDS) {
+            Err(ScenarioError::TooManyJoin)
         } else if !self.network.is_square() {
             Err(ScenarioError::Regions)
         } else {
@@ -234,12 +258,17 @@ impl Scenario {
         self.nodes.saturating_sub(gone)
     }
 
+    /// How many nodes are not there from the beginning.
+    fn newcomers(&self) -> u32 {
+        self.joins.iter().map(|join| self.part(join.share)).sum()
+    }
+
     /// So many nodes are such a share.
     pub(crate) fn part(&self, share: f64) -> u32 {
         (f64::from(self.nodes) * share).round() as u32
     }
 
-    /// From when on nothing more happens of itself: all is written, all cuts are healed, and who returns is back.
+    /// From when on nothing more happens of itself: all is written, all cuts are healed, who joins is there, and who returns is back.
     pub(crate) fn quiet_from(&self) -> Duration {
         let written = self.interval * self.rumours.saturating_sub(1);
         let healed = self.cuts.iter().map(|cut| cut.until);
@@ -247,7 +276,12 @@ impl Scenario {
             .crashes
             .iter()
             .map(|it| it.at + it.lasts.unwrap_or_default());
-        self.begins() + healed.chain(back).fold(written, Duration::max)
+        let joined = self.joins.iter().map(|join| join.at);
+        self.begins()
+            + healed
+                .chain(back)
+                .chain(joined)
+                .fold(written, Duration::max)
     }
 
     /// When measuring begins: after time to find members and neighbours in, and the warm-up.

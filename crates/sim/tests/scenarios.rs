@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use syncline_sim::{FileError, Scenario, ScenarioError, ScenarioFile, run, run_all};
+use syncline_sim::{FileError, Membership, Scenario, ScenarioError, ScenarioFile, run, run_all};
 
 fn files() -> Vec<(String, ScenarioFile)> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
@@ -104,6 +104,30 @@ fn what_rumours_cannot_bring_any_more_sessions_bring() {
 }
 
 #[test]
+fn who_joins_in_mid_run_has_all_in_the_end_and_nothing_before() {
+    let files = files();
+    let (_, file) = files
+        .iter()
+        .find(|(name, _)| name == "new-members")
+        .unwrap();
+    let scenario = Scenario {
+        nodes: 20,
+        ..file.scenario.clone()
+    };
+    for membership in [Membership::Own, Membership::Shared] {
+        let report = run(&Scenario {
+            membership,
+            ..scenario.clone()
+        });
+        let report = report.unwrap();
+        assert_eq!(report.delivered, 1.0, "{report:?}");
+        assert!(report.agreed_ms.is_some(), "{report:?}");
+        // The first rumours came to the last when they had joined.
+        assert!(report.times.all_max_ms > 39_000.0, "{report:?}");
+    }
+}
+
+#[test]
 fn writes_that_come_by_rumours_cause_hardly_any_sessions() {
     let files = files();
     let (_, file) = files.iter().find(|(name, _)| name == "split").unwrap();
@@ -175,6 +199,11 @@ fn what_is_no_scenario_is_refused() {
     let noticed = crash("own", "lasts_s = 5\nnoticed_after_s = 4");
     assert_eq!(noticed, ScenarioError::NoticedByThemselves);
     assert_eq!(crash("own", "moves = true"), ScenarioError::MovesForGood);
+    let error = parse("nodes = 10\n[[join]]\nat_s = 5\nshare = 0.8");
+    assert!(matches!(
+        error,
+        FileError::Scenario(ScenarioError::TooManyJoin)
+    ));
     let error = ScenarioFile::parse("about = \"\"\nstrategy = \"shout\"").unwrap_err();
     assert!(
         error.to_string().contains("no strategy \"shout\""),

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use rand::Rng;
+use rand::seq::SliceRandom;
 use syncline_gossip::budget::Class;
 use syncline_gossip::carriers::{Carriers, Told};
 use syncline_gossip::convergence::Convergence;
@@ -13,14 +14,11 @@ use syncline_gossip::{Input, convergence};
 
 use super::postage::{Letter, Posted};
 use super::{Cluster, Event};
-use crate::scenario;
+use crate::scenario::{self, SEEDS};
 use crate::stores::NAMESPACE;
 
 /// The port of a node until it moves.
 pub(super) const DOOR: u16 = 7400;
-
-/// Nodes that all are told of when they start: the first so many.
-const SEEDS: u32 = 3;
 
 /// The machines of a node with a view of its own.
 pub(super) struct Own {
@@ -55,6 +53,24 @@ fn address(node: u32, door: u16) -> SocketAddr {
 }
 
 impl Cluster<'_> {
+    /// Who joins in mid-run is not there before.
+    pub(super) fn keep_newcomers_away(&mut self) {
+        let scenario = self.scenario;
+        for join in &scenario.joins {
+            let can_wait = |node: &u32| {
+                let it = &self.nodes[*node as usize];
+                it.survives && it.is_alive
+            };
+            let mut nodes: Vec<u32> = (SEEDS..scenario.nodes).filter(can_wait).collect();
+            let count = scenario.part(join.share) as usize;
+            let nodes = nodes.partial_shuffle(&mut self.random, count).0.to_vec();
+            for node in &nodes {
+                self.nodes[*node as usize].is_alive = false;
+            }
+            self.cause(scenario.begins() + join.at, Event::Return { nodes });
+        }
+    }
+
     /// All start within a second.
     pub(super) fn start_all(&mut self) {
         for node in 0..self.scenario.nodes {

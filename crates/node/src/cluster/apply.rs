@@ -41,13 +41,19 @@ async fn apply(replica: Replica, skew_ms: u64, mut rumours: mpsc::Receiver<Rumou
             // A session brings it when there is room again.
             continue;
         }
-        let latest_ms = replica.wall_ms().saturating_add(skew_ms);
-        let deeds = batch.iter().filter_map(|it| read(&replica, it, latest_ms));
-        let deeds: Vec<_> = deeds.collect();
-        let count = deeds.len() as u64;
-        let joined = blocking(move || join(&open, &deeds)).await;
-        match joined {
-            Ok(()) => replica.worked().rumours_joined.add(count),
+        let reader = replica.clone();
+        let joined = blocking(move || {
+            // What is stamped like something that is here already wins over nothing more. It has to be believed: all that is written with knowledge of a write
+            // from the future is stamped after it, long after the clock has been set right.
+            let seen_ms = open.store.view()?.clock().millis();
+            let latest_ms = reader.wall_ms().saturating_add(skew_ms).max(seen_ms);
+            let deeds = batch.iter().filter_map(|it| read(&reader, it, latest_ms));
+            let deeds: Vec<_> = deeds.collect();
+            join(&open, &deeds)?;
+            Ok(deeds.len() as u64)
+        });
+        match joined.await {
+            Ok(count) => replica.worked().rumours_joined.add(count),
             Err(error) => {
                 tracing::warn!(namespace = replica.namespace(), %error, "rumours were lost");
             }

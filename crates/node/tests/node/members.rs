@@ -1,11 +1,14 @@
 //! Nodes that find each other, spread what is written, and notice who comes and goes.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use syncline::trust::Cluster;
 use syncline::{Member, MemberEvent, MemberState, Namespace, Node};
 use syncline_sync::quic::Limits;
 
+use crate::pair::Ahead;
 use crate::patience::{PATIENCE, eventually};
 use crate::wires::Place;
 
@@ -207,4 +210,36 @@ async fn a_member_has_to_be_reachable() {
         started,
         Err(syncline::StartError::Advertise { .. })
     ));
+}
+
+#[tokio::test]
+async fn rumours_go_on_after_a_clock_far_ahead_has_been_set_right() {
+    let cluster = Cluster::throwaway().unwrap();
+    let ahead = Arc::new(AtomicU64::new(3_600_000));
+    let node = |ahead: &Arc<AtomicU64>| {
+        let node = Node::builder().in_memory().cluster(&cluster);
+        let node = node.environment(Arc::new(Ahead(ahead.clone())));
+        let node = node.sync_every(Duration::from_secs(3600));
+        node.listen("127.0.0.1:0")
+    };
+    let ada = node(&ahead).start().await.unwrap();
+    let told = ada.namespace("app").unwrap();
+    told.put("x", "from the future").await.unwrap();
+    ahead.store(0, Ordering::Relaxed);
+    let bob = node(&ahead).join(&ada).start().await.unwrap();
+    let nodes = [ada, bob];
+    let namespaces = namespaces(&nodes, "app");
+    all_know_each_other(&nodes, "app").await;
+    // By a session; whatever knows of it is stamped later.
+    all_show(&namespaces, "x", Some("from the future")).await;
+    let mut written = 0;
+    eventually("a rumour is believed whose time is known already", || {
+        written += 1;
+        let put = namespaces[1].put("x", format!("after that {written}"));
+        async {
+            put.await.unwrap();
+            namespaces[0].work().rumours_joined > 0
+        }
+    })
+    .await;
 }

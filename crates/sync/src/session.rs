@@ -33,7 +33,8 @@
 //!    sent with what replaced it: the end of a value does not travel without the new one, or it would end the copies
 //!    of others, and the new one might be lost with its only holder. *The end of a full copy*, which has shown all rows. *Equal roots*: a dot of
 //!    C′ is live in the peer when it reads the root, and then live here when we read the equal one; or it was dropped by
-//!    the peer in between, and is dead.
+//!    the peer in between, and is dead. (Then what C′ has and C has not is dead, too, and a value of it that a rumour has
+//!    brought since is dropped: nobody who calls its removal seen will take that from a rumour any more.)
 //!
 //!    The end of a walk shows nothing of the kind, since short digests may collide. Contexts of a later moment than the
 //!    start are never merged: nobody has said which rows belong to them.

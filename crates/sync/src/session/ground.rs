@@ -15,6 +15,9 @@ use crate::hello::features;
 use crate::replica::{Incoming, RangeRemoval, Removal, Replica, View};
 use crate::rows::{Arrival, RowWriter};
 
+/// So many values that came in the middle of a session are looked for at most.
+const CAME_MAX: usize = 1 << 16;
+
 /// What a side was when the session began, as of one commit. All that it says in the session rests on this.
 #[derive(Debug)]
 pub(super) struct Start {
@@ -353,6 +356,32 @@ impl<R: Replica> Ground<R> {
         })?;
         self.learned = true;
         Ok(())
+    }
+
+    /// Merges the start context of a peer whose root was ours at both starts.
+    ///
+    /// What the peer had seen and we had not is dead, all of it: else it would have been live there, and so here. A value of it may have come
+    /// since by another way, a rumour, and its removal be still to come. Whoever has merged the context calls that removal seen and takes no notice of
+    /// it any more, so it is made good here.
+    pub(super) fn learn_of_an_equal(&mut self) -> Result<(), SessionError> {
+        let Some(theirs) = &self.theirs else {
+            return Ok(());
+        };
+        let dead = theirs.difference(&self.start.context);
+        if dead.is_empty() || !self.is_whole() {
+            return Ok(());
+        }
+        // From here on none of it is taken any more.
+        self.learn()?;
+        let came = self.read(|view| {
+            let others = view.context().difference(&dead);
+            view.live_outside(&others, CAME_MAX)
+        })?;
+        // Where that is not to be had, the next session finds it.
+        match came.unwrap_or_default() {
+            came if came.is_empty() => Ok(()),
+            came => self.drop_dots(&came),
+        }
     }
 
     /// Makes all that was joined durable.

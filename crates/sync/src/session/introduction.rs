@@ -327,7 +327,10 @@ impl<R: Replica> Session<R> {
         }
         match self.introduction.awaits() {
             true => Ok(()),
-            false => self.finish(true, self.their_root),
+            false => {
+                self.ground.learn_of_an_equal()?;
+                self.finish(true, self.their_root)
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use syncline_crdt::RowKey;
 use syncline_sync::Strategy;
 
 use crate::pump::{
-    Memory, Pair, Random, assert_sound, context, put, remove, request, rows, store, sync,
+    Memory, Pair, Random, acquaint, assert_sound, context, put, remove, request, rows, store, sync,
 };
 
 const KEYS: usize = 400;
@@ -181,5 +181,31 @@ fn the_end_of_a_value_does_not_travel_without_the_new_one() {
                 assert!(rows(&other).contains_key(&key), "{by}, after {steps} steps");
             }
         }
+    }
+}
+
+/// The peer has seen a value and its removal, which leaves its root as it was. The value alone comes by another way while contexts are on theirs.
+#[test]
+fn a_value_whose_removal_is_learnt_with_the_context_does_not_stay() {
+    for is_initiator in [true, false] {
+        let (here, peer, other) = (store(1), store(2), store(3));
+        acquaint(&[&here, &peer, &other]);
+        put(&peer, [key(1)], b"short-lived");
+        sync(&other, &peer, request(Strategy::Auto, 1));
+        remove(&peer, [key(1)]);
+
+        let (one, two) = match is_initiator {
+            true => (&here, &peer),
+            false => (&peer, &here),
+        };
+        let pair = Pair::new(one.clone(), two.clone(), request(Strategy::Auto, 2));
+        sync(&here, &other, request(Strategy::Auto, 3));
+        let (first, second) = pair.run();
+        assert!(first.agreed && second.agreed);
+
+        // Either it has not seen the removal, or it has it.
+        let (here, peer) = ((rows(&here), context(&here)), (rows(&peer), context(&peer)));
+        assert_eq!(here.0.is_empty(), here.1 == peer.1, "{is_initiator}");
+        assert!(!is_initiator || here == peer);
     }
 }

@@ -1,14 +1,14 @@
 //! The events of a run, in virtual time.
 
 mod agreeing;
+mod events;
 mod members;
 mod outcome;
 mod postage;
 mod sessions;
 mod spreading;
 
-use std::cmp::{Ordering, Reverse};
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::time::Duration;
 
@@ -16,16 +16,15 @@ use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use syncline_gossip::budget::Budget;
-use syncline_gossip::{
-    Dissemination, Input, Members, Message, RumourId, Timer, convergence, membership,
-};
+use syncline_gossip::{Dissemination, Input, Members, Message, RumourId, convergence, membership};
 
-use self::members::{Due, Own};
+use self::events::{Event, Events, Scheduled};
+use self::members::Own;
 use self::postage::{Item, Letter};
 use crate::network;
 use crate::report::{Report, Spread};
 use crate::scenario::{Crash, Cut, Membership, Scenario, ScenarioError, Side};
-use crate::stores::{Frame, Replica, Talks};
+use crate::stores::{Replica, Talks};
 
 /// Runs a scenario to its end: until all that was published has come to every node, or has had its time to.
 ///
@@ -54,101 +53,12 @@ pub fn run_watched(
     }
 }
 
-/// An event, and its place in the order of all: by time, then as they were caused.
-struct Scheduled {
-    at: Duration,
-    number: u64,
-    event: Event,
-}
-
-impl Ord for Scheduled {
-    fn cmp(&self, other: &Self) -> Ordering {
-        (self.at, self.number).cmp(&(other.at, other.number))
-    }
-}
-
-impl PartialOrd for Scheduled {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Scheduled {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Scheduled {}
-
-enum Event {
-    Arrive {
-        from: u32,
-        to: u32,
-        /// At which of its doors.
-        door: u16,
-        sent: Duration,
-        letter: Letter,
-    },
-    /// A node starts for the first time, with a view of its own.
-    Start {
-        node: u32,
-    },
-    /// Something is due in a node with a view of its own.
-    Due {
-        node: u32,
-        life: u32,
-        due: Due,
-    },
-    Timer {
-        node: u32,
-        /// In which life of the node it was set.
-        life: u32,
-        timer: Timer,
-    },
-    Publish {
-        number: u32,
-    },
-    /// By its number in the scenario.
-    Crash {
-        number: usize,
-    },
-    /// Nodes are back, or there for the first time.
-    Return {
-        nodes: Vec<u32>,
-    },
-    /// Those who live learn who does not.
-    Notice,
-    /// A frame of a session.
-    Frame(Frame),
-    /// One that found no place among those that wait to be sent tries again.
-    Offer(Frame),
-    /// One side of a session may have more to say.
-    Speak {
-        talk: u64,
-        side: usize,
-    },
-    /// A node may send more.
-    Paid {
-        node: u32,
-        life: u32,
-    },
-    /// A session with anybody is due.
-    Sync {
-        node: u32,
-        life: u32,
-    },
-    /// Do all stores agree?
-    Check,
-}
-
 struct Cluster<'s> {
     scenario: &'s Scenario,
     nodes: Vec<Node>,
     random: ChaCha8Rng,
     now: Duration,
-    queue: BinaryHeap<Reverse<Scheduled>>,
-    caused: u64,
+    events: Events,
     writers: Vec<u32>,
     spreads: Vec<Spread>,
     numbers: BTreeMap<RumourId, usize>,
@@ -228,8 +138,7 @@ impl<'s> Cluster<'s> {
             nodes,
             random,
             now: Duration::ZERO,
-            queue: BinaryHeap::new(),
-            caused: 0,
+            events: Events::new(),
             writers: Vec::new(),
             spreads: Vec::new(),
             numbers: BTreeMap::new(),
@@ -300,14 +209,12 @@ impl<'s> Cluster<'s> {
     }
 
     fn cause(&mut self, at: Duration, event: Event) {
-        let number = self.caused;
-        self.queue.push(Reverse(Scheduled { at, number, event }));
-        self.caused += 1;
+        self.events.cause(at, event);
     }
 
     fn play(&mut self, watch: &mut impl FnMut(u32)) {
         let mut end = self.scenario.quiet_from() + self.scenario.settle;
-        while let Some(Reverse(next)) = self.queue.pop() {
+        while let Some(next) = self.events.next() {
             let Scheduled { at, number, event } = next;
             if at > end || self.failure.is_some() {
                 break;

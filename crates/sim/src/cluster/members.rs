@@ -12,8 +12,9 @@ use syncline_gossip::membership::{self, Card, Config, Identity, Membership, Outp
 use syncline_gossip::schedule::{self, Pace, Schedule};
 use syncline_gossip::{Input, convergence};
 
+use super::Cluster;
+use super::events::Event;
 use super::postage::{Letter, Posted};
-use super::{Cluster, Event};
 use crate::scenario::{self, SEEDS};
 use crate::stores::NAMESPACE;
 

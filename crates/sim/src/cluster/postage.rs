@@ -6,7 +6,8 @@ use syncline_gossip::budget::{Budget, Class, Input, Limits, Output};
 use syncline_gossip::{Message, convergence};
 use syncline_sync::BATCH_BYTES;
 
-use super::{Cluster, Event};
+use super::Cluster;
+use super::events::Event;
 use crate::scenario::Scenario;
 use crate::stores::Frame;
 

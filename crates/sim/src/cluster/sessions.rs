@@ -7,7 +7,8 @@ use syncline_crdt::{Context, Dot};
 use syncline_gossip::schedule::Outcome;
 use syncline_gossip::{Input, RumourId};
 
-use super::{Cluster, Event};
+use super::Cluster;
+use super::events::Event;
 use crate::stores::{Frame, Replica};
 
 /// How often stores are compared in the end.

@@ -5,8 +5,9 @@ use syncline_crdt::{Dot, ReplicaId};
 use syncline_gossip::budget::Class;
 use syncline_gossip::{Input, Message, Output, Pushed, Rumour, schedule};
 
+use super::Cluster;
+use super::events::Event;
 use super::postage::{Letter, Posted};
-use super::{Cluster, Event};
 use crate::Membership;
 use crate::report::Spread;
 

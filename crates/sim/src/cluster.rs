@@ -1,4 +1,4 @@
-//! The events of a run, in virtual time.
+//! A run, in virtual time: the nodes, and what becomes of what happens.
 
 mod agreeing;
 mod events;

@@ -46,14 +46,14 @@ impl Salted {
         }
     }
 
-    /// Fingerprints so narrow that they coincide all the time.
+    /// Fingerprints so narrow that they coincide all the time; those of fences may be of another width.
     #[cfg(test)]
-    pub(crate) fn narrow(salt: &[u8; 16], bits: u32) -> Self {
+    pub(crate) fn narrow(salt: &[u8; 16], bits: u32, tag_bits: u32) -> Self {
         let mask = (1 << bits) - 1;
         let widths = Widths {
-            child: u64::from(mask),
-            tag: mask,
-            id: u64::from(mask),
+            child: mask,
+            tag: (1 << tag_bits) - 1,
+            id: mask,
         };
         Self {
             widths,

@@ -185,7 +185,7 @@ impl Cluster<'_> {
                     let told = own.map(|own| own.carriers.moved(&event));
                     self.tell(number, told.unwrap_or_default());
                     if let membership::Event::Down(gone) | membership::Event::Left(gone) = event {
-                        self.post_nothing(number, gone);
+                        self.drop_waiting(number, gone);
                     }
                 }
                 Output::Persist(generation) => {

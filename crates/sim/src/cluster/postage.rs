@@ -93,7 +93,7 @@ impl Cluster<'_> {
     }
 
     /// What waits for a peer that has gone is dropped.
-    pub(super) fn post_nothing(&mut self, from: u32, to: u32) {
+    pub(super) fn drop_waiting(&mut self, from: u32, to: u32) {
         if let Some(budget) = &mut self.nodes[from as usize].budget {
             let outputs = budget.handle(Input::Gone(to), self.now);
             self.budgeted(from, outputs);

@@ -9,10 +9,10 @@ use crate::KeyRange;
 use crate::reconcile::salted::Salted;
 use crate::reconcile::{Limits, Walk};
 
-fn narrow_walks(bits: u32, salt: u8) -> [Walk; 2] {
+fn narrow_walks(bits: u32, tag_bits: u32, salt: u8) -> [Walk; 2] {
     let walk = || {
         Walk::with(
-            Salted::narrow(&[salt; 16], bits),
+            Salted::narrow(&[salt; 16], bits, tag_bits),
             KeyRange::ALL,
             Limits::default(),
         )
@@ -28,9 +28,17 @@ proptest! {
     #[test]
     fn coincidences_hide_differences_and_invent_none(scenario in scenarios(), bits in 1..12u32, salt: u8) {
         let sides = scenario.sides();
-        let outcome = run(narrow_walks(bits, salt), &sides);
+        let outcome = run(narrow_walks(bits, bits, salt), &sides);
         let truth = truth(&sides, &KeyRange::ALL);
         prop_assert!(said(&sides, &outcome).iter().all(|missing| truth.contains(missing)));
+    }
+
+    /// Both sides know the bounds of what they speak of, and nothing is said twice.
+    #[test]
+    fn where_fences_are_told_apart_all_is_said_once(scenario in scenarios(), bits in 1..12u32, salt: u8) {
+        let sides = scenario.sides();
+        let outcome = run(narrow_walks(bits, 24, salt), &sides);
+        prop_assert!(found(&sides, &outcome).is_subset(&truth(&sides, &KeyRange::ALL)));
     }
 
     /// Differences that were hidden leave the roots unequal, and walks with other salts find them.
@@ -38,7 +46,7 @@ proptest! {
     fn what_is_hidden_is_found_by_another_salt(scenario in scenarios(), bits in 6..12u32) {
         let mut sides = scenario.sides();
         for salt in 0..20 {
-            let outcome = run(narrow_walks(bits, salt), &sides);
+            let outcome = run(narrow_walks(bits, bits, salt), &sides);
             for (side, finding) in &outcome.findings {
                 act(&mut sides, *side, finding);
             }

@@ -5,7 +5,7 @@ use std::process::{Child, Stdio};
 use serde_json::Value;
 use tempfile::tempdir;
 
-use crate::command::{run, syncline};
+use crate::command::{cluster, run, syncline};
 
 fn sync(arguments: &str) -> Value {
     let words = format!("bench sync --json --rows 3000 {arguments}");
@@ -234,12 +234,7 @@ impl Drop for Serving {
 #[test]
 fn two_hosts_are_measured_over_the_network_between_them() {
     let scratch = tempdir().unwrap();
-    let cluster = scratch.path().join("cluster");
-    let directory = cluster.to_str().unwrap();
-    run(&[
-        "cluster", "init", directory, "--node", "oslo", "--node", "berlin",
-    ])
-    .ok();
+    let cluster = cluster(scratch.path(), &["oslo", "berlin"]);
     let [oslo, berlin] = ["oslo", "berlin"].map(|name| cluster.join(name));
     let workload = "--rows 3000 --differences 100 --kind deletes --removal-log-bytes 0";
     let serving = Serving::start(&oslo, workload);

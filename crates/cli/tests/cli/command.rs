@@ -1,7 +1,7 @@
 //! Running the command.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -108,6 +108,16 @@ impl Ran {
 
 pub(crate) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
+}
+
+/// A new cluster in this directory, with an identity for each of these nodes beneath it.
+pub(crate) fn cluster(directory: &Path, nodes: &[&str]) -> PathBuf {
+    let cluster = directory.join("cluster");
+    let nodes = nodes.iter().flat_map(|node| ["--node", node]);
+    let words = ["cluster", "init", text(&cluster), "--json"].into_iter();
+    let made = run(&words.chain(nodes).collect::<Vec<_>>()).json();
+    assert_eq!(made["made"], true);
+    cluster
 }
 
 /// Waits until something is so, within reason.

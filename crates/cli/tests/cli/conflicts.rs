@@ -4,15 +4,13 @@ use std::fs;
 
 use tempfile::tempdir;
 
-use crate::command::{run, text, until};
+use crate::command::{cluster, run, text, until};
 use crate::member::Member;
 
 #[test]
 fn what_two_have_written_apart_is_shown_with_what_lost() {
     let scratch = tempdir().unwrap();
-    let cluster = scratch.path().join("cluster");
-    let nodes = ["--node", "a", "--node", "b"];
-    run(&[&["cluster", "init", text(&cluster)], &nodes[..]].concat()).ok();
+    let cluster = cluster(scratch.path(), &["a", "b"]);
     let mut members: Vec<Member> = Vec::new();
     // Both write before either runs.
     for (name, city) in [("a", "Rome"), ("b", "Oslo")] {

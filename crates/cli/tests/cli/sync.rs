@@ -6,7 +6,7 @@ use std::process::{Child, Stdio};
 use serde_json::Value;
 use tempfile::tempdir;
 
-use crate::command::{run, run_with, syncline, text};
+use crate::command::{cluster, run, run_with, syncline, text};
 
 /// A node that serves until it is dropped.
 pub(crate) struct Serving {
@@ -71,19 +71,7 @@ impl Drop for Serving {
 
 /// Two data directories whose nodes belong to one cluster.
 fn two_members(scratch: &Path) -> [std::path::PathBuf; 2] {
-    let cluster = scratch.join("cluster");
-    let made = run(&[
-        "cluster",
-        "init",
-        text(&cluster),
-        "--node",
-        "a",
-        "--node",
-        "b",
-        "--json",
-    ])
-    .json();
-    assert_eq!(made["made"], true);
+    let cluster = cluster(scratch, &["a", "b"]);
     ["a", "b"].map(|name| {
         let data = scratch.join(format!("data-{name}"));
         fs::create_dir_all(data.join("identity")).unwrap();

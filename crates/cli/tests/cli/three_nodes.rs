@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::tempdir;
 
-use crate::command::{run, syncline, text, until};
+use crate::command::{cluster, run, syncline, text, until};
 use crate::member::Member;
 use crate::redis::ask;
 
@@ -46,9 +46,7 @@ fn agreement(node: &Member) -> Value {
 #[test]
 fn three_nodes_join_leave_die_and_come_back() {
     let scratch = tempdir().unwrap();
-    let cluster = scratch.path().join("cluster");
-    let nodes = ["--node", "a", "--node", "b", "--node", "c"];
-    run(&[&["cluster", "init", text(&cluster)], &nodes[..]].concat()).ok();
+    cluster(scratch.path(), &["a", "b", "c"]);
 
     let a = start(scratch.path(), "a", None);
     let mut b = start(scratch.path(), "b", Some(&a));
@@ -151,9 +149,7 @@ fn who_is_of_another_cluster_is_not_let_in() {
 #[test]
 fn how_far_a_stopped_peer_is_behind_is_told_until_it_is_not() {
     let scratch = tempdir().unwrap();
-    let cluster = scratch.path().join("cluster");
-    let nodes = ["--node", "a", "--node", "b"];
-    run(&[&["cluster", "init", text(&cluster)], &nodes[..]].concat()).ok();
+    cluster(scratch.path(), &["a", "b"]);
     let a = start_with(scratch.path(), "a", None, &[]);
     let b = start_with(scratch.path(), "b", Some(&a), &[]);
     let redis = a.said["redis"].as_str().unwrap().to_owned();

@@ -1,13 +1,16 @@
 //! What nodes know of each other, by what they say of themselves.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod asking;
+mod overdue;
+#[path = "../virtual_cluster/mod.rs"]
 mod virtual_cluster;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
+use asking::ask;
 use syncline_crdt::Context;
-use syncline_gossip::convergence::{Config, Input, Message, Output, Write};
+use syncline_gossip::convergence::{Config, Input, Output};
 use virtual_cluster::{APP, Cluster, carrier, dots, replica};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -58,112 +61,6 @@ fn who_agrees_and_since_when_not() {
         lasts > Duration::from_secs(28) && lasts < Duration::from_secs(30),
         "{lasts:?}"
     );
-}
-
-/// How often a node was told of each peer that it is overdue, in so many seconds from now.
-fn overdue(cluster: &mut Cluster, node: u32, seconds: u64) -> BTreeMap<u32, usize> {
-    cluster.seen.clear();
-    cluster.seconds(seconds);
-    overdue_so_far(cluster, node)
-}
-
-fn overdue_so_far(cluster: &Cluster, node: u32) -> BTreeMap<u32, usize> {
-    let mut told = BTreeMap::new();
-    for (at, output) in &cluster.seen {
-        if let (true, Output::Overdue { peer, .. }) = (*at == node, output) {
-            *told.entry(*peer).or_default() += 1;
-        }
-    }
-    told
-}
-
-#[test]
-fn rumours_on_their_way_are_no_reason_to_sync_and_what_does_not_come_is() {
-    let mut cluster = Cluster::new(3);
-    // The first writes ten times a second, the others have it a second later or so.
-    let root = |count: u64| u8::try_from(count % 251).unwrap();
-    let mut written = 10;
-    for node in 0..3 {
-        cluster.stand(node, 10, &dots(0, 10));
-    }
-    for _ in 0..60 {
-        written += 10;
-        cluster.stand(0, root(written), &dots(0, written));
-        for node in 1..3 {
-            let has = written - 5 * u64::from(node);
-            cluster.run(Duration::from_millis(300));
-            cluster.stand(node, root(has), &dots(0, has));
-        }
-        cluster.run(Duration::from_millis(400));
-    }
-    let turns = |it: &&(u32, Output<u32>)| matches!(it.1, Output::Disagrees { .. });
-    assert!(cluster.seen.iter().filter(turns).count() > 0);
-    for node in 0..3 {
-        assert_eq!(overdue_so_far(&cluster, node), BTreeMap::new());
-    }
-
-    // One dot does not come to the last, whatever else does.
-    let lost = syncline_crdt::Dot::new(replica(0), written);
-    for _ in 0..10 {
-        written += 10;
-        for node in 0..3 {
-            let mut has = dots(0, written);
-            if node == 2 {
-                has.remove(lost);
-            }
-            cluster.stand(node, root(written + u64::from(node / 2)), &has);
-        }
-        cluster.seconds(1);
-    }
-    let told = overdue_so_far(&cluster, 2);
-    assert!(told[&0] > 2 && told[&1] > 2, "{told:?}");
-}
-
-#[test]
-fn what_has_come_since_a_silent_peer_told_of_it_is_not_overdue() {
-    let mut cluster = Cluster::new(2);
-    cluster.stand(0, 1, &dots(0, 5));
-    cluster.stand(1, 2, &dots(0, 9));
-    cluster.seconds(1);
-    // It comes, and we go on.
-    for written in 10..40 {
-        cluster.stand(0, written, &dots(0, written.into()));
-        cluster.seconds(1);
-    }
-    assert_eq!(overdue_so_far(&cluster, 0), BTreeMap::new());
-    let told = overdue_so_far(&cluster, 1);
-    assert!(told.contains_key(&0), "it lacks what we have: {told:?}");
-}
-
-#[test]
-fn who_holds_something_else_and_stands_still_is_overdue_whatever_dots_it_has() {
-    // A removal that has not come to its row, with the same dots; and one that lacks ours, and has nothing to tell us.
-    for (theirs, none, some) in [(dots(0, 5), 2, 3), (dots(0, 3), 4, 6)] {
-        let mut cluster = Cluster::new(2);
-        cluster.stand(0, 1, &dots(0, 5));
-        cluster.stand(1, 2, &theirs);
-        assert_eq!(overdue(&mut cluster, 0, none), BTreeMap::new());
-        assert!(overdue(&mut cluster, 0, some).contains_key(&1));
-        cluster.input(0, Input::Down(1));
-        assert_eq!(overdue(&mut cluster, 0, 60), BTreeMap::new(), "it is away");
-        cluster.up(0, 1);
-        assert!(overdue(&mut cluster, 0, 2).contains_key(&1), "it is back");
-        cluster.stand(0, 2, &dots(0, 5));
-        assert_eq!(overdue(&mut cluster, 0, 60), BTreeMap::new(), "they agree");
-    }
-}
-
-#[test]
-fn of_many_that_are_overdue_it_is_told_of_some() {
-    let mut cluster = Cluster::new(60);
-    for node in 0..60 {
-        cluster.stand(node, 1 + u8::from(node > 0), &dots(0, 5));
-    }
-    cluster.seconds(30);
-    let told: usize = overdue(&mut cluster, 0, 3).values().sum();
-    assert!((8..=24).contains(&told), "{told}");
-    let told = overdue(&mut cluster, 0, 30);
-    assert!(told.len() > 40, "not always of the same: {told:?}");
 }
 
 #[test]
@@ -456,117 +353,4 @@ fn the_same_seed_gives_the_same_run() {
         format!("{:?}", cluster.seen)
     };
     assert_eq!(run(), run());
-}
-
-fn ask(live: Context, wanted: usize) -> Input<u32> {
-    Input::Ask {
-        wait: 7,
-        namespace: APP.into(),
-        write: Write::new(live, Context::new()).unwrap(),
-        wanted,
-    }
-}
-
-fn holders(cluster: &Cluster) -> Vec<u32> {
-    let holders = cluster.nodes[0].holders(7);
-    holders
-        .map(|(node, name)| {
-            assert_eq!(name, carrier(node));
-            node
-        })
-        .collect()
-}
-
-#[test]
-fn carriers_say_themselves_whether_they_have_a_write() {
-    let mut cluster = Cluster::new(3);
-    for node in 0..3 {
-        cluster.stand(node, node as u8, &dots(node, 1));
-    }
-    cluster.input(0, ask(dots(0, 1), 2));
-    cluster.seconds(5);
-    cluster.look();
-    cluster.seconds(5);
-    assert_eq!(holders(&cluster), []);
-    let lacking: Vec<_> = cluster.nodes[0].lacking(7).collect();
-    assert_eq!(lacking, [(1, carrier(1)), (2, carrier(2))]);
-
-    let looked = |from_node: u32| Input::Looked {
-        from: 0,
-        ask: 7,
-        carrier: carrier(from_node),
-        found: syncline_gossip::convergence::Found::Here,
-    };
-    cluster.input(2, looked(2));
-    cluster.seconds(1);
-    assert_eq!(holders(&cluster), [2]);
-    assert!(cluster.seen.contains(&(0, Output::Held(7))));
-    // What was had may be lost with who had it: it has to say so again.
-    cluster.input(0, Input::Down(2));
-    assert_eq!(holders(&cluster), []);
-    cluster.input(0, Input::Withdraw(7));
-    cluster.input(1, looked(1));
-    cluster.seconds(1);
-    assert_eq!(holders(&cluster), []);
-}
-
-#[test]
-fn asks_and_answers_that_get_lost_are_made_again() {
-    let mut cluster = Cluster::new(4);
-    let mut count = 0;
-    cluster.passes = Box::new(move |_, _, _| {
-        count += 1;
-        count % 3 == 0
-    });
-    for node in 0..4 {
-        cluster.stand(node, 1, &dots(0, 1));
-    }
-    cluster.input(0, ask(dots(0, 1), 1));
-    for _ in 0..40 {
-        cluster.seconds(1);
-        cluster.look();
-    }
-    // One more than wanted is asked first; later all.
-    assert_eq!(holders(&cluster), [1, 2, 3]);
-}
-
-#[test]
-fn what_is_looked_for_at_a_time_is_bounded() {
-    let mut cluster = Cluster::new(2);
-    cluster.stand(0, 1, &dots(0, 1));
-    cluster.stand(1, 1, &dots(0, 1));
-    cluster.seconds(5);
-    cluster.seen.clear();
-    for wait in 0..500 {
-        let Input::Ask {
-            namespace, write, ..
-        } = ask(dots(0, 9), 1)
-        else {
-            unreachable!()
-        };
-        let wanted = 1;
-        cluster.input(
-            0,
-            Input::Ask {
-                wait,
-                namespace,
-                write,
-                wanted,
-            },
-        );
-    }
-    cluster.seconds(20);
-    let looks = cluster
-        .seen
-        .iter()
-        .filter(|(_, it)| matches!(it, Output::Look { .. }));
-    assert_eq!(looks.count(), 64);
-}
-
-#[test]
-fn a_write_without_end_cannot_be_asked_for() {
-    let mut context = Context::new();
-    (0..3_000).for_each(|id| context.insert_range(replica(id), 1, 1));
-    assert_eq!(Write::new(context.clone(), Context::new()), None);
-    assert!(Message::<u32>::from_bytes(&vec![5; 70_000]).is_err());
 }

@@ -12,7 +12,7 @@
 //!   [`introduction`].
 //! - *Exchanging*: rows that need no search, both ways at once; see [`exchange`].
 //! - *Sketching*: removals are found by what two sketches of live dots do not have in common; see [`sketching`].
-//! - *Walking*: the rest is searched for; see [`walking`].
+//! - *Walking*: the rest is searched for; see [`walking`]. Which of the two it is, [`searching`] decides.
 //!
 //! # Why it is safe
 //!
@@ -80,6 +80,7 @@ mod introduction;
 mod opening;
 mod ranges;
 mod removals;
+mod searching;
 mod sketching;
 mod walking;
 mod wire;
@@ -91,11 +92,11 @@ use alloc::vec::Vec;
 
 use syncline_merkle::{KeyRange, RangeDigest};
 
-use crate::config::{Config, Request, Strategy};
+use crate::config::{Config, Request};
 use crate::error::SessionError;
 use crate::forms::ContextHash;
 use crate::frame::{Frame, LENGTH_PREFIX};
-use crate::hello::{self, features};
+use crate::hello;
 use crate::replica::Replica;
 use crate::report::Report;
 use crate::rows::{self, Arrival, Tally};
@@ -348,35 +349,6 @@ impl<R: Replica> Session<R> {
         self.take(next)
     }
 
-    /// The peer begins the walk.
-    fn walk(&mut self, message: &[u8]) -> Result<(), SessionError> {
-        let mut walking = Walking::new(self.request.salt, self.ground.range.clone());
-        walking.message(message, &self.ground, &mut self.wire)?;
-        self.phase = Phase::Walking(Box::new(walking));
-        Ok(())
-    }
-
-    /// The peer begins to tell its sketch.
-    fn listen(&mut self, symbols: &[u8]) -> Result<Next, SessionError> {
-        if !self.has_sketch() {
-            return Err(self.unexpected("symbols of its sketch"));
-        }
-        match Sketching::listen(&self.ground)? {
-            Some(mut sketching) => {
-                let (ground, wire) = (&mut self.ground, &mut self.wire);
-                let next = sketching.symbols(symbols, self.their_root, ground, wire)?;
-                self.phase = Phase::Sketching(Box::new(sketching));
-                Ok(next)
-            }
-            None => Ok(Next::Walk(self.their_root)),
-        }
-    }
-
-    /// Whether the live dots of both sides can be compared by sketches.
-    fn has_sketch(&self) -> bool {
-        self.features & features::SKETCH != 0
-    }
-
     /// One payload of a large row.
     fn fragment(&mut self, last: bool, rows: &[u8]) -> Result<(), SessionError> {
         let (mut arrivals, _) = rows::read(rows)?;
@@ -430,44 +402,9 @@ impl<R: Replica> Session<R> {
         match next {
             Next::More | Next::Idle => Ok(()),
             Next::Search(theirs) => self.search(theirs),
-            Next::Walk(theirs) => {
-                let mut walking = Walking::new(self.request.salt, self.ground.range.clone());
-                walking.start(self.expected(theirs)?, &self.ground, &self.wire)?;
-                self.phase = Phase::Walking(Box::new(walking));
-                Ok(())
-            }
+            Next::Walk(theirs) => self.begin_walk(theirs),
             Next::Finish { agreed, root } => self.finish(agreed, root),
         }
-    }
-
-    /// Begins the search that should cost least.
-    fn search(&mut self, theirs: RangeDigest) -> Result<(), SessionError> {
-        let sketching = match self.request.strategy {
-            strategy @ (Strategy::Auto | Strategy::Sketch) if self.has_sketch() => {
-                let insist = strategy == Strategy::Sketch;
-                Sketching::tell(theirs, insist, &self.ground, &mut self.wire)?
-            }
-            _ => None,
-        };
-        match sketching {
-            Some(sketching) => {
-                self.phase = Phase::Sketching(Box::new(sketching));
-                Ok(())
-            }
-            None => self.take(Next::Walk(theirs)),
-        }
-    }
-
-    /// How many differences the walk may find: a guess that saves flights where it is good.
-    fn expected(&self, theirs: RangeDigest) -> Result<u64, SessionError> {
-        let removals = self.ground.root()?.count().abs_diff(theirs.count());
-        // After an exchange only removals are left. Without one, what either has seen and the other has not is to be
-        // found too.
-        let unshared = match self.request.strategy {
-            Strategy::Walk if self.ground.is_whole() => self.ground.unshared_dots(),
-            _ => 0,
-        };
-        Ok(removals.max(unshared))
     }
 
     fn finish(&mut self, agreed: bool, root: RangeDigest) -> Result<(), SessionError> {
